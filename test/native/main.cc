@@ -1,0 +1,6 @@
+// native_tests: runs every test that is linked in.
+#include "check.h"
+
+int main(int argumentCount, char** arguments) {
+  return tidegate::test::runTests(argumentCount, arguments);
+}
