@@ -1,0 +1,64 @@
+# The users' build, through node-gyp: the addon, and with -Dtidegate_executables=1 also what the
+# tests and benches run. The developers' build is CMakeLists.txt; both read native/sources.list.
+{
+  'variables': {
+    'tidegate_executables%': 0,
+  },
+  'target_defaults': {
+    'include_dirs': ['native'],
+    'cflags!': ['-Wno-unused-parameter'],
+    'cflags': [
+      '-Wall',
+      '-Wextra',
+      '-Wpedantic',
+      '-Werror',
+      '-fvisibility=hidden',
+      '-fno-plt',
+      '-g1',
+    ],
+    'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+    'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti', '-fvisibility-inlines-hidden'],
+    'default_configuration': 'Release',
+  },
+  'targets': [
+    {
+      'target_name': 'tidegate_core',
+      'type': 'static_library',
+      'sources': ['<!@(node tools/native-sources.mjs core)'],
+      'cflags': ['-fPIC'],
+    },
+    {
+      'target_name': 'tidegate',
+      'dependencies': ['tidegate_core'],
+      'sources': ['<!@(node tools/native-sources.mjs native/addon)'],
+      'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
+      # As system headers, so that our warnings are about our code.
+      'cflags_cc': ['-isystem', '<!(node -p "path.dirname(require.resolve(\'node-addon-api\'))")'],
+    },
+  ],
+  'conditions': [
+    ['tidegate_executables==1', {
+      'targets': [
+        {
+          'target_name': 'native_tests',
+          'type': 'executable',
+          'dependencies': ['tidegate_core'],
+          'include_dirs': ['test/native'],
+          'sources': ['<!@(node tools/native-sources.mjs test/native)'],
+        },
+        {
+          'target_name': 'tidegate_host',
+          'type': 'executable',
+          'dependencies': ['tidegate_core'],
+          'sources': ['<!@(node tools/native-sources.mjs native/host)'],
+        },
+        {
+          'target_name': 'bench_origin',
+          'type': 'executable',
+          'dependencies': ['tidegate_core'],
+          'sources': ['<!@(node tools/native-sources.mjs bench/origin)'],
+        },
+      ],
+    }],
+  ],
+}
