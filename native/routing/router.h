@@ -1,0 +1,83 @@
+// Finds the route of a request: host table, path tables, then the few predicates left. Immutable once built;
+// read by every I/O thread without locks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "routing/route_match.h"
+
+namespace tidegate {
+
+// One request as the router sees it. All views are borrowed for the call.
+struct RouteRequest {
+  std::uint16_t listener = 0;
+  std::string_view host;  // normalised (normalizeHost), without port; may be empty
+  std::string_view path;  // normalised (normalizePath)
+  std::string_view query;
+  std::string_view method;  // token
+  const HeadFields* fields = nullptr;
+  IpAddress client;
+};
+
+// A parameter of a template path: a part of RouteRequest::path.
+struct RouteParam {
+  std::string_view name;  // owned by the router
+  std::string_view value;
+};
+
+inline constexpr std::size_t kMaxRouteParams = 16;
+inline constexpr std::uint32_t kNoRoute = 0xffffffff;
+
+struct RouteResult {
+  std::uint32_t route = kNoRoute;  // index into the list that the router was built from
+  // No route matched, but one would have with another method: answer 405 with these in Allow, else 404.
+  bool methodMismatch = false;
+  std::uint8_t paramCount = 0;
+  std::array<RouteParam, kMaxRouteParams> params;
+  std::string_view tail;  // for a Prefix or a template with tail: what `*` stood for, without leading slash
+};
+
+struct RouterBuildError {
+  std::uint32_t route = 0;
+  std::string message;  // names what is wrong with which path, header or query pattern
+};
+
+class Router {
+ public:
+  Router(Router&&) noexcept;
+  Router& operator=(Router&&) noexcept;
+  ~Router();
+
+  // Refuses regular expressions that the linear-time engine does not support (back-references, look-around), more than
+  // kMaxRouteParams parameters, and empty or malformed paths.
+  static Result<Router, RouterBuildError> build(const std::vector<RouteMatch>& routes);
+
+  // Never allocates (regular expressions use per-thread scratch memory that is sized at the first use). Any thread.
+  void match(const RouteRequest& request, RouteResult& result) const;
+
+  // Why each route lost, for `tidegate explain`: one entry a route in the order of precedence. Allocates.
+  struct Candidate {
+    std::uint32_t route = 0;
+    bool matched = false;  // fulfils every predicate
+    // For the winner "selected"; for one that matched too: what it lost by ("priority", "host is less specific", ...); for others
+    // the first predicate that failed with what was expected and what came, for people.
+    std::string reason;
+    std::string predicate;  // listener | host | path | method | header | query | client | precedence; empty for the winner
+  };
+  std::vector<Candidate> explain(const RouteRequest& request) const;
+
+ private:
+  struct Tables;
+  explicit Router(std::unique_ptr<const Tables> tables);
+  std::unique_ptr<const Tables> tables_;
+};
+
+}  // namespace tidegate
