@@ -1,0 +1,74 @@
+// Why an exchange ended the way it did: one stable, machine-readable word for errors, logs and
+// metrics. docs/errors.md has the same table; a test holds the two together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace tidegate {
+
+// X(Name, "code", status that the gateway answers with (0: none, the connection or stream just
+// ends), "sentence")
+#define TIDEGATE_REASONS(X)                                                                        \
+  X(None, "none", 0, "The exchange ended as the upstream meant it to.")                            \
+  X(BadRequest, "bad_request", 400, "The request is malformed or its framing is ambiguous.")       \
+  X(BadPath, "bad_path", 400, "The path holds a bad or forbidden escape or climbs over the root.") \
+  X(HeadTimeout, "request_head_timeout", 408, "The request head did not arrive in time.")          \
+  X(BodyTimeout, "request_body_timeout", 408, "The client stopped sending the request body.")      \
+  X(BodyTooLarge, "request_body_too_large", 413, "The request body exceeds the limit.")            \
+  X(TargetTooLong, "request_target_too_long", 414, "The request line exceeds the limit.")          \
+  X(ExpectationFailed, "expectation_failed", 417, "The expectation in Expect is not supported.")   \
+  X(HeadTooLarge, "request_head_too_large", 431,                                                   \
+    "The request head exceeds the limit of bytes or fields.")                                      \
+  X(MethodRefused, "method_refused", 501, "CONNECT is not supported.")                             \
+  X(TraceRefused, "trace_refused", 405, "TRACE is switched off on this listener.")                 \
+  X(UnsupportedCoding, "unsupported_transfer_coding", 501,                                         \
+    "The transfer coding is not supported.")                                                       \
+  X(UnsupportedVersion, "unsupported_version", 505, "The HTTP version is not supported.")          \
+  X(RouteNotFound, "route_not_found", 404, "No route matches the request.")                        \
+  X(MethodNotAllowed, "method_not_allowed", 405,                                                   \
+    "Routes for this path exist, but not for this method.")                                        \
+  X(RouteRedirect, "route_redirect", 0, "The route answered with a redirect.")                     \
+  X(RouteRespond, "route_respond", 0, "The route answered with a fixed response.")                 \
+  X(UpstreamConnectFailed, "upstream_connect_failed", 502,                                         \
+    "No connection to an endpoint could be made.")                                                 \
+  X(UpstreamConnectTimeout, "upstream_connect_timeout", 504,                                       \
+    "Connecting to the endpoint took too long.")                                                   \
+  X(UpstreamUnavailable, "upstream_unavailable", 503, "Every endpoint of the upstream is down.")   \
+  X(UpstreamClosed, "upstream_closed", 502,                                                        \
+    "The endpoint closed the connection before a response head.")                                  \
+  X(UpstreamBadResponse, "upstream_bad_response", 502, "The endpoint's response is malformed.")    \
+  X(UpstreamHeadTooLarge, "upstream_head_too_large", 502,                                          \
+    "The endpoint's response head exceeds the limit.")                                             \
+  X(UpstreamFirstByteTimeout, "upstream_first_byte_timeout", 504,                                  \
+    "The endpoint did not answer in time.")                                                        \
+  X(UpstreamBodyAborted, "upstream_body_aborted", 502, "The endpoint's response body broke off.")  \
+  X(UpstreamIdleTimeout, "upstream_idle_timeout", 504, "The endpoint stopped sending or reading.") \
+  X(RequestTimeout, "request_timeout", 504, "The exchange exceeded the route's time limit.")       \
+  X(ClientClosed, "client_closed", 0,                                                              \
+    "The client closed the connection before the response was complete.")                          \
+  X(ClientWriteTimeout, "client_write_timeout", 0, "The client stopped reading the response.")     \
+  X(UpgradeRefused, "upgrade_refused", 502,                                                        \
+    "The endpoint switched protocols without being asked.")                                        \
+  X(Overloaded, "overloaded", 503, "The gateway has no room for another exchange.")                \
+  X(Draining, "draining", 503, "The gateway is stopping.")                                         \
+  X(InternalError, "internal_error", 500, "The gateway could not complete the exchange.")
+
+enum class Reason : std::uint8_t {
+#define X(name, code, status, text) name,
+  TIDEGATE_REASONS(X)
+#undef X
+};
+
+inline constexpr std::size_t kReasonCount = 0
+#define X(name, code, status, text) +1
+    TIDEGATE_REASONS(X)
+#undef X
+    ;
+
+std::string_view reasonCode(Reason reason);
+std::uint16_t reasonStatus(Reason reason);
+std::string_view reasonText(Reason reason);
+
+}  // namespace tidegate

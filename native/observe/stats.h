@@ -1,0 +1,131 @@
+// Counters in memory that both languages read: one block a thread, written by that thread alone,
+// read by anyone without cost to the data path. Values only grow, except gauges (marked).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "http/reason.h"
+
+namespace tidegate {
+
+// X(member, "name that metrics and TypeScript use", is gauge, "what it counts")
+#define TIDEGATE_COUNTERS(X)                                                                   \
+  X(connectionsAccepted, "connections_accepted", false, "Client connections accepted.")        \
+  X(connectionsActive, "connections_active", true, "Client connections open now.")             \
+  X(connectionsIdle, "connections_idle", true, "Client connections between two requests.")     \
+  X(acceptPauses, "accept_pauses", false,                                                      \
+    "Times accepting stopped at a limit of connections or files.")                             \
+  X(acceptErrors, "accept_errors", false, "Failed accept calls.")                              \
+  X(requests, "requests", false, "Exchanges begun.")                                           \
+  X(exchangesActive, "exchanges_active", true, "Exchanges under way now.")                     \
+  X(clientBytesRead, "client_bytes_read", false, "Bytes read from clients.")                   \
+  X(clientBytesWritten, "client_bytes_written", false, "Bytes written to clients.")            \
+  X(upstreamBytesRead, "upstream_bytes_read", false, "Bytes read from upstreams.")             \
+  X(upstreamBytesWritten, "upstream_bytes_written", false, "Bytes written to upstreams.")      \
+  X(upstreamConnects, "upstream_connects", false, "Connections opened to endpoints.")          \
+  X(upstreamConnectFailures, "upstream_connect_failures", false,                               \
+    "Connections to endpoints that failed.")                                                   \
+  X(upstreamReuses, "upstream_reuses", false, "Exchanges that took a pooled connection.")      \
+  X(upstreamActive, "upstream_connections_active", true, "Upstream connections open now.")     \
+  X(upstreamIdle, "upstream_connections_idle", true, "Upstream connections in the pools now.") \
+  X(retries, "retries", false, "Exchanges tried again on another connection.")                 \
+  X(tunnels, "tunnels", false, "Exchanges that became tunnels (Upgrade).")                     \
+  X(accessLogLines, "access_log_lines", false, "Access log lines handed to the writer.")       \
+  X(accessLogDropped, "access_log_dropped", false,                                             \
+    "Access log lines dropped because the writer fell behind.")                                \
+  X(heapAllocations, "heap_allocations", false, "Heap allocations of this thread.")            \
+  X(loopTurns, "loop_turns", false, "Turns of the event loop.")                                \
+  X(snapshotVersion, "snapshot_version", true,                                                 \
+    "Version of the snapshot that this thread has adopted.")
+
+inline constexpr std::size_t kCounterCount = 0
+#define X(member, name, gauge, text) +1
+    TIDEGATE_COUNTERS(X)
+#undef X
+    ;
+
+// A counter with a single writer: plain load and store, no locked instruction.
+class Counter {
+ public:
+  void add(std::uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void sub(std::uint64_t n = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
+  void set(std::uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+static_assert(sizeof(Counter) == 8);
+
+// One thread's process-wide counters. TypeScript sees it as an array of 64-bit numbers in this
+// order: the counters above, then one an outcome (Reason) of the exchanges.
+struct alignas(64) ThreadCounters {
+#define X(member, name, gauge, text) Counter member;
+  TIDEGATE_COUNTERS(X)
+#undef X
+  std::array<Counter, kReasonCount> reasons;
+};
+
+// Upper bounds of the duration histogram, in microseconds; one more bucket holds what is longer.
+inline constexpr std::array<std::uint32_t, 14> kDurationBounds = {
+    250,    500,     1'000,   2'500,   5'000,     10'000,    25'000,
+    50'000, 100'000, 250'000, 500'000, 1'000'000, 5'000'000, 30'000'000};
+
+// One thread's numbers of one named thing (a route, an upstream or an endpoint, by its metricSlot):
+// 32 numbers.
+struct alignas(64) SlotCounters {
+  Counter requests;
+  std::array<Counter, 5>
+      statusClasses;  // 1xx .. 5xx as the client got them (endpoints: as they answered)
+  Counter failures;   // exchanges ended by a gateway error (endpoints: connect failures and broken
+                      // exchanges)
+  Counter active;     // gauge: exchanges under way
+  Counter bytesIn;    // body bytes from the client (endpoints: to the endpoint)
+  Counter bytesOut;
+  Counter retries;
+  Counter connects;        // endpoints only
+  Counter durationMicros;  // sum
+  std::array<Counter, kDurationBounds.size() + 1> durations;
+  std::array<Counter, 4> reserved;
+};
+static_assert(sizeof(SlotCounters) == 256);
+
+inline constexpr std::size_t kSlotsPerChunk = 64;
+inline constexpr std::size_t kMaxSlots = 64 * 1024;
+
+// The counters of one I/O thread. Chunks of slots are added by the control thread (ensureSlots)
+// before a snapshot that uses them is published, and stay for the life of the process.
+class ThreadStats {
+ public:
+  ThreadCounters counters;
+
+  // Any slot below the count that ensureSlots() was last given.
+  SlotCounters& slot(std::uint32_t index) {
+    return (*chunks_[index / kSlotsPerChunk])[index % kSlotsPerChunk];
+  }
+
+  using Chunk = std::array<SlotCounters, kSlotsPerChunk>;
+
+  // Control thread. False when count > kMaxSlots.
+  bool ensureSlots(std::size_t count);
+  std::size_t chunkCount() const { return chunkCount_; }
+  Chunk* chunk(std::size_t i) { return chunks_[i].get(); }
+
+ private:
+  std::size_t chunkCount_ = 0;  // control thread only
+  std::array<std::unique_ptr<Chunk>, kMaxSlots / kSlotsPerChunk> chunks_;
+};
+
+std::string_view counterName(std::size_t index);
+bool counterIsGauge(std::size_t index);
+
+}  // namespace tidegate
