@@ -1,0 +1,68 @@
+#include "addon/live_engines.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace tidegate {
+namespace {
+
+struct LiveEngine {
+  napi_env env;
+  std::weak_ptr<Engine> engine;
+};
+
+// Of the whole process: each worker thread that loads the addon has an environment of its own.
+struct LiveEngines {
+  std::mutex mutex;
+  std::vector<LiveEngine> engines;  // guarded by mutex
+};
+
+// Never destroyed: exit handlers run in an order that a static object could not survive.
+LiveEngines& live() {
+  static LiveEngines& engines = *new LiveEngines;
+  return engines;
+}
+
+// Takes out what `pred` selects, and what is gone anyway.
+template <typename Pred>
+std::vector<std::shared_ptr<Engine>> take(Pred pred) {
+  std::vector<std::shared_ptr<Engine>> taken;
+  std::lock_guard lock(live().mutex);
+  std::erase_if(live().engines, [&](const LiveEngine& entry) {
+    if (!pred(entry)) return entry.engine.expired();
+    if (auto engine = entry.engine.lock()) taken.push_back(std::move(engine));
+    return true;
+  });
+  return taken;
+}
+
+void stopAll(const std::vector<std::shared_ptr<Engine>>& engines) {
+  for (const auto& engine : engines) engine->stop();
+}
+
+void onProcessExit() {
+  stopAll(take([](const LiveEngine&) { return true; }));
+}
+
+void onEnvironmentExit(void* env) {
+  stopAll(take([env](const LiveEngine& entry) { return entry.env == env; }));
+}
+
+}  // namespace
+
+void stopAtExit(Napi::Env env, std::weak_ptr<Engine> engine) {
+  take([](const LiveEngine&) { return false; });
+  std::lock_guard lock(live().mutex);
+  live().engines.push_back({env, std::move(engine)});
+}
+
+void installExitHooks(Napi::Env env) {
+  static std::once_flag once;
+  std::call_once(once, [] { std::atexit(onProcessExit); });
+  napi_add_env_cleanup_hook(env, onEnvironmentExit, static_cast<napi_env>(env));
+}
+
+}  // namespace tidegate
