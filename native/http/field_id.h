@@ -1,0 +1,48 @@
+// The header fields that the core acts on; every other field is FieldId::Other and passes by name.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace tidegate {
+
+// Order is free: ids never leave the process.
+enum class FieldId : std::uint8_t {
+  Other,
+  Accept,
+  AcceptEncoding,
+  Authorization,
+  Connection,
+  ContentLength,
+  ContentType,
+  Cookie,
+  Date,
+  Expect,
+  Forwarded,
+  Host,
+  KeepAlive,
+  Location,
+  ProxyAuthenticate,
+  ProxyAuthorization,
+  ProxyConnection,
+  Referer,
+  Server,
+  Te,
+  Trailer,
+  TransferEncoding,
+  Upgrade,
+  UserAgent,
+  Via,
+  XForwardedFor,
+  XForwardedHost,
+  XForwardedProto,
+  XRequestId,
+};
+
+// Case-insensitive; FieldId::Other for names that the core does not act on. Never allocates.
+FieldId fieldIdOf(std::string_view name);
+
+// The canonical lower-case name; empty for FieldId::Other.
+std::string_view fieldName(FieldId id);
+
+}  // namespace tidegate

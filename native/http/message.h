@@ -1,0 +1,139 @@
+// The message model that codecs produce and the exchange consumes: heads as offsets into one block of bytes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "http/field_id.h"
+
+namespace tidegate {
+
+// A range of a head's bytes. Offsets and not pointers, so that a head can be moved to other memory by
+// copying its bytes and changing one base pointer.
+struct Slice {
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+
+  bool empty() const { return length == 0; }
+};
+
+struct Field {
+  Slice name;
+  Slice value;  // without surrounding white space (RFC 9112 5.1)
+  FieldId id = FieldId::Other;
+  // Named by the Connection field: meant for this hop only (RFC 9110 7.6.1).
+  bool hopByHop = false;
+  // Left out when the head is sent on; set by whoever edits the head.
+  bool dropped = false;
+};
+
+// What limits.headerCount may be at most; a head's table has exactly this many places.
+inline constexpr std::size_t kMaxFields = 256;
+
+// What limits.headerBytes may be at most, in bytes.
+inline constexpr std::size_t kMaxHeadBytes = 64 * 1024;
+
+enum class Method : std::uint8_t { Other, Get, Head, Post, Put, Delete, Patch, Options, Trace, Connect };
+
+Method methodOf(std::string_view token);
+
+// RFC 9110 9.2.2: sending it twice has the effect of sending it once.
+constexpr bool isIdempotent(Method m) {
+  return m == Method::Get || m == Method::Head || m == Method::Put || m == Method::Delete ||
+         m == Method::Options || m == Method::Trace;
+}
+
+// How a message's body is delimited on the wire (RFC 9112 6.3).
+enum class BodyKind : std::uint8_t {
+  None,        // no body follows the head
+  Length,      // exactly `contentLength` bytes
+  Chunked,     // chunked transfer coding is the final and only coding
+  UntilClose,  // responses only: until the peer closes
+};
+
+// Common to both heads. The views that the accessors return live as long as the bytes at base().
+class HeadFields {
+ public:
+  const char* base() const { return base_; }
+  // The caller promises that the same bytes stand at `base` from now on.
+  void rebase(const char* base) { base_ = base; }
+
+  std::string_view view(Slice s) const { return {base_ + s.offset, s.length}; }
+  std::span<const Field> fields() const { return {fields_.data(), count_}; }
+  std::span<Field> fields() { return {fields_.data(), count_}; }
+  std::string_view name(const Field& f) const { return view(f.name); }
+  std::string_view value(const Field& f) const { return view(f.value); }
+
+  // The first field of that id; nullptr when there is none.
+  const Field* find(FieldId id) const {
+    for (const Field& f : fields()) {
+      if (f.id == id) return &f;
+    }
+    return nullptr;
+  }
+
+  void clear() { count_ = 0; }
+  // False when the table is full.
+  bool add(const Field& f) {
+    if (count_ == fields_.size()) return false;
+    fields_[count_++] = f;
+    return true;
+  }
+
+  // Copies the used part of the table only.
+  void assign(const HeadFields& other) {
+    base_ = other.base_;
+    count_ = other.count_;
+    for (std::uint32_t i = 0; i < count_; ++i) fields_[i] = other.fields_[i];
+  }
+
+ private:
+  const char* base_ = nullptr;
+  std::uint32_t count_ = 0;
+  std::array<Field, kMaxFields> fields_;
+};
+
+// Everything of a request head but its table of fields.
+struct RequestLine {
+  Method method = Method::Other;
+  Slice methodToken;
+  Slice target;     // as sent
+  Slice host;       // authority without port: of an absolute target, else of Host; empty only for HTTP/1.0 without Host
+  Slice authority;  // as sent, with port
+  Slice path;       // begins with "/", as sent, before normalisation; "*" for OPTIONS *
+  Slice query;      // without "?"; see hasQuery
+  bool hasQuery = false;
+  std::uint8_t minorVersion = 1;  // HTTP/1.x
+  BodyKind body = BodyKind::None;
+  std::uint64_t contentLength = 0;
+  bool keepAlive = true;       // what this message says of its connection (RFC 9112 9.3)
+  bool expectContinue = false;
+  bool upgrade = false;        // Connection names Upgrade, an Upgrade field is there, and HTTP/1.1
+  bool teTrailers = false;     // TE: trailers
+};
+
+struct RequestHead : HeadFields {
+  RequestLine line;
+  std::uint32_t size = 0;  // bytes of the head, its last CRLF included
+};
+
+struct StatusLine {
+  std::uint16_t status = 0;  // 100..999
+  Slice reason;
+  std::uint8_t minorVersion = 1;
+  BodyKind body = BodyKind::None;
+  std::uint64_t contentLength = 0;
+  // A Content-Length field stood in the head, also where no body follows (HEAD, 304).
+  bool hasContentLength = false;
+  bool keepAlive = true;
+  bool upgrade = false;  // 101 with Upgrade and Connection: upgrade
+};
+
+struct ResponseHead : HeadFields {
+  StatusLine line;
+  std::uint32_t size = 0;
+};
+
+}  // namespace tidegate
