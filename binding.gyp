@@ -58,6 +58,11 @@
           'dependencies': ['tidegate_core'],
           'sources': ['<!@(node tools/native-sources.mjs bench/origin)'],
         },
+        {
+          'target_name': 'bench_floor',
+          'type': 'executable',
+          'sources': ['<!@(node tools/native-sources.mjs bench/floor)'],
+        },
       ],
     }],
   ],
