@@ -105,6 +105,9 @@ struct RequestLine {
   Slice path;       // begins with "/", as sent, before normalisation; "*" for OPTIONS *
   Slice query;      // without "?"; see hasQuery
   bool hasQuery = false;
+  // OPTIONS about the server as a whole: "*", or an absolute target without path and query, for which
+  // `path` is "/" though "*" is to be sent on (RFC 9112 3.2.4).
+  bool serverWide = false;
   std::uint8_t minorVersion = 1;  // HTTP/1.x
   BodyKind body = BodyKind::None;
   std::uint64_t contentLength = 0;

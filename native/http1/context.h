@@ -1,0 +1,31 @@
+// What the HTTP/1 connections of one I/O thread share: loop, buffers, scratch memory, counters.
+#pragma once
+
+#include <array>
+
+#include "http/message.h"
+#include "io/buffer_pool.h"
+#include "io/event_loop.h"
+#include "observe/stats.h"
+
+namespace tidegate::http1 {
+
+// What one system call reads at most.
+inline constexpr std::size_t kReadBytes = 64 * 1024;
+
+// Reads of one connection before others have their turn.
+inline constexpr int kReadsPerTurn = 4;
+
+struct Context {
+  EventLoop& loop;
+  BufferPool& pool;
+  ThreadCounters& counters;
+
+  // Filled and used up within one event; connections that need to keep bytes copy them.
+  alignas(64) std::array<char, kReadBytes> readBuffer;
+  RequestHead requestHead;
+  ResponseHead responseHead;
+  HeadFields trailers;
+};
+
+}  // namespace tidegate::http1

@@ -1,0 +1,87 @@
+// Pooled blocks of bytes in few size classes. Last in, first out: the next block is one that is warm in cache.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace tidegate {
+
+class BufferPool;
+
+// Owns one block; gives it back to its pool when it goes. Empty blocks cost eight bytes.
+class Block {
+ public:
+  Block() = default;
+  Block(Block&& other) noexcept : header_(std::exchange(other.header_, nullptr)) {}
+  Block& operator=(Block&& other) noexcept {
+    if (this != &other) {
+      release();
+      header_ = std::exchange(other.header_, nullptr);
+    }
+    return *this;
+  }
+  ~Block() { release(); }
+
+  explicit operator bool() const { return header_ != nullptr; }
+  // Only when there is a block.
+  char* data() const { return reinterpret_cast<char*>(header_ + 1); }
+  std::size_t capacity() const { return header_ == nullptr ? 0 : header_->capacity; }
+
+  void release();
+
+ private:
+  friend class BufferPool;
+  struct alignas(16) Header {
+    union {
+      BufferPool* pool;  // while in use
+      Header* next;      // while in the pool
+    };
+    std::uint32_t capacity;
+    std::uint32_t sizeClass;
+  };
+  explicit Block(Header* header) : header_(header) {}
+  Header* header_ = nullptr;
+};
+
+// One thread owns it; it must outlive its blocks.
+class BufferPool {
+ public:
+  static constexpr std::array<std::uint32_t, 4> kClasses = {4 * 1024, 16 * 1024, 80 * 1024, 272 * 1024};
+  // Bytes kept for reuse over all classes; blocks beyond that are freed at once.
+  static constexpr std::size_t kMaxKept = 32 * 1024 * 1024;
+
+  BufferPool() = default;
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+  ~BufferPool();
+
+  // A block of at least `bytes`. Larger than the largest class: allocated as asked and not kept.
+  Block acquire(std::size_t bytes);
+
+  std::size_t bytesInUse() const { return inUse_; }
+  std::size_t bytesKept() const { return kept_; }
+
+  // Frees half of what is kept: called from time to time by an idle thread.
+  void trim();
+
+ private:
+  friend class Block;
+  using Header = Block::Header;
+  static constexpr std::uint32_t kOversize = kClasses.size();
+
+  void giveBack(Header* header);
+
+  std::array<Header*, kClasses.size()> free_{};
+  std::size_t inUse_ = 0;
+  std::size_t kept_ = 0;
+};
+
+inline void Block::release() {
+  if (header_ == nullptr) return;
+  Header* header = std::exchange(header_, nullptr);
+  header->pool->giveBack(header);
+}
+
+}  // namespace tidegate

@@ -1,0 +1,146 @@
+// System calls of the plain transport.
+#include "io/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace tidegate {
+
+namespace {
+
+constexpr int kBacklog = 4096;
+
+IoResult failed(int error) { return {IoResult::Status::Failed, error, 0}; }
+
+bool wouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+void setNoDelay(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// A socket file that nobody listens on any more is in the way of a restart.
+void removeStaleSocket(const SocketAddress& address) {
+  struct stat info {};
+  const std::string path = address.unixPath();
+  if (stat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
+  FileHandle probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe) return;
+  if (::connect(probe.get(), address.native(), address.nativeLength()) != 0 && errno == ECONNREFUSED) {
+    unlink(path.c_str());
+  }
+}
+
+}  // namespace
+
+void FileHandle::reset() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+IoResult Socket::connect(const SocketAddress& address, Socket& out) {
+  FileHandle file(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!file) return failed(errno);
+  if (!address.isUnix()) setNoDelay(file.get());
+  const int rc = ::connect(file.get(), address.native(), address.nativeLength());
+  // A Unix socket whose queue is full answers EAGAIN and makes no attempt of its own later.
+  if (rc != 0 && errno != EINPROGRESS) return failed(errno);
+  out = Socket(std::move(file));
+  return {};
+}
+
+void Socket::prepareAccepted(int fd, bool tcp) {
+  if (tcp) setNoDelay(fd);
+}
+
+IoResult Socket::read(std::span<char> into) {
+  for (;;) {
+    const ssize_t n = recv(file_.get(), into.data(), into.size(), 0);
+    if (n > 0) return {IoResult::Status::Ok, 0, static_cast<std::size_t>(n)};
+    if (n == 0) return {IoResult::Status::End, 0, 0};
+    if (errno == EINTR) continue;
+    if (wouldBlock(errno)) return {IoResult::Status::WouldBlock, 0, 0};
+    return failed(errno);
+  }
+}
+
+IoResult Socket::write(std::span<const iovec> parts) {
+  for (;;) {
+    ssize_t n = 0;
+    if (parts.size() == 1) {
+      n = send(file_.get(), parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
+    } else {
+      msghdr message{};
+      message.msg_iov = const_cast<iovec*>(parts.data());
+      message.msg_iovlen = parts.size();
+      n = sendmsg(file_.get(), &message, MSG_NOSIGNAL);
+    }
+    if (n >= 0) return {IoResult::Status::Ok, 0, static_cast<std::size_t>(n)};
+    if (errno == EINTR) continue;
+    if (wouldBlock(errno)) return {IoResult::Status::WouldBlock, 0, 0};
+    return failed(errno);
+  }
+}
+
+int Socket::connectError() const {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(file_.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+bool Socket::hasInput() const {
+  char byte = 0;
+  const ssize_t n = recv(file_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n >= 0 || !wouldBlock(errno);
+}
+
+void Socket::shutdownWrite() { shutdown(file_.get(), SHUT_WR); }
+
+void Socket::abort() {
+  const linger reset{1, 0};
+  setsockopt(file_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close();
+}
+
+ListenResult listenOn(const SocketAddress& address, bool reusePort) {
+  const auto failure = [&](const char* step) {
+    ListenResult result;
+    result.error = std::string(step) + " " + address.toString() + ": " + std::strerror(errno);
+    return result;
+  };
+  FileHandle file(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!file) return failure("cannot create a socket for");
+  const int on = 1;
+  if (address.isUnix()) {
+    removeStaleSocket(address);
+  } else {
+    setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // "[::]" means IPv6 only here; IPv4 has its own listener. What one address means must not hang on a sysctl.
+    if (address.family() == AF_INET6) {
+      setsockopt(file.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    if (reusePort && setsockopt(file.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+      return failure("cannot share the port of");
+    }
+  }
+  if (bind(file.get(), address.native(), address.nativeLength()) != 0) return failure("cannot bind");
+  if (listen(file.get(), kBacklog) != 0) return failure("cannot listen on");
+
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  if (getsockname(file.get(), reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+    return failure("cannot read the address of");
+  }
+  ListenResult result;
+  result.file = std::move(file);
+  result.address = SocketAddress::fromNative(reinterpret_cast<const sockaddr*>(&bound), length);
+  return result;
+}
+
+}  // namespace tidegate

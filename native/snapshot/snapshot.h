@@ -1,0 +1,161 @@
+// The immutable tables of one configuration. Built by the control thread from what TypeScript
+// encoded (decode.h), then shared read-only by all I/O threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "http/field_id.h"
+#include "routing/path.h"
+#include "routing/route_match.h"
+#include "routing/router.h"
+
+namespace tidegate {
+
+// Durations are milliseconds, sizes are bytes; kUnlimited where the configuration says `unlimited`.
+inline constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+
+// A text with variables, compiled: literals and variables in order.
+enum class Variable : std::uint8_t {
+  Literal,  // text is the literal
+  ClientAddress,
+  ClientPort,
+  Host,  // without port, lower-case
+  Scheme,
+  Method,
+  Path,           // normalised
+  Query,          // without "?"
+  QuestionQuery,  // "?" and the query, or nothing
+  RouteName,
+  UpstreamName,
+  EndpointAddress,
+  RequestId,
+  Param,   // text is the parameter's name
+  Header,  // text is the request field's lower-case name
+  Tail,
+};
+
+struct TemplatePart {
+  Variable variable = Variable::Literal;
+  std::string text;
+};
+
+using TextTemplate = std::vector<TemplatePart>;
+
+struct FieldEdit {
+  std::string name;
+  FieldId id = FieldId::Other;
+  TextTemplate value;
+};
+
+struct HeaderEdits {
+  std::vector<FieldEdit> set;
+  std::vector<FieldEdit> add;
+  std::vector<std::string> remove;  // lower-case
+
+  bool empty() const { return set.empty() && add.empty() && remove.empty(); }
+};
+
+enum class ForwardMode : std::uint8_t { Off, Append, Replace, Keep };
+enum class RequestIdAccept : std::uint8_t { Never, Trusted, Always };
+enum class ServerField : std::uint8_t { Pass, Overwrite, Remove };
+
+struct ListenerConfig {
+  std::string name;
+  std::string bind;  // canonical "host:port" or "unix:/path": the key by which a listener stays
+                     // over a reload
+  std::uint32_t requestLineBytes = 8 * 1024;
+  std::uint32_t headerBytes = 16 * 1024;
+  std::uint32_t headerCount = 100;
+  std::uint64_t bodyBytes = kUnlimited;
+  std::uint64_t headTimeout = 10'000;
+  std::uint64_t bodyTimeout = 30'000;
+  std::uint64_t idleTimeout = 60'000;
+  std::uint64_t writeTimeout = 30'000;
+  std::uint64_t maxRequests = kUnlimited;
+  PathRules paths;
+  bool trace = false;
+  std::vector<IpPrefix> trustedProxies;
+  ForwardMode xForwarded = ForwardMode::Append;
+  ForwardMode forwarded = ForwardMode::Off;
+  std::string via;              // empty: no Via
+  std::string requestIdHeader;  // lower-case; empty: no request id is sent on
+  RequestIdAccept requestIdAccept = RequestIdAccept::Trusted;
+  ServerField server = ServerField::Pass;
+};
+
+enum class RouteAction : std::uint8_t { Proxy, Redirect, Respond };
+
+struct RouteConfig {
+  RouteMatch match;
+  std::uint32_t metricSlot = 0;
+  RouteAction action = RouteAction::Proxy;
+  std::uint32_t upstream = 0;  // index, for Proxy
+  // Proxy: overrides of the upstream's values; the compiler has already merged them.
+  std::uint64_t requestTimeout = kUnlimited;  // the whole exchange
+  std::uint64_t firstByteTimeout = 30'000;
+  std::uint64_t idleTimeout = 60'000;
+  std::uint32_t retries = 1;
+  std::uint64_t bodyBytes = kUnlimited;  // the smaller of the listener's and this one is in force
+  std::string stripPrefix;               // empty: nothing is stripped
+  TextTemplate rewritePath;              // empty: the path stays
+  TextTemplate rewriteHost;              // empty: the upstream's hostHeader decides
+  // Redirect and Respond.
+  std::uint16_t status = 0;
+  TextTemplate location;
+  TextTemplate body;
+  HeaderEdits requestEdits;
+  HeaderEdits responseEdits;  // for Respond the fields of `respond.headers` stand in `set`
+};
+
+enum class BalanceAlgorithm : std::uint8_t { RoundRobin, LeastConnections };
+enum class HostHeader : std::uint8_t { Preserve, Endpoint, Literal };
+
+struct EndpointConfig {
+  std::string address;       // as configured: key of its state over reloads, log and metric label
+  std::string connectTo;     // "ip:port", "[ip]:port" or "unix:/path", already resolved
+  std::uint32_t weight = 1;  // 1..256
+  std::uint32_t metricSlot = 0;
+};
+
+struct UpstreamConfig {
+  std::string name;
+  std::uint32_t metricSlot = 0;
+  BalanceAlgorithm balance = BalanceAlgorithm::RoundRobin;
+  HostHeader hostHeader = HostHeader::Preserve;
+  std::string hostLiteral;
+  std::vector<EndpointConfig> endpoints;  // never empty
+  std::uint64_t connectTimeout = 2'000;
+  std::uint64_t firstByteTimeout = 30'000;
+  std::uint64_t idleTimeout = 60'000;
+  std::uint32_t poolMaxIdle = 64;
+  std::uint64_t poolIdleTimeout = 30'000;
+  std::uint64_t poolMaxAge = 600'000;
+  std::uint64_t poolMaxRequests = kUnlimited;
+  std::uint32_t responseHeaderBytes = 32 * 1024;
+  std::uint32_t responseHeaderCount = 200;
+  std::uint32_t retries = 1;
+  std::uint32_t passiveFailures = 3;  // 0: passive health is off
+  std::uint64_t passiveDownFor = 10'000;
+};
+
+enum class AccessLogFormat : std::uint8_t { Off, Json, Common, Combined };
+
+struct AccessLogConfig {
+  AccessLogFormat format = AccessLogFormat::Json;
+  std::string path;  // empty: standard output
+};
+
+struct Snapshot {
+  std::uint64_t version = 0;  // grows with each configuration that is adopted
+  AccessLogConfig accessLog;
+  std::vector<ListenerConfig> listeners;
+  std::vector<RouteConfig> routes;
+  std::vector<UpstreamConfig> upstreams;
+  std::unique_ptr<const Router> router;  // route indices are those of `routes`
+};
+
+}  // namespace tidegate
