@@ -1,0 +1,97 @@
+// Answers a scrape: gathers the numbers once, hands each metric of the table its part, and lets prom-client write the text.
+import { type Metric, Registry } from 'prom-client';
+import type { Core } from '../engine/types.js';
+import {
+  type GatewayFacts,
+  type Measured,
+  type MetricDefinition,
+  metricTable,
+  type Scrape,
+} from './metricTable.js';
+import { readProcessFacts } from './processFacts.js';
+import { sumSlot } from './slots.js';
+
+/** Which slot of the core's counters belongs to which name of the configuration in force. */
+export interface MetricSlots {
+  routes: readonly { name: string; slot: number }[];
+  upstreams: readonly { name: string; slot: number }[];
+  endpoints: readonly { upstream: string; address: string; slot: number }[];
+}
+
+export interface MetricsSource {
+  core: Core;
+  slots(): MetricSlots;
+  facts(): GatewayFacts;
+}
+
+export class Metrics {
+  readonly contentType: string;
+  readonly #source: MetricsSource;
+  readonly #registry = new Registry();
+  #scrape: Scrape | undefined;
+  #running: Promise<string> | undefined;
+
+  constructor(source: MetricsSource) {
+    this.#source = source;
+    this.contentType = this.#registry.contentType;
+    for (const definition of metricTable(source.core.tables)) {
+      // prom-client asks of a registered metric no more than what `collected` has; its types name its own four classes.
+      const metric: unknown = collected(definition, () => this.#scrape);
+      this.#registry.registerMetric(metric as Metric);
+    }
+  }
+
+  /** The exposition text. Calls that overlap share one scrape. */
+  text(): Promise<string> {
+    this.#running ??= this.#collect().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #collect(): Promise<string> {
+    this.#scrape = await this.#gather();
+    try {
+      return await this.#registry.metrics();
+    } finally {
+      this.#scrape = undefined;
+    }
+  }
+
+  async #gather(): Promise<Scrape> {
+    const { core } = this.#source;
+    const stats = await core.stats();
+    const endpoints = await core.endpoints();
+    const slots = this.#source.slots();
+    const buckets = core.tables.durationBounds.length + 1;
+    // What has had no request yet is left out: ten thousand idle routes would be a quarter of a million lines.
+    const measure = <Labels>(labels: Labels, slot: number): Measured<Labels>[] => {
+      const totals = sumSlot(stats, slot, buckets);
+      return totals.requests === 0 && totals.failures === 0 ? [] : [{ labels, totals }];
+    };
+    return {
+      stats,
+      endpoints,
+      routes: slots.routes.flatMap(({ name, slot }) => measure({ route: name }, slot)),
+      upstreams: slots.upstreams.flatMap(({ name, slot }) => measure({ upstream: name }, slot)),
+      endpointTotals: slots.endpoints.flatMap(({ upstream, address, slot }) =>
+        measure({ upstream, endpoint: address }, slot),
+      ),
+      gateway: this.#source.facts(),
+      process: readProcessFacts(),
+    };
+  }
+}
+
+/** A metric that has no state of its own: what prom-client's registry calls when it writes the text. */
+function collected(definition: MetricDefinition, scrape: () => Scrape | undefined) {
+  const { name, help, type } = definition;
+  return {
+    name,
+    async get() {
+      const current = scrape();
+      const values = current === undefined ? [] : definition.read(current);
+      return { name, help, type, values, aggregator: 'sum' };
+    },
+  };
+}

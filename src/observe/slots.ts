@@ -1,0 +1,50 @@
+// Sums the numbers of the I/O threads: a scrape reads shared memory and asks nothing of the data path.
+import { type CoreStats, slotIndex, slotNumbers, slotsPerChunk } from '../engine/types.js';
+
+/** What one route, upstream or endpoint has done since the process began, all threads together. */
+export interface SlotTotals {
+  requests: number;
+  /** 1xx to 5xx. */
+  statusClasses: number[];
+  failures: number;
+  active: number;
+  bytesIn: number;
+  bytesOut: number;
+  retries: number;
+  connects: number;
+  durationMicros: number;
+  /** By bucket, not cumulative; the last one holds what is longer than every bound. */
+  durations: number[];
+}
+
+/** A thread's counter; 64-bit in memory, exact here up to 2^53. */
+export function readCounter(stats: CoreStats, thread: number, index: number): number {
+  return Number(stats.threads[thread]?.counters[index] ?? 0n);
+}
+
+export function sumSlot(stats: CoreStats, slot: number, durationBuckets: number): SlotTotals {
+  const numbers = new Array<number>(slotNumbers).fill(0);
+  const chunkIndex = Math.floor(slot / slotsPerChunk);
+  const start = (slot % slotsPerChunk) * slotNumbers;
+  for (const { chunks } of stats.threads) {
+    const chunk = chunks[chunkIndex];
+    if (chunk === undefined) continue;
+    for (let i = 0; i < slotNumbers; i += 1) {
+      numbers[i] = (numbers[i] ?? 0) + Number(chunk[start + i] ?? 0n);
+    }
+  }
+  const at = (index: number) => numbers[index] ?? 0;
+  const { statusClasses, durations } = slotIndex;
+  return {
+    requests: at(slotIndex.requests),
+    statusClasses: numbers.slice(statusClasses, statusClasses + 5),
+    failures: at(slotIndex.failures),
+    active: at(slotIndex.active),
+    bytesIn: at(slotIndex.bytesIn),
+    bytesOut: at(slotIndex.bytesOut),
+    retries: at(slotIndex.retries),
+    connects: at(slotIndex.connects),
+    durationMicros: at(slotIndex.durationMicros),
+    durations: numbers.slice(durations, durations + durationBuckets),
+  };
+}
