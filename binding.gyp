@@ -32,6 +32,8 @@
       'dependencies': ['tidegate_core'],
       'sources': ['<!@(node tools/native-sources.mjs native/addon)'],
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'],
+      # The core's symbols stay inside, so that it also calls its own operator new.
+      'ldflags': ['-Wl,--exclude-libs,ALL'],
       # As system headers, so that our warnings are about our code.
       'cflags_cc': ['-isystem', '<!(node -p "path.dirname(require.resolve(\'node-addon-api\'))")'],
     },
@@ -53,15 +55,29 @@
           'sources': ['<!@(node tools/native-sources.mjs native/host)'],
         },
         {
-          'target_name': 'bench_origin',
-          'type': 'executable',
-          'dependencies': ['tidegate_core'],
-          'sources': ['<!@(node tools/native-sources.mjs bench/origin)'],
+          'target_name': 'bench_parts',
+          'type': 'static_library',
+          'sources': [
+            '<!@(node tools/native-sources.mjs parts bench/common bench/floor bench/load bench/origin)',
+          ],
         },
         {
           'target_name': 'bench_floor',
           'type': 'executable',
-          'sources': ['<!@(node tools/native-sources.mjs bench/floor)'],
+          'dependencies': ['bench_parts'],
+          'sources': ['bench/floor/main.cc'],
+        },
+        {
+          'target_name': 'bench_load',
+          'type': 'executable',
+          'dependencies': ['bench_parts'],
+          'sources': ['bench/load/main.cc'],
+        },
+        {
+          'target_name': 'bench_origin',
+          'type': 'executable',
+          'dependencies': ['bench_parts'],
+          'sources': ['bench/origin/main.cc'],
         },
       ],
     }],

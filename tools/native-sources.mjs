@@ -1,5 +1,8 @@
-// Prints native source files, one a line, for binding.gyp: `core` is the list in native/sources.list,
-// any other argument is a folder whose .cc files are meant (a folder that is not there has none).
+// Prints native source files, one a line, for binding.gyp:
+//   core             the list in native/sources.list
+//   FOLDER           the .cc files in it
+//   parts FOLDER...  the same without main.cc: what several programs share
+// A folder that is not there has none.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 const root = new URL('../', import.meta.url);
@@ -20,6 +23,14 @@ function folderSources(folder) {
     .map((name) => `${folder}/${name}`);
 }
 
-const what = process.argv[2] ?? 'core';
-const files = what === 'core' ? coreSources() : folderSources(what);
-process.stdout.write(files.map((file) => `${file}\n`).join(''));
+function sources([what, ...folders]) {
+  if (what === 'core') return coreSources();
+  if (what !== 'parts') return folderSources(what);
+  return folders.flatMap(folderSources).filter((file) => !file.endsWith('/main.cc'));
+}
+
+process.stdout.write(
+  sources(process.argv.slice(2))
+    .map((file) => `${file}\n`)
+    .join(''),
+);

@@ -18,13 +18,21 @@ const addon = {
 };
 const executables = {
   stamp: 'executables',
-  inputs: [...addon.inputs, 'test/native', 'bench/common', 'bench/floor', 'bench/origin'],
+  inputs: [
+    ...addon.inputs,
+    'test/native',
+    'bench/common',
+    'bench/floor',
+    'bench/load',
+    'bench/origin',
+  ],
   outputs: [
     ...addon.outputs,
     'build/Release/native_tests',
     'build/Release/tidegate_host',
-    'build/Release/bench_origin',
     'build/Release/bench_floor',
+    'build/Release/bench_load',
+    'build/Release/bench_origin',
   ],
 };
 
