@@ -1,0 +1,82 @@
+// Field lines of a head or a trailer section, one after the other (RFC 9112 5). What a field means
+// is its sink's concern.
+#pragma once
+
+#include "http1/parser.h"
+#include "http1/scan.h"
+
+namespace tidegate::http1 {
+
+inline constexpr ParseOutcome kComplete{ParseStatus::Complete, ParseError::None};
+inline constexpr ParseOutcome kNeedMore{ParseStatus::NeedMore, ParseError::None};
+
+inline constexpr ParseOutcome failed(ParseError error) { return {ParseStatus::Error, error}; }
+
+// Bytes that are parsed in place. The limit cuts `end` short, so that no rule ever sees a byte
+// beyond it: what is wrong with a message does not depend on how much of it has arrived.
+struct Input {
+  const char* begin;
+  const char* p;  // the next byte
+  const char* end;
+  // What running into `end` means: more bytes may come, or the limit stands there.
+  ParseOutcome atEnd;
+
+  Input(std::string_view bytes, std::size_t limit, ParseError overLimit)
+      : begin(bytes.data()),
+        p(bytes.data()),
+        end(bytes.data() + (bytes.size() < limit ? bytes.size() : limit)),
+        atEnd(bytes.size() < limit ? kNeedMore : failed(overLimit)) {}
+
+  Slice slice(const char* from, const char* to) const {
+    return {static_cast<std::uint32_t>(from - begin), static_cast<std::uint32_t>(to - from)};
+  }
+};
+
+// Passes the end of a line; `in.p` stands on the byte that ended it, which is `wrong` when it is
+// neither CR nor LF.
+inline ParseOutcome passLineEnd(Input& in, ParseError wrong) {
+  if (*in.p == '\r') {
+    if (in.end - in.p < 2) return in.atEnd;
+    if (in.p[1] != '\n') return failed(ParseError::BareCarriageReturn);
+    in.p += 2;
+    return kComplete;
+  }
+  return failed(*in.p == '\n' ? ParseError::BareLineFeed : wrong);
+}
+
+// Why a line cannot begin, or a name cannot end, with `c`.
+inline ParseError badNameByte(char c) {
+  return c == '\n' ? ParseError::BareLineFeed : ParseError::BadHeaderName;
+}
+
+// Reads field lines up to and with the empty line, and hands each to `sink(nameBegin, nameEnd,
+// valueBegin, valueEnd)`, which returns a ParseError. Complete: `in.p` stands behind the empty
+// line. Otherwise it stands where the last whole line ended.
+template <typename Sink>
+ParseOutcome parseFieldLines(Input& in, Sink&& sink) {
+  for (;;) {
+    const char* const name = in.p;
+    if (name == in.end) return in.atEnd;
+    if (*name == '\r') return passLineEnd(in, ParseError::BadHeaderName);
+    const char* const nameEnd = scanName(in.begin, name, in.end);
+    if (nameEnd == in.end) return in.atEnd;
+    if (*nameEnd != ':' || nameEnd == name) {
+      const bool folded = nameEnd == name && (*name == ' ' || *name == '\t');
+      return failed(folded ? ParseError::FoldedLine : badNameByte(*nameEnd));
+    }
+    const char* value = nameEnd + 1;
+    while (value != in.end && (*value == ' ' || *value == '\t')) ++value;
+    const char* valueEnd = scanValue(in.begin, value, in.end);
+    if (valueEnd == in.end) return in.atEnd;
+    Input line = in;
+    line.p = valueEnd;
+    const ParseOutcome outcome = passLineEnd(line, ParseError::BadHeaderValue);
+    if (outcome.status != ParseStatus::Complete) return outcome;
+    while (valueEnd != value && (valueEnd[-1] == ' ' || valueEnd[-1] == '\t')) --valueEnd;
+    const ParseError error = sink(name, nameEnd, value, valueEnd);
+    if (error != ParseError::None) return failed(error);
+    in.p = line.p;
+  }
+}
+
+}  // namespace tidegate::http1
