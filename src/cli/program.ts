@@ -1,0 +1,61 @@
+// The commands of `tidegate`. Each module is loaded when its command is the one that was asked for: `check` needs no core,
+// `schema` no YAML.
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+
+interface CommandModule {
+  name: string;
+  summary: string;
+  /** The command with its options and action. The action sets `process.exitCode` when it fails. */
+  load(): Promise<Command>;
+}
+
+const modules: CommandModule[] = [
+  {
+    name: 'run',
+    summary: 'run the gateway',
+    load: async () => (await import('./run.js')).runCommand(),
+  },
+  {
+    name: 'check',
+    summary: 'check a configuration and report everything that is wrong with it',
+    load: async () => (await import('./check.js')).checkCommand(),
+  },
+  {
+    name: 'explain',
+    summary: 'say which route a request takes, and why',
+    load: async () => (await import('./explain.js')).explainCommand(),
+  },
+  {
+    name: 'schema',
+    summary: 'print the JSON Schema of the configuration',
+    load: async () => (await import('./schema.js')).schemaCommand(),
+  },
+];
+
+/** Runs the command that `args` asks for; the result is the exit code. */
+export async function runProgram(args: readonly string[]): Promise<number> {
+  const program = new Command('tidegate')
+    .description('API gateway and load balancer')
+    .version(packageVersion(), '-v, --version')
+    .showHelpAfterError('(tidegate --help lists the commands)')
+    .exitOverride();
+  for (const { name, summary, load } of modules) {
+    const wanted = args[0] === name || (args[0] === 'help' && args[1] === name);
+    program.addCommand((wanted ? await load() : new Command(name)).summary(summary).exitOverride());
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+}
+
+/** Of Tidegate. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version }: { version: string } = JSON.parse(text);
+  return version;
+}

@@ -1,0 +1,31 @@
+// Listeners of the configuration to those of the snapshot: one for each address that is bound.
+import { formatAddress } from '../config/address.js';
+import type { ListenerSettings } from '../config/index.js';
+import { limit } from './limit.js';
+import type { SnapshotListener } from './snapshot.js';
+
+export function compileListener(listener: ListenerSettings): SnapshotListener[] {
+  const { limits, timeouts, forwarding, requestId } = listener;
+  return listener.bind.map((bind) => ({
+    name: listener.name,
+    bind: formatAddress(bind),
+    requestLineBytes: limits.requestLine,
+    headerBytes: limits.headerBytes,
+    headerCount: limits.headerCount,
+    bodyBytes: limit(limits.body),
+    headTimeout: timeouts.head,
+    bodyTimeout: limit(timeouts.body),
+    idleTimeout: limit(timeouts.idle),
+    writeTimeout: limit(timeouts.write),
+    maxRequests: limit(listener.maxRequests),
+    paths: listener.paths,
+    trace: listener.methods.trace,
+    trustedProxies: forwarding.trustedProxies,
+    xForwarded: forwarding.xForwarded,
+    forwarded: forwarding.forwarded,
+    via: forwarding.via === false ? '' : forwarding.via,
+    requestIdHeader: requestId === false ? '' : requestId.header.toLowerCase(),
+    requestIdAccept: requestId === false ? 'never' : requestId.accept,
+    server: listener.server,
+  }));
+}

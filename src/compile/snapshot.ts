@@ -1,0 +1,115 @@
+// The snapshot as plain objects: the names and shapes of native/snapshot/snapshot.h. Durations are milliseconds,
+// sizes bytes; null is unlimited.
+
+export type Limit = number | null;
+
+/** A literal, or one variable and its text: `{ param: 'id' }`, `{ host: '' }`. */
+export type SnapshotText = (string | Record<string, string>)[];
+
+export interface SnapshotEdit {
+  name: string;
+  value: SnapshotText;
+}
+
+export interface SnapshotEdits {
+  set: SnapshotEdit[];
+  add: SnapshotEdit[];
+  remove: string[];
+}
+
+export interface SnapshotListener {
+  name: string;
+  bind: string;
+  requestLineBytes: number;
+  headerBytes: number;
+  headerCount: number;
+  bodyBytes: Limit;
+  headTimeout: Limit;
+  bodyTimeout: Limit;
+  idleTimeout: Limit;
+  writeTimeout: Limit;
+  maxRequests: Limit;
+  paths: { mergeSlashes: boolean; escapedSlashes: 'reject' | 'keep' | 'decode' };
+  trace: boolean;
+  trustedProxies: string[];
+  xForwarded: 'off' | 'append' | 'replace' | 'keep';
+  forwarded: 'off' | 'append' | 'replace' | 'keep';
+  via: string;
+  requestIdHeader: string;
+  requestIdAccept: 'never' | 'trusted' | 'always';
+  server: 'pass' | 'overwrite' | 'remove';
+}
+
+export interface SnapshotValueMatch {
+  name: string;
+  test: 'exact' | 'prefix' | 'regex' | 'present' | 'absent';
+  value: string;
+}
+
+export interface SnapshotMatch {
+  name: string;
+  priority: number;
+  listeners: number[];
+  hosts: string[];
+  paths: { kind: 'exact' | 'prefix' | 'template' | 'regex'; text: string }[];
+  methods: string[];
+  headers: SnapshotValueMatch[];
+  query: SnapshotValueMatch[];
+  clients: string[];
+}
+
+export interface SnapshotRoute {
+  match: SnapshotMatch;
+  metricSlot: number;
+  action: 'proxy' | 'redirect' | 'respond';
+  upstream: number;
+  requestTimeout: Limit;
+  firstByteTimeout?: Limit;
+  idleTimeout?: Limit;
+  retries?: number;
+  bodyBytes: Limit;
+  stripPrefix: string;
+  rewritePath: SnapshotText;
+  rewriteHost: SnapshotText;
+  status: number;
+  location: SnapshotText;
+  body: SnapshotText;
+  requestEdits: SnapshotEdits;
+  responseEdits: SnapshotEdits;
+}
+
+export interface SnapshotEndpoint {
+  address: string;
+  connectTo: string;
+  weight: number;
+  metricSlot: number;
+}
+
+export interface SnapshotUpstream {
+  name: string;
+  metricSlot: number;
+  balance: 'roundRobin' | 'leastConnections';
+  hostHeader: 'preserve' | 'endpoint' | 'literal';
+  hostLiteral: string;
+  endpoints: SnapshotEndpoint[];
+  connectTimeout: Limit;
+  firstByteTimeout: Limit;
+  idleTimeout: Limit;
+  poolMaxIdle: number;
+  poolIdleTimeout: Limit;
+  poolMaxAge: Limit;
+  poolMaxRequests: Limit;
+  responseHeaderBytes: number;
+  responseHeaderCount: number;
+  retries: number;
+  passiveFailures: number;
+  passiveDownFor?: Limit;
+}
+
+export interface Snapshot {
+  version: number;
+  accessLog: { format: 'off' | 'json' | 'common' | 'combined'; path: string };
+  listeners: SnapshotListener[];
+  routes: SnapshotRoute[];
+  upstreams: SnapshotUpstream[];
+}

@@ -1,0 +1,27 @@
+// Configuration: reading it, checking it, and saying what is wrong with it.
+export type { Environment } from './expand.js';
+export { defaultFiles, findConfig, type Loaded, type LoadOptions, loadConfig } from './load.js';
+export type { ConfigContext } from './moduleSource.js';
+export {
+  type ConfigPath,
+  formatPath,
+  type Location,
+  type Problem,
+  type ProblemCode,
+} from './problem.js';
+export {
+  painter,
+  problemRecord,
+  problemText,
+  type RenderOptions,
+  renderProblems,
+} from './render.js';
+export type {
+  Config,
+  ConfigInput,
+  ListenerSettings,
+  RouteSettings,
+  UpstreamSettings,
+} from './schema/index.js';
+export { problemAt, type Source } from './source.js';
+export { formatDuration, formatSize, type Unlimited, unlimited } from './units.js';

@@ -1,0 +1,153 @@
+// Reads `tidegate.config.ts` and its like: esbuild makes one module of it and its own files, packages stay outside.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
+import type { Environment } from './expand.js';
+import type { Problem } from './problem.js';
+import { problemOf } from './source.js';
+import type { Read } from './yamlSource.js';
+
+/** What the default export may be, when it is a function, called with. */
+export interface ConfigContext {
+  env: Environment;
+}
+
+export async function readModule(file: string, env: Environment): Promise<Read> {
+  const path = resolve(file);
+  try {
+    const { code, inputs } = await bundle(path);
+    const value = await evaluate(code, env);
+    const files = [path, ...inputs.filter((input) => input !== path)];
+    return {
+      ok: true,
+      source: { file, files, value, locate: () => undefined, origin: () => undefined },
+    };
+  } catch (error) {
+    return {
+      ok: false,
+      problems: isBuildFailure(error)
+        ? error.errors.map((message) => buildProblem(file, message))
+        : [failure(file, error)],
+    };
+  }
+}
+
+async function bundle(path: string): Promise<{ code: string; inputs: string[] }> {
+  const result = await build({
+    entryPoints: [path],
+    absWorkingDir: dirname(path),
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    sourcemap: 'inline',
+    logLevel: 'silent',
+    plugins: [ownPackage, externalPackages, fileGlobals],
+  });
+  const code = result.outputFiles[0]?.text ?? '';
+  const inputs = Object.keys(result.metafile.inputs).map((input) => resolve(dirname(path), input));
+  return { code, inputs };
+}
+
+/** `import { defineConfig } from 'tidegate'` means this very program, wherever it is installed. */
+const ownPackage: Plugin = {
+  name: 'own-package',
+  setup({ onResolve }) {
+    onResolve({ filter: /^tidegate$/ }, () => ({
+      path: new URL('../index.js', import.meta.url).href,
+      external: true,
+    }));
+  },
+};
+
+/** Packages are found from the file that imports them and named by their place, so that the bundle may stand anywhere. */
+const externalPackages: Plugin = {
+  name: 'external-packages',
+  setup({ onResolve, resolve: find }) {
+    onResolve({ filter: /^[^./]/ }, async ({ path, kind, resolveDir, pluginData }) => {
+      if (
+        kind === 'entry-point' ||
+        path.startsWith('node:') ||
+        path.startsWith('file:') ||
+        pluginData === found
+      )
+        return undefined;
+      const result = await find(path, { kind, resolveDir, pluginData: found });
+      if (result.errors.length > 0) return { errors: result.errors };
+      if (result.external || !result.path.includes('/node_modules/')) return result;
+      return { path: pathToFileURL(result.path).href, external: true };
+    });
+  },
+};
+const found = Symbol('resolved by esbuild itself');
+
+/** Each file keeps its own `import.meta.url`, `__dirname` and `__filename`. */
+const fileGlobals: Plugin = {
+  name: 'file-globals',
+  setup({ onLoad, initialOptions }) {
+    initialOptions.define = {
+      ...initialOptions.define,
+      'import.meta.url': '__tidegateUrl',
+      'import.meta.dirname': '__dirname',
+      'import.meta.filename': '__filename',
+    };
+    onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
+      const names = {
+        __tidegateUrl: pathToFileURL(path).href,
+        __dirname: dirname(path),
+        __filename: path,
+      };
+      const head = Object.entries(names).map(
+        ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
+      );
+      return {
+        contents: `${head.join(' ')} ${await readFile(path, 'utf8')}`,
+        loader: /\.[cm]?ts$/.test(path) ? 'ts' : 'js',
+      };
+    });
+  },
+};
+
+/** A fresh folder each time, because Node never reads a module's address twice. */
+async function evaluate(code: string, env: Environment): Promise<unknown> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidegate-config-'));
+  try {
+    const path = join(folder, 'config.mjs');
+    await writeFile(path, code, { mode: 0o600 });
+    const module: { default?: unknown } = await import(pathToFileURL(path).href);
+    const exported = module.default;
+    if (exported === undefined)
+      throw new Error('expected a configuration as the default export but there is none');
+    const context: ConfigContext = { env };
+    return typeof exported === 'function' ? await exported(context) : await exported;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function isBuildFailure(error: unknown): error is BuildFailure {
+  return error instanceof Error && 'errors' in error && Array.isArray(error.errors);
+}
+
+function buildProblem(file: string, { text, location }: Message): Problem {
+  if (location === null) return problemOf(file, 'module_failed', text);
+  const place = {
+    line: location.line,
+    column: location.column + 1,
+    excerpt: location.lineText,
+    length: Math.max(1, location.length),
+  };
+  return problemOf(location.file === '' ? file : location.file, 'module_failed', text, place);
+}
+
+function failure(file: string, error: unknown): Problem {
+  const message =
+    error instanceof Error
+      ? `${error.name === 'Error' ? '' : `${error.name}: `}${error.message}`
+      : String(error);
+  return problemOf(file, 'module_failed', message);
+}

@@ -1,0 +1,59 @@
+// A configuration as it was read: its raw value, and where in which file each part of it stands.
+import type { ConfigPath, Location, Problem, ProblemCode } from './problem.js';
+
+/** Text that did not stand in the file itself. Messages name where it came from and never show it: it may be a secret. */
+export type Origin = { kind: 'env'; written: string } | { kind: 'file'; path: string };
+
+export interface Source {
+  /** As the user named it. */
+  file: string;
+  /** Every file that was read, absolute: what `--watch` looks at. */
+  files: string[];
+  /** The value before the schema. */
+  value: unknown;
+  /** The nearest place that the file has for a path; undefined where values have no place. */
+  locate(path: ConfigPath, at: 'key' | 'value'): Location | undefined;
+  /** Where the value at a path came from, when it did not stand in the file. */
+  origin(path: ConfigPath): Origin | undefined;
+}
+
+export interface Finding {
+  code: ProblemCode;
+  path: ConfigPath;
+  message: string;
+  hint?: string | undefined;
+  severity?: 'error' | 'warning';
+  /** Points at the key rather than at its value. */
+  at?: 'key' | 'value';
+}
+
+/** Gives a finding its place in the file. */
+export function problemAt(source: Source, finding: Finding): Problem {
+  const location = source.locate(finding.path, finding.at ?? 'value');
+  return {
+    code: finding.code,
+    severity: finding.severity ?? 'error',
+    file: source.file,
+    path: finding.path,
+    message: finding.message,
+    ...(location === undefined ? {} : { location }),
+    ...(finding.hint === undefined ? {} : { hint: finding.hint }),
+  };
+}
+
+/** A problem with the file as a whole. */
+export function problemOf(
+  file: string,
+  code: ProblemCode,
+  message: string,
+  location?: Location,
+): Problem {
+  return {
+    code,
+    severity: 'error',
+    file,
+    path: [],
+    message,
+    ...(location === undefined ? {} : { location }),
+  };
+}
