@@ -12,7 +12,7 @@ import { readProcessFacts } from './processFacts.js';
 import { sumSlot } from './slots.js';
 
 /** Which slot of the core's counters belongs to which name of the configuration in force. */
-export interface MetricSlots {
+export interface MetricSlotNames {
   routes: readonly { name: string; slot: number }[];
   upstreams: readonly { name: string; slot: number }[];
   endpoints: readonly { upstream: string; address: string; slot: number }[];
@@ -20,7 +20,7 @@ export interface MetricSlots {
 
 export interface MetricsSource {
   core: Core;
-  slots(): MetricSlots;
+  slots(): MetricSlotNames;
   facts(): GatewayFacts;
 }
 
