@@ -35,7 +35,13 @@ export function readableLine(json: string): string {
 }
 
 function readableValue(value: unknown): string {
-  return typeof value === 'string' && !/[\s"]/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === 'string' && !/[\s"]/.test(value)) return value;
+  if (!Array.isArray(value)) return JSON.stringify(value);
+  return value.map((item: unknown) => readableItem(item)).join(', ');
+}
+
+function readableItem(item: unknown): string {
+  return typeof item === 'object' && item !== null ? Object.values(item).join(' ') : String(item);
 }
 
 function readableError(error: unknown): string {

@@ -126,7 +126,7 @@ function routeMetrics(tables: CoreTables): MetricDefinition[] {
   return [
     route.statusClasses(
       'tidegate_requests_total',
-      'Responses that clients got, by route and class of status.',
+      'Responses to clients, by route and class of status.',
     ),
     route.durations(
       'tidegate_request_duration_seconds',
@@ -186,21 +186,19 @@ function upstreamMetrics(tables: CoreTables): MetricDefinition[] {
       'From the complete request head to the end of the response, retries included.',
       tables.durationBounds,
     ),
-    upstream.gauge('tidegate_upstream_exchanges_active', 'Exchanges under way.', (t) => t.active),
     upstream.counter(
       'tidegate_upstream_failures_total',
       'Exchanges that ended by an error of the gateway.',
       (t) => t.failures,
     ),
-    upstream.counter('tidegate_upstream_retries_total', 'Further tries.', (t) => t.retries),
     upstream.counter(
       'tidegate_upstream_request_bytes_total',
-      'Bytes of request bodies.',
+      'Bytes of request bodies to the upstream.',
       (t) => t.bytesIn,
     ),
     upstream.counter(
       'tidegate_upstream_response_bytes_total',
-      'Bytes of response bodies.',
+      'Bytes of response bodies from the upstream.',
       (t) => t.bytesOut,
     ),
   ];
@@ -225,18 +223,23 @@ function endpointMetrics(tables: CoreTables): MetricDefinition[] {
     },
     endpoint.statusClasses(
       'tidegate_endpoint_requests_total',
-      'Responses of the endpoint, by class of status.',
+      'Responses to exchanges that ended at the endpoint, by class of status.',
     ),
     endpoint.durations(
       'tidegate_endpoint_duration_seconds',
-      'From choosing the endpoint to the end of its response.',
+      'From the complete request head to the end of the response, of exchanges that ended here.',
       tables.durationBounds,
     ),
     endpoint.gauge('tidegate_endpoint_exchanges_active', 'Exchanges under way.', (t) => t.active),
     endpoint.counter(
       'tidegate_endpoint_failures_total',
-      'Failed connections and broken exchanges.',
+      'Tries that failed here, and exchanges that ended here by an error of the gateway.',
       (t) => t.failures,
+    ),
+    endpoint.counter(
+      'tidegate_endpoint_retries_total',
+      'Tries that failed here and were made again.',
+      (t) => t.retries,
     ),
     endpoint.counter('tidegate_endpoint_connects_total', 'Connections opened.', (t) => t.connects),
     endpoint.counter(

@@ -67,7 +67,8 @@ export class Metrics {
     // What has had no request yet is left out: ten thousand idle routes would be a quarter of a million lines.
     const measure = <Labels>(labels: Labels, slot: number): Measured<Labels>[] => {
       const totals = sumSlot(stats, slot, buckets);
-      return totals.requests === 0 && totals.failures === 0 ? [] : [{ labels, totals }];
+      const { requests, active, connects } = totals;
+      return requests + active + connects === 0 ? [] : [{ labels, totals }];
     };
     return {
       stats,
