@@ -64,6 +64,8 @@ std::string_view pathErrorText(PathError error) {
       return "the path holds an escaped slash or backslash (see paths.escapedSlashes)";
     case PathError::AboveRoot:
       return "the path climbs over the root";
+    case PathError::HiddenDotSegment:
+      return "an escaped slash hides a dot segment";
     case PathError::BadCharacter:
       return "the path holds a character that no path may hold";
   }
