@@ -53,6 +53,11 @@ enum class BodyKind : std::uint8_t {
   UntilClose,  // responses only: until the peer closes
 };
 
+// Whether bytes follow the head: `Content-Length: 0` is a body of none.
+constexpr bool hasBody(BodyKind kind, std::uint64_t contentLength) {
+  return kind != BodyKind::None && (kind != BodyKind::Length || contentLength > 0);
+}
+
 // Common to both heads. The views that the accessors return live as long as the bytes at base().
 class HeadFields {
  public:

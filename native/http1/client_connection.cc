@@ -37,6 +37,7 @@ bool ClientConnection::start(UpstreamStreamEvents& events, std::uint64_t connect
 }
 
 bool ClientConnection::assign(UpstreamStreamEvents& events, const HeadLimits& limits, bool probe) {
+  pooled_ = false;
   if (peerEnding_ || ((probe || readable_) && socket_.hasInput())) {
     close();
     return false;
@@ -51,6 +52,7 @@ bool ClientConnection::assign(UpstreamStreamEvents& events, const HeadLimits& li
 
 void ClientConnection::keepIdleFor(std::uint64_t millis) {
   phase_ = Phase::Idle;
+  pooled_ = true;
   expectWithin(millis);
 }
 
@@ -270,7 +272,7 @@ std::size_t ClientConnection::processHead(std::string_view bytes) {
   responseBody_ = head.line.body;
   bodyRemaining_ = head.line.contentLength;
   phase_ = Phase::Body;
-  const bool bodyless = responseBody_ == BodyKind::None;
+  const bool bodyless = !hasBody(responseBody_, bodyRemaining_);
   events_->onUpstreamHead(head);
   if (bodyless && phase_ == Phase::Body) responseEnded(nullptr);
   return size;

@@ -51,6 +51,8 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   // Breaks off whatever is under way, with onUpstreamFailure(Closed).
   void closeNow() { fail(StreamFailure::Closed); }
 
+  // In the pool; also still true while onConnectionClosed() tells of a pooled one.
+  bool isIdle() const { return pooled_; }
   std::uint64_t served() const { return served_; }
   std::uint64_t openedAtMillis() const { return openedAt_; }
   ClientHost& host() const { return host_; }
@@ -115,6 +117,7 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   bool writeBroken_ = false;  // the peer takes no more; a response may still be there to read
   bool shutdownAfterFlush_ = false;
   bool processing_ = false;
+  bool pooled_ = false;
 };
 
 }  // namespace tidegate::http1

@@ -221,7 +221,7 @@ void ServerConnection::beginRequest(const RequestHead& head) {
   bodyLimit_ = settings_.bodyBytes;
   bodyBytesIn_ = 0;
   decoder_.reset();
-  requestDone_ = head.line.body == BodyKind::None;
+  requestDone_ = !hasBody(head.line.body, head.line.contentLength);
   paused_ = true;
   headSent_ = responseDone_ = false;
   closeAfter_ = !head.line.keepAlive || draining_ || served_ >= settings_.maxRequests;

@@ -28,6 +28,7 @@ struct ServerSettings {
 };
 
 class ServerConnection;
+struct ConnectionLink;
 
 // Who takes the requests.
 class ServerHost {
@@ -43,7 +44,7 @@ class ServerHost {
   ~ServerHost() = default;
 };
 
-class ServerConnection final : public Pollable, public ClientStream {
+class ServerConnection final : public Pollable, public ClientStream, public ListNode<ConnectionLink> {
  public:
   ServerConnection(Context& context, ServerHost& host, const ServerSettings& settings, Socket socket,
                    const PeerInfo& peer, void* hostData);

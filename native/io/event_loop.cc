@@ -60,7 +60,7 @@ bool EventLoop::add(int fd, Pollable& target, bool exclusive) {
   epoll_event event{};
   // EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again, and saves the
   // system calls that would switch it on and off.
-  event.events = exclusive ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &target;
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }

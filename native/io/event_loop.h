@@ -88,7 +88,7 @@ class EventLoop {
   bool valid() const { return epoll_ >= 0 && wake_ >= 0; }
 
   // Registers for reading, writing and hang-up, edge-triggered; the file stays registered until it is closed.
-  // `exclusive`: one of several threads that poll the same file is woken (for shared listening sockets; level-triggered, reading only).
+  // `exclusive`: one of several threads that poll the same file is woken (for shared listening sockets; reading only).
   // False with errno when the kernel refuses.
   bool add(int fd, Pollable& target, bool exclusive = false);
   void remove(int fd);

@@ -1,6 +1,7 @@
 // System calls of the plain transport.
 #include "io/socket.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
@@ -42,6 +43,8 @@ void FileHandle::reset() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
 }
+
+FileHandle FileHandle::duplicate() const { return FileHandle(fcntl(fd_, F_DUPFD_CLOEXEC, 0)); }
 
 IoResult Socket::connect(const SocketAddress& address, Socket& out) {
   FileHandle file(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

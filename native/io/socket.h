@@ -32,6 +32,8 @@ class FileHandle {
   explicit operator bool() const { return fd_ >= 0; }
   int release() { return std::exchange(fd_, -1); }
   void reset();
+  // Another descriptor of the same file, close-on-exec; empty when there is none left.
+  FileHandle duplicate() const;
 
  private:
   int fd_ = -1;

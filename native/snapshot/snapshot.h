@@ -98,6 +98,7 @@ struct RouteConfig {
   std::uint64_t requestTimeout = kUnlimited;  // the whole exchange
   std::uint64_t firstByteTimeout = 30'000;
   std::uint64_t idleTimeout = 60'000;
+  std::uint64_t tunnelTimeout = 3'600'000;  // after an Upgrade, without a byte in either direction
   std::uint32_t retries = 1;
   std::uint64_t bodyBytes = kUnlimited;  // the smaller of the listener's and this one is in force
   std::string stripPrefix;               // empty: nothing is stripped

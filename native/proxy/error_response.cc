@@ -1,0 +1,47 @@
+// Request ids come from clients at times: they are visible ASCII by then, and quotes and backslashes are escaped here.
+#include "proxy/error_response.h"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+#include "http1/writer.h"
+
+namespace tidegate {
+
+namespace {
+
+std::string_view escapeJson(std::string_view text, TextArena& arena) {
+  char* const begin = arena.allocate(text.size() * 2);
+  char* at = begin;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') *at++ = '\\';
+    *at++ = c;
+  }
+  return {begin, static_cast<std::size_t>(at - begin)};
+}
+
+bool wantsText(std::string_view accept) {
+  return accept.find("json") == std::string_view::npos && accept.find("text/") != std::string_view::npos;
+}
+
+}  // namespace
+
+ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId,
+                        std::string_view accept, TextArena& arena) {
+  std::array<char, 5> digits{};
+  const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), status).ptr;
+  const std::string_view statusText(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  const std::string_view title = http1::statusPhrase(status);
+  if (wantsText(accept)) {
+    return {"text/plain; charset=utf-8",
+            arena.join({statusText, " ", title, "\n", reasonText(reason), "\nreason: ", reasonCode(reason),
+                        "\nrequest id: ", requestId, "\n"})};
+  }
+  return {"application/problem+json",
+          arena.join({R"({"type":"about:blank","title":")", title, R"(","status":)", statusText,
+                      R"(,"detail":")", reasonText(reason), R"(","reason":")", reasonCode(reason),
+                      R"(","request_id":")", escapeJson(requestId, arena), "\"}\n"})};
+}
+
+}  // namespace tidegate

@@ -1,0 +1,21 @@
+// Answers that the gateway makes itself: problem+json (RFC 9457) or plain text, by what the client accepts.
+#pragma once
+
+#include <string_view>
+
+#include "http/reason.h"
+#include "proxy/text_arena.h"
+
+namespace tidegate {
+
+struct ErrorBody {
+  std::string_view contentType;
+  std::string_view body;  // lives until the arena's next reset()
+};
+
+// `accept`: the request's Accept value, empty when there is none. JSON unless text/plain or text/* (or text/html) is named and
+// JSON is not.
+ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId, std::string_view accept,
+                        TextArena& arena);
+
+}  // namespace tidegate

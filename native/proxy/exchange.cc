@@ -1,0 +1,592 @@
+// Order of this file: birth, deciding, connecting, forwarding, responding, failing, the end.
+#include "proxy/exchange.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "http1/writer.h"
+#include "proxy/error_response.h"
+
+namespace tidegate {
+
+namespace {
+
+// Seconds after which a client may try again when every endpoint is down.
+constexpr std::string_view kRetryAfter = "1";
+
+constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+
+Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
+  switch (failure) {
+    case StreamFailure::ConnectRefused: return Reason::UpstreamConnectFailed;
+    case StreamFailure::ConnectTimeout: return Reason::UpstreamConnectTimeout;
+    case StreamFailure::Malformed:
+      return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamBadResponse;
+    case StreamFailure::HeadTooLarge: return Reason::UpstreamHeadTooLarge;
+    case StreamFailure::Timeout:
+      return firstByte ? Reason::UpstreamFirstByteTimeout : Reason::UpstreamIdleTimeout;
+    case StreamFailure::Closed:
+    case StreamFailure::WriteFailed: break;
+  }
+  return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamClosed;
+}
+
+}  // namespace
+
+Exchange::Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener, ClientStream& client)
+    : services_(services),
+      snapshot_(std::move(snapshot)),
+      client_(client),
+      listener_(listener),
+      startedMicros_(services.loop.nowMicros()) {
+  services_.stats.counters.requests.add();
+  services_.stats.counters.exchangesActive.add();
+}
+
+Exchange::~Exchange() { services_.stats.counters.exchangesActive.sub(); }
+
+void Exchange::start(const RequestHead& head) {
+  keepHead(head);
+  requestDone_ = !hasBody(head_.line.body, head_.line.contentLength);
+  client_.limitBody(listener().bodyBytes);
+  route();
+}
+
+void Exchange::startRefused(Reason reason) {
+  text_ = services_.pool.acquire(RequestIds::kLength + IpAddress::kMaxText);
+  services_.requestIds.write(text_.data());
+  requestId_ = {text_.data(), RequestIds::kLength};
+  identity_ = {client_.peer().address, client_.peer().port, false};
+  char* const client = text_.data() + RequestIds::kLength;
+  clientText_ = {client, identity_.address.format(client)};
+  answer(reason);
+}
+
+// Deciding
+
+void Exchange::keepHead(const RequestHead& head) {
+  // Room for the head and for all that is derived from it: normalised path and host are never longer than their sources.
+  const std::size_t derived = head.line.path.length + head.line.host.length + RequestIds::kLength + IpAddress::kMaxText;
+  text_ = services_.pool.acquire(head.size + derived);
+  std::memcpy(text_.data(), head.base(), head.size);
+  head_.assign(head);
+  head_.line = head.line;
+  head_.size = head.size;
+  head_.rebase(text_.data());
+  hasHead_ = true;
+
+  char* at = text_.data() + head.size;
+  identity_ = identifyClient(head_, client_.peer(), listener());
+  trustedPeer_ = identity_.trustedPeer;
+  const std::size_t clientLength = client_.peer().isUnix && !trustedPeer_ ? 0 : identity_.address.format(at);
+  clientText_ = {at, clientLength};
+  at += clientLength;
+  requestId_ = acceptedRequestId(head_, listener(), trustedPeer_);
+  if (requestId_.empty()) {
+    services_.requestIds.write(at);
+    requestId_ = {at, RequestIds::kLength};
+    at += RequestIds::kLength;
+  }
+  const std::string_view host = head_.view(head_.line.host);
+  host_ = normalizeHost(host, {at, host.size()});
+  if (host_.data() == at) at += host_.size();
+  path_ = {at, 0};
+}
+
+void Exchange::route() {
+  if (head_.line.method == Method::Trace && !listener().trace) {
+    answer(Reason::TraceRefused);
+    return;
+  }
+  const std::string_view raw = head_.view(head_.line.path);
+  const NormalPath normal = normalizePath(raw, listener().paths, {const_cast<char*>(path_.data()), raw.size()});
+  if (normal.error != PathError::None) {
+    path_ = {};
+    answer(Reason::BadPath);
+    return;
+  }
+  path_ = normal.path;
+
+  RouteRequest request;
+  request.listener = static_cast<std::uint16_t>(listener_);
+  request.host = host_;
+  request.path = path_;
+  request.query = head_.view(head_.line.query);
+  request.method = head_.view(head_.line.methodToken);
+  request.fields = &head_;
+  request.client = identity_.address;
+  snapshot_->tables().router->match(request, match_);
+  if (match_.route == kNoRoute) {
+    if (match_.methodMismatch) {
+      answerMethodNotAllowed(match_);
+    } else {
+      answer(Reason::RouteNotFound);
+    }
+    return;
+  }
+  runRoute();
+}
+
+void Exchange::runRoute() {
+  route_ = &snapshot_->tables().routes[match_.route];
+  services_.stats.slot(route_->metricSlot).active.add();
+  if (route_->requestTimeout != kUnlimited) {
+    services_.loop.timers().schedule(requestTimer_, services_.loop.nowMillis() + route_->requestTimeout);
+  }
+  const std::uint64_t bodyLimit = std::min(route_->bodyBytes, listener().bodyBytes);
+  client_.limitBody(bodyLimit);
+  if (head_.line.body == BodyKind::Length && head_.line.contentLength > bodyLimit) {
+    answer(Reason::BodyTooLarge);
+    return;
+  }
+  if (route_->action != RouteAction::Proxy) {
+    answerRoute(*route_);
+    return;
+  }
+  connect(false);
+}
+
+void Exchange::answerRoute(const RouteConfig& route) {
+  services_.arena.reset();
+  services_.fields.clear();
+  const TemplateValues values = templateValues();
+  OutgoingResponse out;
+  out.status = route.status;
+  std::string_view body;
+  if (route.action == RouteAction::Redirect) {
+    reason_ = Reason::RouteRedirect;
+    services_.fields.push_back({"Location", renderTemplate(route.location, values, TemplateUse::Uri, services_.arena)});
+  } else {
+    reason_ = Reason::RouteRespond;
+    body = renderTemplate(route.body, values, TemplateUse::Text, services_.arena);
+  }
+  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  applyEdits(route.responseEdits, nullptr, values, services_);
+  sendAnswer(out, body);
+}
+
+// Connecting
+
+void Exchange::connect(bool fresh) {
+  const UpstreamConfig& upstream = upstreamConfig();
+  PickContext context{services_.loop.nowMillis(), upstream.passiveDownFor, &tried_};
+  state_ = State::Connecting;
+  if (!fresh) {
+    const std::uint32_t chosen = snapshot_->balancer(route_->upstream).pick(context);
+    if (chosen == kNoEndpoint) {
+      // With something tried, what happened there says more than that nothing else is left.
+      answer(reason_ == Reason::None ? Reason::UpstreamUnavailable : reason_);
+      return;
+    }
+    endpoint_ = chosen;
+  }
+  endpointState_ = &snapshot_->endpoint(route_->upstream, endpoint_);
+  if (upstream.balance == BalanceAlgorithm::LeastConnections) {
+    endpointState_->begin();
+    countsLoad_ = true;
+  }
+  SlotCounters& slot = services_.stats.slot(upstream.endpoints[endpoint_].metricSlot);
+  slot.active.add();
+  if (queueMicros_ == kNoTime) queueMicros_ = microsSince(startedMicros_);
+  stepMicros_ = services_.loop.nowMicros();
+  const bool probe = !isIdempotent(head_.line.method);
+  const PoolLease lease = pool().acquire(*this, fresh, probe);
+  if (lease.stream == nullptr) {
+    if (retry(StreamFailure::ConnectRefused)) return;
+    fail(Reason::UpstreamConnectFailed);
+    return;
+  }
+  upstream_ = lease.stream;
+  reused_ = lease.reused;
+  if (!reused_) slot.connects.add();
+  if (lease.ready) {
+    connectMicros_ = 0;
+    forwardHead();
+  }
+}
+
+void Exchange::onUpstreamReady() {
+  connectMicros_ = microsSince(stepMicros_);
+  forwardHead();
+}
+
+void Exchange::leaveEndpoint() {
+  if (endpointState_ == nullptr) return;
+  if (countsLoad_) endpointState_->end();
+  countsLoad_ = false;
+  services_.stats.slot(upstreamConfig().endpoints[endpoint_].metricSlot).active.sub();
+  endpointState_ = nullptr;
+}
+
+void Exchange::releaseUpstream() {
+  if (UpstreamStream* upstream = std::exchange(upstream_, nullptr)) upstream->release();
+}
+
+// Forwarding
+
+void Exchange::forwardHead() {
+  services_.arena.reset();
+  const UpstreamConfig& upstream = upstreamConfig();
+  const TemplateValues values = templateValues();
+  const ForwardedRequest what{listener(), *route_, upstream, upstream.endpoints[endpoint_], values, client_.peer(), trustedPeer_,
+                              head_.view(head_.line.authority)};
+  OutgoingRequest out;
+  if (!composeRequest(head_, what, services_, out)) {
+    fail(Reason::BadPath);
+    return;
+  }
+  if (head_.line.upgrade) {
+    const Field* upgrade = head_.find(FieldId::Upgrade);
+    if (upgrade != nullptr) out.upgrade = head_.value(*upgrade);
+  }
+  state_ = State::Forwarding;
+  stepMicros_ = services_.loop.nowMicros();
+  upstream_->sendHead(out);
+  if (requestDone_) {
+    upstream_->finish(nullptr);
+    upstream_->expectWithin(route_->firstByteTimeout);
+  } else {
+    client_.resumeBody();
+  }
+}
+
+void Exchange::onClientBody(std::string_view bytes) {
+  bytesIn_ += bytes.size();
+  if (upstream_ == nullptr) return;
+  bodyTaken_ = true;
+  upstream_->sendBody(bytes);
+  if (state_ == State::Tunnel) upstream_->expectWithin(route_->tunnelTimeout);
+}
+
+void Exchange::onClientEnd(const HeadFields* trailers) {
+  requestDone_ = true;
+  if (upstream_ == nullptr) return;
+  upstream_->finish(trailers);
+  if (state_ == State::Forwarding) {
+    stepMicros_ = services_.loop.nowMicros();
+    upstream_->expectWithin(route_->firstByteTimeout);
+  }
+}
+
+void Exchange::onUpstreamBlocked() {
+  client_.pauseBody();
+  if (upstream_ == nullptr) return;
+  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+}
+
+void Exchange::onUpstreamDrained() {
+  if (upstream_ == nullptr) return;
+  if (state_ == State::Forwarding) upstream_->expectWithin(requestDone_ ? route_->firstByteTimeout : 0);
+  client_.resumeBody();
+}
+
+// Responding
+
+void Exchange::onUpstreamInformational(ResponseHead& head) {
+  services_.arena.reset();
+  OutgoingResponse out;
+  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  client_.sendInformational(out);
+}
+
+void Exchange::onUpstreamHead(ResponseHead& head) {
+  pool().recordSuccess();
+  firstByteMicros_ = microsSince(stepMicros_);
+  if (head.line.status == 101) {
+    passUpgrade(head);
+    return;
+  }
+  state_ = State::Responding;
+  reason_ = Reason::None;  // what an earlier try failed by
+  services_.arena.reset();
+  OutgoingResponse out;
+  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  out.body = head.line.body;
+  out.contentLength = head.line.contentLength;
+  if (head.line.body == BodyKind::None && head.line.hasContentLength) out.announceLength = true;
+  status_ = out.status;
+  client_.sendHead(out);
+  upstream_->expectWithin(route_->idleTimeout);
+}
+
+void Exchange::passUpgrade(ResponseHead& head) {
+  const Field* upgrade = head.find(FieldId::Upgrade);
+  if (!head_.line.upgrade || !head.line.upgrade || upgrade == nullptr) {
+    fail(Reason::UpgradeRefused);
+    return;
+  }
+  state_ = State::Tunnel;
+  services_.stats.counters.tunnels.add();
+  services_.arena.reset();
+  OutgoingResponse out;
+  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  out.upgrade = head.value(*upgrade);
+  status_ = 101;
+  requestDone_ = false;
+  requestTimer_.unlink();
+  client_.sendHead(out);
+  client_.startTunnel();
+  upstream_->startTunnel();
+  upstream_->expectWithin(route_->tunnelTimeout);
+  client_.resumeBody();
+}
+
+void Exchange::onUpstreamBody(std::string_view bytes) {
+  bytesOut_ += bytes.size();
+  client_.sendBody(bytes);
+  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+}
+
+void Exchange::onUpstreamEnd(const HeadFields* trailers) {
+  responseEnded_ = true;
+  client_.finish(trailers);
+  if (state_ != State::Tunnel) {
+    releaseUpstream();
+  } else if (!requestDone_) {
+    // The other half stays open for as long as the client sends.
+    upstream_->expectWithin(route_->tunnelTimeout);
+  }
+}
+
+void Exchange::onClientBlocked() {
+  if (upstream_ == nullptr || responseEnded_) return;
+  upstream_->pauseBody();
+  // The client's own time limit for writes is in force now.
+  upstream_->expectWithin(0);
+}
+
+void Exchange::onClientDrained() {
+  if (upstream_ == nullptr || responseEnded_) return;
+  upstream_->resumeBody();
+  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+}
+
+void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
+  state_ = State::Responding;
+  const bool bodyless = out.status < 200 || out.status == 204 || out.status == 304;
+  out.fields = {nullptr, services_.fields};
+  out.announceLength = !bodyless;
+  out.contentLength = body.size();
+  if (!isHead() && !bodyless && !body.empty()) out.body = BodyKind::Length;
+  // A body that nobody reads stands between this request and the next.
+  if (!requestDone_) out.close = true;
+  status_ = out.status;
+  responseEnded_ = true;
+  client_.sendHead(out);
+  if (out.body == BodyKind::Length) {
+    bytesOut_ += body.size();
+    client_.sendBody(body);
+  }
+  client_.finish(nullptr);
+}
+
+void Exchange::answerMethodNotAllowed(const RouteResult&) { answer(Reason::MethodNotAllowed); }
+
+void Exchange::answer(Reason reason) {
+  leaveEndpoint();
+  releaseUpstream();
+  reason_ = reason;
+  services_.arena.reset();
+  services_.fields.clear();
+  const Field* accept = hasHead_ ? head_.find(FieldId::Accept) : nullptr;
+  OutgoingResponse out;
+  out.status = reasonStatus(reason);
+  const ErrorBody error = makeErrorBody(reason, out.status, requestId_,
+                                        accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
+  services_.fields.push_back({"Content-Type", error.contentType});
+  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
+  if (out.status == 405) services_.fields.push_back({"Allow", kAllMethods});
+  if (out.status == 503) services_.fields.push_back({"Retry-After", kRetryAfter});
+  sendAnswer(out, error.body);
+}
+
+// Failing
+
+bool Exchange::retry(StreamFailure failure) {
+  const bool connecting = state_ == State::Connecting;
+  // Body that has gone cannot be sent again; what did not reach an application may be, whatever the method.
+  if (bodyTaken_) return false;
+  if (!connecting && !isIdempotent(head_.line.method)) return false;
+  // A slow endpoint is not a broken one: another would only double the client's wait.
+  if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed || failure == StreamFailure::HeadTooLarge) return false;
+  if (retries_ >= route_->retries) return false;
+  ++retries_;
+  services_.stats.counters.retries.add();
+  services_.stats.slot(route_->metricSlot).retries.add();
+  SlotCounters& slot = services_.stats.slot(upstreamConfig().endpoints[endpoint_].metricSlot);
+  slot.retries.add();
+  slot.failures.add();
+  tried_.set(endpoint_);
+  reason_ = reasonOf(failure, false, false);
+  leaveEndpoint();
+  client_.pauseBody();
+  connect(false);
+  return true;
+}
+
+void Exchange::onUpstreamFailure(StreamFailure failure) {
+  const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
+  upstream_ = nullptr;
+  const bool responseBegun = state_ == State::Responding || state_ == State::Tunnel;
+  const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
+  if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ && isIdempotent(head_.line.method)) {
+    // The endpoint closed an idle connection just when it was used: that says nothing about its health.
+    services_.stats.counters.retries.add();
+    leaveEndpoint();
+    client_.pauseBody();
+    connect(true);
+    return;
+  }
+  if (state_ == State::Forwarding) pool().recordFailure();
+  if (!responseBegun && retry(failure)) return;
+  if (state_ == State::Tunnel) {
+    // One side broke off: so does the other.
+    if (failure == StreamFailure::Timeout) reason_ = Reason::UpstreamIdleTimeout;
+    client_.abort();
+    end();
+    return;
+  }
+  fail(reasonOf(failure, responseBegun, state_ == State::Forwarding && requestDone_));
+}
+
+void Exchange::onClientBodyFailure(Reason reason) {
+  requestDone_ = true;
+  fail(reason);
+}
+
+void Exchange::onRequestTimeout() {
+  fail(Reason::RequestTimeout);
+  services_.loop.flushNow();
+}
+
+void Exchange::fail(Reason reason) {
+  if (state_ != State::Responding && state_ != State::Tunnel) {
+    answer(reason);
+    return;
+  }
+  if (responseEnded_ && status_ != 0) {
+    // Everything is handed over; only the client's reading is left, which has its own limit.
+    return;
+  }
+  reason_ = reason;
+  releaseUpstream();
+  client_.abort();
+  end();
+}
+
+void Exchange::onClientGone(Reason reason) {
+  if (state_ != State::Tunnel) reason_ = reason;
+  end();
+}
+
+void Exchange::onClientDone() { end(); }
+
+// The end
+
+void Exchange::end() {
+  requestTimer_.unlink();
+  releaseUpstream();
+  record();
+  leaveEndpoint();
+  if (route_ != nullptr) services_.stats.slot(route_->metricSlot).active.sub();
+  services_.exchanges->destroy(this);
+}
+
+void Exchange::countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros, bool failed) {
+  SlotCounters& slot = services_.stats.slot(index);
+  slot.requests.add();
+  if (status >= 100 && status < 600) slot.statusClasses[status / 100 - 1].add();
+  if (failed) slot.failures.add();
+  if (bytesIn_ != 0) slot.bytesIn.add(bytesIn_);
+  slot.bytesOut.add(bytesOut_);
+  slot.durationMicros.add(micros);
+  std::size_t bucket = 0;
+  while (bucket < kDurationBounds.size() && micros > kDurationBounds[bucket]) ++bucket;
+  slot.durations[bucket].add();
+}
+
+void Exchange::record() {
+  const std::uint64_t micros = services_.loop.nowMicros() - startedMicros_;
+  services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
+  const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect && reason_ != Reason::RouteRespond;
+  if (route_ != nullptr) {
+    countSlot(route_->metricSlot, status_, micros, failed);
+    if (route_->action == RouteAction::Proxy) {
+      const UpstreamConfig& upstream = upstreamConfig();
+      countSlot(upstream.metricSlot, status_, micros, failed);
+      if (endpoint_ != kNoEndpoint) countSlot(upstream.endpoints[endpoint_].metricSlot, status_, micros, failed);
+    }
+  }
+
+  const AccessLogFormat format = snapshot_->tables().accessLog.format;
+  if (format == AccessLogFormat::Off) return;
+  AccessRecord entry;
+  entry.wallMillis = services_.loop.wallMillis() - micros / 1000;
+  entry.client = identity_.address;
+  entry.clientPort = identity_.port;
+  entry.clientIsUnix = client_.peer().isUnix && !trustedPeer_;
+  entry.listener = listener().name;
+  entry.status = status_;
+  entry.bytesIn = bytesIn_;
+  entry.bytesOut = bytesOut_;
+  entry.requestId = requestId_;
+  entry.reason = reason_;
+  entry.retries = retries_;
+  entry.reused = reused_;
+  entry.queueMicros = queueMicros_;
+  entry.connectMicros = connectMicros_;
+  entry.firstByteMicros = firstByteMicros_;
+  entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
+  if (hasHead_) {
+    entry.method = head_.view(head_.line.methodToken);
+    entry.host = head_.view(head_.line.authority);
+    entry.target = head_.view(head_.line.target);
+    entry.minorVersion = head_.line.minorVersion;
+    if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);
+    if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
+  }
+  if (route_ != nullptr) {
+    entry.route = route_->match.name;
+    if (route_->action == RouteAction::Proxy) {
+      entry.upstream = upstreamConfig().name;
+      if (endpoint_ != kNoEndpoint) entry.endpoint = upstreamConfig().endpoints[endpoint_].address;
+    }
+  }
+  const std::size_t length = formatAccess(format, entry, services_.logLine.data(), services_.logLine.size());
+  if (length > 0 && services_.log.ring(services_.threadIndex).push({services_.logLine.data(), length})) {
+    services_.stats.counters.accessLogLines.add();
+    services_.log.notify(services_.threadIndex);
+  } else {
+    services_.stats.counters.accessLogDropped.add();
+  }
+}
+
+TemplateValues Exchange::templateValues() const {
+  TemplateValues values;
+  values.clientAddress = clientText_;
+  values.clientPort = identity_.port;
+  values.host = host_;
+  values.scheme = "http";
+  values.method = head_.view(head_.line.methodToken);
+  values.path = path_;
+  values.query = head_.view(head_.line.query);
+  values.hasQuery = head_.line.hasQuery;
+  values.requestId = requestId_;
+  values.match = &match_;
+  values.fields = &head_;
+  if (route_ != nullptr) {
+    values.routeName = route_->match.name;
+    if (route_->action == RouteAction::Proxy) {
+      values.upstreamName = upstreamConfig().name;
+      if (endpoint_ != kNoEndpoint) values.endpointAddress = upstreamConfig().endpoints[endpoint_].address;
+    }
+  }
+  return values;
+}
+
+std::uint32_t Exchange::microsSince(std::uint64_t start) const {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(services_.loop.nowMicros() - start, kNoTime - 1));
+}
+
+}  // namespace tidegate

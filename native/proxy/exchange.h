@@ -1,0 +1,128 @@
+// The spine: one request and its response, joining the client's stream and the upstream's.
+//
+// The states in order:
+//   Deciding    the head is here: normalise, route, run the plan's native steps
+//   Connecting  an endpoint is chosen, its connection is not there yet
+//   Forwarding  the request is on its way, no response head has come
+//   Responding  the response head was passed on (or an answer of the gateway's own), its body streams
+//   Tunnel      after a 101: bytes pass both ways
+// Every failure leads to fail(), which answers while that is possible and breaks the client's stream off when it is not. end() is the one
+// way out. One I/O thread owns an exchange from its head to its end; in the steady state it allocates nothing.
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+
+#include "http/stream.h"
+#include "io/event_loop.h"
+#include "proxy/forwarding.h"
+#include "proxy/published_snapshot.h"
+#include "proxy/thread_services.h"
+
+namespace tidegate {
+
+class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
+ public:
+  // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and destroys itself in end().
+  Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener, ClientStream& client);
+  ~Exchange();
+
+  // Exactly one of the two, once, right after it was made.
+  void start(const RequestHead& head);
+  void startRefused(Reason reason);
+
+  // ClientStreamEvents
+  void onClientBody(std::string_view bytes) override;
+  void onClientEnd(const HeadFields* trailers) override;
+  void onClientBodyFailure(Reason reason) override;
+  void onClientGone(Reason reason) override;
+  void onClientBlocked() override;
+  void onClientDrained() override;
+  void onClientDone() override;
+
+  // UpstreamStreamEvents
+  void onUpstreamReady() override;
+  void onUpstreamInformational(ResponseHead& head) override;
+  void onUpstreamHead(ResponseHead& head) override;
+  void onUpstreamBody(std::string_view bytes) override;
+  void onUpstreamEnd(const HeadFields* trailers) override;
+  void onUpstreamFailure(StreamFailure failure) override;
+  void onUpstreamBlocked() override;
+  void onUpstreamDrained() override;
+
+ private:
+  enum class State : std::uint8_t { Deciding, Connecting, Forwarding, Responding, Tunnel };
+
+  // Deciding
+  void keepHead(const RequestHead& head);
+  void route();
+  void runRoute();
+  void answerRoute(const RouteConfig& route);
+  void answerMethodNotAllowed(const RouteResult& match);
+
+  // Connecting and forwarding
+  void connect(bool fresh);
+  void forwardHead();
+  bool retry(StreamFailure failure);
+  void leaveEndpoint();
+  void releaseUpstream();
+
+  // Responding
+  void passUpgrade(ResponseHead& head);
+  void answer(Reason reason);
+  void sendAnswer(OutgoingResponse& out, std::string_view body);
+  void fail(Reason reason);
+  void onRequestTimeout();
+  void end();
+  void record();
+  void countSlot(std::uint32_t slot, std::uint16_t status, std::uint64_t micros, bool failed);
+
+  TemplateValues templateValues() const;
+  const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
+  const UpstreamConfig& upstreamConfig() const { return snapshot_->tables().upstreams[route_->upstream]; }
+  EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
+  bool isHead() const { return head_.line.method == Method::Head; }
+  std::uint32_t microsSince(std::uint64_t start) const;
+
+  ThreadServices& services_;
+  SnapshotRef snapshot_;
+  ClientStream& client_;
+  UpstreamStream* upstream_ = nullptr;
+  const RouteConfig* route_ = nullptr;
+  EndpointState* endpointState_ = nullptr;
+  const std::uint32_t listener_;
+  std::uint32_t endpoint_ = kNoEndpoint;
+
+  State state_ = State::Deciding;
+  Reason reason_ = Reason::None;
+  std::uint16_t status_ = 0;
+  std::uint8_t retries_ = 0;
+  bool hasHead_ = false;
+  bool reused_ = false;
+  bool requestDone_ = true;
+  bool bodyTaken_ = false;       // body bytes went to an endpoint: the request cannot be sent again
+  bool responseEnded_ = false;
+  bool trustedPeer_ = false;
+  bool countsLoad_ = false;      // this exchange is in the endpoint's active count
+  std::uint32_t queueMicros_ = kNoTime;
+  std::uint32_t connectMicros_ = kNoTime;
+  std::uint32_t firstByteMicros_ = kNoTime;
+  std::uint64_t startedMicros_;
+  std::uint64_t stepMicros_ = 0;  // when the step under way began
+  std::uint64_t bytesIn_ = 0;
+  std::uint64_t bytesOut_ = 0;
+  TimerFor<Exchange, &Exchange::onRequestTimeout> requestTimer_{*this};
+
+  // Views below point into text_: the head's bytes, then what was derived from them.
+  Block text_;
+  std::string_view path_;
+  std::string_view host_;
+  std::string_view clientText_;
+  std::string_view requestId_;
+  ClientIdentity identity_;
+  std::bitset<kMaxEndpoints> tried_;
+  RouteResult match_;
+  RequestHead head_;
+};
+
+}  // namespace tidegate

@@ -1,0 +1,298 @@
+// Order of this file: the client's identity, the request's fields, the response's fields, edits.
+#include "proxy/forwarding.h"
+
+#include <algorithm>
+
+#include "base/ascii.h"
+
+namespace tidegate {
+
+namespace {
+
+constexpr std::size_t kMaxRequestId = 128;
+
+bool isTrusted(const IpAddress& address, const ListenerConfig& listener) {
+  return std::any_of(listener.trustedProxies.begin(), listener.trustedProxies.end(),
+                     [&](const IpPrefix& p) { return p.contains(address); });
+}
+
+// Takes the last element of a comma-separated list off `list`.
+std::string_view takeLast(std::string_view& list) {
+  const std::size_t comma = list.rfind(',');
+  const std::string_view last = comma == std::string_view::npos ? list : list.substr(comma + 1);
+  list = comma == std::string_view::npos ? std::string_view{} : list.substr(0, comma);
+  return trimOws(last);
+}
+
+// "1.2.3.4", "1.2.3.4:80", "[::1]", "[::1]:80", "::1"; with or without quotes.
+std::optional<IpAddress> parseNode(std::string_view node) {
+  if (node.size() >= 2 && node.front() == '"' && node.back() == '"') node = node.substr(1, node.size() - 2);
+  if (node.starts_with('[')) {
+    const std::size_t end = node.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    return IpAddress::parse(node.substr(1, end - 1));
+  }
+  if (std::count(node.begin(), node.end(), ':') == 1) node = node.substr(0, node.find(':'));
+  return IpAddress::parse(node);
+}
+
+// The `for` of one element of Forwarded (RFC 7239 4); empty when it has none.
+std::string_view forwardedFor(std::string_view element) {
+  while (!element.empty()) {
+    const std::size_t semicolon = element.find(';');
+    const std::string_view pair = trimOws(element.substr(0, semicolon));
+    if (pair.size() > 4 && equalsIgnoreCase(pair.substr(0, 4), "for=")) return pair.substr(4);
+    if (semicolon == std::string_view::npos) break;
+    element.remove_prefix(semicolon + 1);
+  }
+  return {};
+}
+
+// Walks the fields of that id from the last to the first and each of them from the right, as long as the addresses are
+// trusted proxies; the first that is not (or the leftmost) is the client.
+bool walkForwarded(const HeadFields& fields, FieldId id, const ListenerConfig& listener, IpAddress& client) {
+  bool found = false;
+  const auto all = fields.fields();
+  for (std::size_t i = all.size(); i-- > 0;) {
+    if (all[i].id != id) continue;
+    std::string_view list = fields.value(all[i]);
+    while (!list.empty()) {
+      std::string_view element = takeLast(list);
+      if (id == FieldId::Forwarded) element = forwardedFor(element);
+      const auto address = parseNode(element);
+      // What cannot be read ends the chain: nothing to its left can be believed.
+      if (!address) return found;
+      client = *address;
+      found = true;
+      if (!isTrusted(*address, listener)) return true;
+    }
+  }
+  return found;
+}
+
+bool isUriByteForPath(char c) { return c > 0x20 && c < 0x7f && c != '#' && c != '?'; }
+
+bool isHostByte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || isDigit(c) ||
+         std::string_view("-._~!$&'()*+,;=:[]%").find(c) != std::string_view::npos;
+}
+
+// All values of one field, joined by ", " (RFC 9110 5.3), with `last` behind them.
+std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last, TextArena& arena) {
+  std::string_view joined;
+  for (const Field& f : fields.fields()) {
+    if (f.id != id) continue;
+    joined = joined.empty() ? fields.value(f) : arena.join({joined, ", ", fields.value(f)});
+  }
+  return joined.empty() ? last : arena.join({joined, ", ", last});
+}
+
+std::string_view firstValue(const HeadFields& fields, FieldId id) {
+  const Field* f = fields.find(id);
+  return f != nullptr ? fields.value(*f) : std::string_view{};
+}
+
+void add(ThreadServices& services, std::string_view name, std::string_view value) {
+  services.fields.push_back({name, value});
+}
+
+// X-Forwarded-For, -Proto and -Host. What an untrusted client says in them is dropped, except by `keep`.
+void addXForwarded(const RequestHead& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+  const ForwardMode mode = what.listener.xForwarded;
+  if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
+  const bool believe = mode == ForwardMode::Append && what.trustedPeer;
+  add(services, "X-Forwarded-For",
+      believe ? joinWith(head, FieldId::XForwardedFor, peerText, services.arena) : peerText);
+  const std::string_view proto = believe ? firstValue(head, FieldId::XForwardedProto) : std::string_view{};
+  add(services, "X-Forwarded-Proto", proto.empty() ? what.values.scheme : proto);
+  const std::string_view host = believe ? firstValue(head, FieldId::XForwardedHost) : std::string_view{};
+  if (!host.empty() || !what.originalHost.empty()) {
+    add(services, "X-Forwarded-Host", host.empty() ? what.originalHost : host);
+  }
+}
+
+void addForwarded(const RequestHead& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+  const ForwardMode mode = what.listener.forwarded;
+  if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
+  // IPv6 addresses, and hosts with a port, are not tokens: they go in quotes (RFC 7239 4 and 6).
+  const bool v6 = peerText.find(':') != std::string_view::npos;
+  TextArena& arena = services.arena;
+  const std::string_view node = what.peer.isUnix ? "unknown" : v6 ? arena.join({"\"[", peerText, "]\""}) : peerText;
+  std::string_view element = arena.join({"for=", node, ";proto=", what.values.scheme});
+  if (!what.originalHost.empty()) element = arena.join({element, ";host=\"", what.originalHost, "\""});
+  const bool believe = mode == ForwardMode::Append && what.trustedPeer;
+  add(services, "Forwarded", believe ? joinWith(head, FieldId::Forwarded, element, arena) : element);
+}
+
+std::string_view versionText(std::uint8_t minorVersion) { return minorVersion == 0 ? "1.0 " : "1.1 "; }
+
+bool composePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+  const RouteConfig& route = what.route;
+  out.path = what.values.path;
+  out.query = what.values.query;
+  out.hasQuery = what.values.hasQuery;
+  if (!route.stripPrefix.empty()) {
+    std::string_view rest = out.path;
+    std::string_view prefix = route.stripPrefix;
+    if (prefix.ends_with('/')) prefix.remove_suffix(1);
+    if (rest.starts_with(prefix) && (rest.size() == prefix.size() || rest[prefix.size()] == '/')) {
+      rest.remove_prefix(prefix.size());
+      out.path = rest.empty() ? "/" : rest;
+    }
+    return true;
+  }
+  if (route.rewritePath.empty()) return true;
+  std::string_view path = renderTemplate(route.rewritePath, what.values, TemplateUse::Uri, services.arena);
+  // A template may end in a query of its own: `/find?id={id}`.
+  if (const std::size_t mark = path.find('?'); mark != std::string_view::npos) {
+    out.query = path.substr(mark + 1);
+    out.hasQuery = true;
+    path = path.substr(0, mark);
+  }
+  out.path = path;
+  return path.starts_with('/') && std::all_of(path.begin(), path.end(), isUriByteForPath) &&
+         std::all_of(out.query.begin(), out.query.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+}
+
+bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+  if (!what.route.rewriteHost.empty()) {
+    out.host = renderTemplate(what.route.rewriteHost, what.values, TemplateUse::Text, services.arena);
+  } else if (what.upstream.hostHeader == HostHeader::Literal) {
+    out.host = what.upstream.hostLiteral;
+  } else if (what.upstream.hostHeader == HostHeader::Endpoint) {
+    out.host = std::string_view(what.endpoint.address).starts_with("unix:") ? "localhost"
+                                                                            : std::string_view(what.endpoint.address);
+  } else {
+    // HTTP/1.0 clients may send none, and HTTP/1.1 upstreams must get one.
+    out.host = what.originalHost.empty() ? "localhost" : what.originalHost;
+  }
+  return !out.host.empty() && std::all_of(out.host.begin(), out.host.end(), isHostByte);
+}
+
+void markForwardingFields(RequestHead& head, const ListenerConfig& listener) {
+  for (Field& f : head.fields()) {
+    switch (f.id) {
+      case FieldId::XForwardedFor:
+      case FieldId::XForwardedHost:
+      case FieldId::XForwardedProto: f.dropped = listener.xForwarded != ForwardMode::Keep; break;
+      case FieldId::Forwarded: f.dropped = listener.forwarded != ForwardMode::Keep; break;
+      case FieldId::Via: f.dropped = !listener.via.empty(); break;
+      // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
+      case FieldId::Expect: f.dropped = head.line.minorVersion == 0; break;
+      default: f.dropped = false; break;
+    }
+    if (!listener.requestIdHeader.empty() && equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
+      f.dropped = true;
+    }
+  }
+}
+
+bool matches(const HeadFields& fields, const Field& f, FieldId id, std::string_view name) {
+  return id != FieldId::Other ? f.id == id : f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), name);
+}
+
+}  // namespace
+
+ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer, const ListenerConfig& listener) {
+  ClientIdentity identity{peer.address, peer.port, false};
+  if (listener.trustedProxies.empty() || peer.isUnix || !isTrusted(peer.address, listener)) return identity;
+  identity.trustedPeer = true;
+  IpAddress client;
+  if (walkForwarded(fields, FieldId::XForwardedFor, listener, client) ||
+      walkForwarded(fields, FieldId::Forwarded, listener, client)) {
+    identity.address = client;
+    identity.port = 0;
+  }
+  return identity;
+}
+
+std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener, bool trustedPeer) {
+  if (listener.requestIdHeader.empty() || listener.requestIdAccept == RequestIdAccept::Never) return {};
+  if (listener.requestIdAccept == RequestIdAccept::Trusted && !trustedPeer) return {};
+  for (const Field& f : fields.fields()) {
+    if (!equalsIgnoreCase(fields.name(f), listener.requestIdHeader)) continue;
+    const std::string_view id = fields.value(f);
+    const bool valid = !id.empty() && id.size() <= kMaxRequestId &&
+                       std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+    return valid ? id : std::string_view{};
+  }
+  return {};
+}
+
+bool composeRequest(RequestHead& head, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+  services.fields.clear();
+  out.method = head.view(head.line.methodToken);
+  out.body = head.line.body;
+  out.contentLength = head.line.contentLength;
+  out.teTrailers = head.line.teTrailers;
+  if (!composePath(what, services, out) || !composeHost(what, services, out)) return false;
+
+  markForwardingFields(head, what.listener);
+  std::string_view peerText = "unknown";
+  if (!what.peer.isUnix) {
+    char* text = services.arena.allocate(IpAddress::kMaxText);
+    peerText = {text, what.peer.address.format(text)};
+  }
+  addXForwarded(head, what, peerText, services);
+  addForwarded(head, what, peerText, services);
+  if (!what.listener.via.empty()) {
+    const std::string_view hop = services.arena.join({versionText(head.line.minorVersion), what.listener.via});
+    add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
+  }
+  if (!what.listener.requestIdHeader.empty()) add(services, what.listener.requestIdHeader, what.values.requestId);
+  applyEdits(what.route.requestEdits, &head, what.values, services);
+  out.fields = {&head, services.fields};
+  return true;
+}
+
+void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route,
+                     const TemplateValues& values, ThreadServices& services, OutgoingResponse& out) {
+  services.fields.clear();
+  out.status = head.line.status;
+  out.reason = head.view(head.line.reason);
+  bool hasDate = false;
+  bool hasServer = false;
+  for (Field& f : head.fields()) {
+    switch (f.id) {
+      case FieldId::Via: f.dropped = !listener.via.empty(); break;
+      case FieldId::Date: hasDate = true; break;
+      case FieldId::Server:
+        hasServer = true;
+        f.dropped = listener.server != ServerField::Pass;
+        break;
+      default: break;
+    }
+  }
+  if (!listener.via.empty()) {
+    const std::string_view hop = services.arena.join({versionText(head.line.minorVersion), listener.via});
+    add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
+  }
+  // RFC 9110 6.6.1: who forwards a response without Date adds when it was received.
+  if (!hasDate && head.line.status >= 200) add(services, "Date", services.date.at(services.loop.wallMillis()));
+  if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
+  applyEdits(route.responseEdits, &head, values, services);
+  out.fields = {&head, services.fields};
+}
+
+void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values, ThreadServices& services) {
+  if (edits.empty()) return;
+  const auto drop = [&](FieldId id, std::string_view name) {
+    if (fields != nullptr) {
+      for (Field& f : fields->fields()) {
+        if (matches(*fields, f, id, name)) f.dropped = true;
+      }
+    }
+    std::erase_if(services.fields, [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+  };
+  for (const std::string& name : edits.remove) drop(fieldIdOf(name), name);
+  for (const FieldEdit& edit : edits.set) {
+    const std::string_view value = renderTemplate(edit.value, values, TemplateUse::Text, services.arena);
+    drop(edit.id, edit.name);
+    add(services, edit.name, value);
+  }
+  for (const FieldEdit& edit : edits.add) {
+    add(services, edit.name, renderTemplate(edit.value, values, TemplateUse::Text, services.arena));
+  }
+}
+
+}  // namespace tidegate

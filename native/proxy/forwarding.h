@@ -1,0 +1,46 @@
+// What a gateway changes in heads on their way: forwarding fields, Via, request id, Date, Server, and the route's edits.
+#pragma once
+
+#include <string_view>
+
+#include "http/stream.h"
+#include "proxy/text_template.h"
+#include "proxy/thread_services.h"
+#include "snapshot/snapshot.h"
+
+namespace tidegate {
+
+// Who the client is, looking through proxies that the listener trusts (X-Forwarded-For, else Forwarded, from the right).
+struct ClientIdentity {
+  IpAddress address;
+  std::uint16_t port = 0;  // of the connection; 0 when the address is taken from a field
+  bool trustedPeer = false;  // the peer is a trusted proxy: its forwarding fields and request id are believed
+};
+ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer, const ListenerConfig& listener);
+
+// The id that the request came with, where the listener accepts it; empty: one is to be made. Only visible ASCII, at most 128 bytes.
+std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener, bool trustedPeer);
+
+struct ForwardedRequest {
+  const ListenerConfig& listener;
+  const RouteConfig& route;
+  const UpstreamConfig& upstream;
+  const EndpointConfig& endpoint;
+  const TemplateValues& values;
+  const PeerInfo& peer;
+  bool trustedPeer;
+  std::string_view originalHost;  // as the client sent it, with port
+};
+
+// Fills path, host and fields of `out`; may be called again for another endpoint. False when the rewritten path or host is not
+// valid. The views of `out` live until the arena's next reset().
+bool composeRequest(RequestHead& head, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out);
+
+// Fields of a response that is passed on.
+void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route, const TemplateValues& values,
+                     ThreadServices& services, OutgoingResponse& out);
+
+// Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or remove.
+void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values, ThreadServices& services);
+
+}  // namespace tidegate

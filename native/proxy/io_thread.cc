@@ -1,0 +1,400 @@
+// Order of this file: listening ports, birth and end of the thread, messages, requests, housekeeping.
+#include "proxy/io_thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <unordered_set>
+
+#include "base/allocation_count.h"
+
+namespace tidegate {
+
+namespace {
+
+using http1::ServerConnection;
+
+// Connections accepted before others have their turn.
+constexpr int kAcceptsPerTurn = 64;
+
+// What is taken at most of a queue that others may go on filling.
+constexpr int kAcceptsAtRetirement = 8 * 1024;
+
+// How soon accepting is tried again after a limit of connections or files stopped it.
+constexpr std::uint64_t kAcceptRetryMillis = 20;
+
+constexpr std::uint64_t kHousekeepingMillis = 1'000;
+
+http1::ServerSettings serverSettings(const ListenerConfig& config) {
+  http1::ServerSettings settings;
+  settings.head = {config.requestLineBytes, config.headerBytes, config.headerCount};
+  settings.bodyBytes = config.bodyBytes;
+  settings.headTimeout = config.headTimeout;
+  settings.bodyTimeout = config.bodyTimeout;
+  settings.idleTimeout = config.idleTimeout;
+  settings.writeTimeout = config.writeTimeout;
+  settings.maxRequests = config.maxRequests;
+  return settings;
+}
+
+PoolSettings poolSettings(const UpstreamConfig& config) {
+  PoolSettings settings;
+  settings.responseLimits = {config.responseHeaderBytes, config.responseHeaderBytes, config.responseHeaderCount};
+  settings.connectTimeout = config.connectTimeout;
+  settings.idleTimeout = config.poolIdleTimeout;
+  settings.maxAge = config.poolMaxAge;
+  settings.maxRequests = config.poolMaxRequests;
+  settings.maxIdle = config.poolMaxIdle;
+  settings.passiveFailures = config.passiveFailures;
+  settings.passiveDownFor = config.passiveDownFor;
+  return settings;
+}
+
+}  // namespace
+
+// One listener of this thread: the accepting socket and the connections that came through it.
+class IoThread::Port final : public Pollable {
+ public:
+  Port(IoThread& thread, NewListener listener)
+      : thread_(thread), bind_(std::move(listener.bind)), file_(std::move(listener.file)), shared_(listener.shared) {}
+
+  ~Port() {
+    retry_.unlink();
+    EventLoop::forget(*this);
+  }
+
+  const std::string& bind() const { return bind_; }
+  const http1::ServerSettings& settings() const { return settings_; }
+  std::uint32_t index() const { return index_; }
+  SnapshotRef& snapshot() { return snapshot_; }
+  bool retired() const { return !file_; }
+  bool unused() const { return retired() && connections_.empty(); }
+
+  // `index` in the snapshot's listeners. What begins from now on follows the new settings.
+  void configure(const SnapshotRef& snapshot, std::uint32_t index) {
+    snapshot_ = snapshot;
+    index_ = index;
+    settings_ = serverSettings(snapshot->tables().listeners[index]);
+  }
+
+  bool listen() { return thread_.loop_.add(file_.get(), *this, shared_); }
+
+  // Takes what already waits in the socket's queue, then closes it; its connections drain.
+  void retire() {
+    if (retired()) return;
+    for (int i = 0; i < kAcceptsAtRetirement && acceptOne(); ++i) {
+    }
+    retry_.unlink();
+    thread_.loop_.remove(file_.get());
+    file_.reset();
+    drainConnections();
+  }
+
+  void drainConnections() {
+    forEach([](ServerConnection& c) { c.drain(); });
+  }
+
+  void closeConnections() {
+    forEach([](ServerConnection& c) { c.closeNow(); });
+  }
+
+  void onClosed(ServerConnection& connection) {
+    connection.ListNode<http1::ConnectionLink>::unlink();
+    thread_.connections_.destroy(&connection);
+  }
+
+  // Room for another connection: go on accepting at once instead of at the next retry.
+  void goOn() {
+    if (paused_ && !retired()) thread_.loop_.goOnLater(*this);
+  }
+
+  void onEvents(std::uint32_t) override { accept(); }
+  void onReady() override { accept(); }
+
+ private:
+  template <typename F>
+  void forEach(F&& f) {
+    for (ServerConnection* c = connections_.front(); c != nullptr;) {
+      ServerConnection* next = connections_.after(c);
+      f(*c);
+      c = next;
+    }
+  }
+
+  void accept() {
+    if (retired()) return;
+    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+      if (!acceptOne()) return;
+    }
+    thread_.loop_.goOnLater(*this);
+  }
+
+  // False when nothing waits or nothing may be accepted now.
+  bool acceptOne() {
+    if (!thread_.budget_.take()) {
+      pause();
+      return false;
+    }
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    FileHandle file(accept4(file_.get(), reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!file) {
+      thread_.budget_.giveBack();
+      return onAcceptError(errno);
+    }
+    paused_ = false;
+    begin(std::move(file), SocketAddress::fromNative(reinterpret_cast<const sockaddr*>(&address), length));
+    return true;
+  }
+
+  bool onAcceptError(int error) {
+    if (error == EAGAIN || error == EWOULDBLOCK) {
+      paused_ = false;
+      return false;
+    }
+    // A connection that was gone before it was accepted: the next one may be there.
+    if (error == ECONNABORTED || error == EINTR || error == EPROTO) return true;
+    thread_.stats_.counters.acceptErrors.add();
+    pause();
+    return false;
+  }
+
+  // Edge-triggered, the socket will not tell again of those that wait: a timer does.
+  void pause() {
+    if (!paused_) thread_.stats_.counters.acceptPauses.add();
+    paused_ = true;
+    if (!retired()) thread_.loop_.timers().schedule(retry_, thread_.loop_.nowMillis() + kAcceptRetryMillis);
+  }
+
+  void begin(FileHandle file, const SocketAddress& peer) {
+    thread_.stats_.counters.connectionsAccepted.add();
+    Socket::prepareAccepted(file.get(), !peer.isUnix());
+    const PeerInfo info{peer.ip(), peer.port(), peer.isUnix()};
+    ServerConnection* connection = thread_.connections_.create(thread_.services_.http1, thread_, settings_,
+                                                               Socket(std::move(file)), info, this);
+    connections_.pushBack(connection);
+    if (connection->start() && thread_.draining_) connection->drain();
+  }
+
+  IoThread& thread_;
+  const std::string bind_;
+  FileHandle file_;
+  const bool shared_;
+  bool paused_ = false;
+  std::uint32_t index_ = 0;
+  SnapshotRef snapshot_;
+  http1::ServerSettings settings_;
+  IntrusiveList<ServerConnection, http1::ConnectionLink> connections_;
+  TimerFor<Port, &Port::accept> retry_{*this};
+};
+
+// Birth and end
+
+IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log)
+    : settings_(settings),
+      budget_(budget),
+      services_(settings.index, loop_, buffers_, stats_, log) {
+  services_.exchanges = &exchanges_;
+}
+
+IoThread::~IoThread() { stop(); }
+
+bool IoThread::start() {
+  if (!loop_.valid()) return false;
+  // Signals are the control thread's: this one inherits an empty set of deliverable ones.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return true;
+}
+
+void IoThread::stop() {
+  if (!thread_.joinable()) return;
+  post({Message::Kind::Stop, nullptr, {}});
+  thread_.join();
+}
+
+void IoThread::run() {
+  pthread_setname_np(pthread_self(), ("tidegate-io-" + std::to_string(settings_.index)).substr(0, 15).c_str());
+  if (settings_.pinCpu >= 0) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(static_cast<unsigned>(settings_.pinCpu), &cpus);
+    // Advice: where the kernel refuses (a container's own set of CPUs), the thread runs unpinned.
+    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+  }
+  loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
+  for (;;) {
+    const bool woken = loop_.turn();
+    stats_.counters.loopTurns.add();
+    if (woken && !handleMessages()) return;
+  }
+}
+
+// Messages
+
+void IoThread::post(Message message) {
+  {
+    const std::lock_guard lock(mutex_);
+    messages_.push_back(std::move(message));
+    ++posted_;
+  }
+  loop_.wake();
+}
+
+void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot, std::vector<NewListener> listeners) {
+  post({Message::Kind::Adopt, std::move(snapshot), std::move(listeners)});
+}
+
+void IoThread::drain() { post({Message::Kind::Drain, nullptr, {}}); }
+
+void IoThread::settle() {
+  std::uint64_t target = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    target = posted_;
+  }
+  for (std::uint64_t seen = handled_.load(std::memory_order_acquire); seen < target;
+       seen = handled_.load(std::memory_order_acquire)) {
+    handled_.wait(seen, std::memory_order_acquire);
+  }
+}
+
+bool IoThread::handleMessages() {
+  std::vector<Message> messages;
+  {
+    const std::lock_guard lock(mutex_);
+    messages.swap(messages_);
+  }
+  bool goOn = true;
+  for (Message& message : messages) {
+    switch (message.kind) {
+      case Message::Kind::Adopt: handleAdopt(message); break;
+      case Message::Kind::Drain: handleDrain(); break;
+      case Message::Kind::Stop:
+        handleStop();
+        goOn = false;
+        break;
+    }
+    loop_.flushNow();
+    handled_.fetch_add(1, std::memory_order_release);
+    handled_.notify_all();
+  }
+  return goOn;
+}
+
+void IoThread::handleAdopt(Message& message) {
+  snapshot_ = SnapshotRef(std::make_unique<ThreadSnapshot>(std::move(message.snapshot),
+                                                           static_cast<std::uint32_t>(settings_.index)));
+  configurePools();
+  for (NewListener& listener : message.listeners) {
+    ports_.push_back(std::make_unique<Port>(*this, std::move(listener)));
+    ports_.back()->configure(snapshot_, 0);
+    ports_.back()->listen();
+  }
+  const std::vector<ListenerConfig>& listeners = snapshot_->tables().listeners;
+  for (const auto& port : ports_) {
+    if (port->retired()) continue;
+    const auto found = std::find_if(listeners.begin(), listeners.end(),
+                                    [&](const ListenerConfig& c) { return c.bind == port->bind(); });
+    if (found == listeners.end()) {
+      port->retire();
+    } else {
+      port->configure(snapshot_, static_cast<std::uint32_t>(found - listeners.begin()));
+    }
+  }
+  stats_.counters.snapshotVersion.set(snapshot_->tables().version);
+}
+
+void IoThread::configurePools() {
+  std::unordered_set<std::uint32_t> named;
+  const PublishedSnapshot& published = snapshot_->published();
+  for (std::size_t u = 0; u < published.endpoints.size(); ++u) {
+    const PoolSettings settings = poolSettings(published.tables->upstreams[u]);
+    for (const std::shared_ptr<EndpointState>& state : published.endpoints[u]) {
+      if (state->id >= services_.pools.size()) services_.pools.resize(state->id + 1);
+      std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
+      if (pool == nullptr) {
+        pool = std::make_unique<EndpointPool>(services_.http1, state, services_.upstreamConnections);
+      }
+      pool->configure(settings);
+      named.insert(state->id);
+    }
+  }
+  for (std::uint32_t id = 0; id < services_.pools.size(); ++id) {
+    if (services_.pools[id] != nullptr && !named.contains(id)) services_.pools[id]->retire();
+  }
+}
+
+void IoThread::handleDrain() {
+  draining_ = true;
+  for (const auto& port : ports_) port->retire();
+}
+
+void IoThread::handleStop() {
+  handleDrain();
+  for (const auto& port : ports_) port->closeConnections();
+  for (const auto& pool : services_.pools) {
+    if (pool != nullptr) pool->closeAll();
+  }
+  // One more turn gives the memory of all that was closed back.
+  loop_.turn(0);
+  ports_.clear();
+  services_.pools.clear();
+  snapshot_ = SnapshotRef();
+}
+
+// Requests
+
+ClientStreamEvents& IoThread::newExchange(ServerConnection& connection, Exchange*& exchange) {
+  Port& port = *static_cast<Port*>(connection.hostData());
+  exchange = exchanges_.create(services_, port.snapshot(), port.index(), connection);
+  return *exchange;
+}
+
+ClientStreamEvents& IoThread::onRequest(ServerConnection& connection, RequestHead& head) {
+  Exchange* exchange = nullptr;
+  ClientStreamEvents& events = newExchange(connection, exchange);
+  exchange->start(head);
+  return events;
+}
+
+ClientStreamEvents& IoThread::onRefused(ServerConnection& connection, Reason reason, http1::ParseError) {
+  Exchange* exchange = nullptr;
+  ClientStreamEvents& events = newExchange(connection, exchange);
+  exchange->startRefused(reason);
+  return events;
+}
+
+void IoThread::onClosed(ServerConnection& connection) {
+  static_cast<Port*>(connection.hostData())->onClosed(connection);
+  budget_.giveBack();
+  for (const auto& port : ports_) port->goOn();
+}
+
+// Housekeeping
+
+void IoThread::onHousekeeping() {
+  loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
+  stats_.counters.heapAllocations.set(threadAllocations());
+  removeUnused();
+  // Half of what no connection uses goes back each second; a busy thread takes its blocks from the warm half.
+  if (stats_.counters.exchangesActive.get() == 0) buffers_.trim();
+}
+
+void IoThread::removeUnused() {
+  std::erase_if(ports_, [](const std::unique_ptr<Port>& port) { return port->unused(); });
+  for (std::unique_ptr<EndpointPool>& pool : services_.pools) {
+    if (pool != nullptr && pool->unused()) pool.reset();
+  }
+}
+
+}  // namespace tidegate

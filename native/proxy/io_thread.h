@@ -1,0 +1,115 @@
+// One I/O thread: its loop, listeners, client connections, pools and exchanges. Other threads reach it through post() alone.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "http1/server_connection.h"
+#include "io/socket.h"
+#include "proxy/exchange.h"
+#include "proxy/published_snapshot.h"
+#include "proxy/thread_services.h"
+
+namespace tidegate {
+
+// Client connections of the process, against --max-connections.
+struct ConnectionBudget {
+  explicit ConnectionBudget(std::uint64_t limit) : limit(limit) {}
+  bool take() {
+    if (used.fetch_add(1, std::memory_order_relaxed) < limit) return true;
+    used.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  void giveBack() { used.fetch_sub(1, std::memory_order_relaxed); }
+
+  const std::uint64_t limit;
+  alignas(64) std::atomic<std::uint64_t> used{0};
+};
+
+// A listening socket that the control thread opened for this thread.
+struct NewListener {
+  std::string bind;  // ListenerConfig::bind
+  FileHandle file;
+  bool shared = false;  // several threads poll the same socket (Unix)
+};
+
+class IoThread final : public http1::ServerHost {
+ public:
+  struct Settings {
+    std::size_t index = 0;
+    int pinCpu = -1;  // -1: not pinned
+  };
+
+  IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log);
+  ~IoThread();
+
+  // False when the thread cannot be made.
+  bool start();
+  // Control thread, idempotent: closes everything and joins.
+  void stop();
+
+  // Control thread. The thread adopts between two events: new listeners begin, those that the snapshot does not
+  // name stop accepting and drain; connections and exchanges under way go on.
+  void adopt(std::shared_ptr<const PublishedSnapshot> snapshot, std::vector<NewListener> listeners);
+  void drain();
+  // Waits until all that was posted has been done.
+  void settle();
+
+  ThreadStats& stats() { return stats_; }
+
+  // http1::ServerHost
+  ClientStreamEvents& onRequest(http1::ServerConnection& connection, RequestHead& head) override;
+  ClientStreamEvents& onRefused(http1::ServerConnection& connection, Reason reason, http1::ParseError error) override;
+  void onClosed(http1::ServerConnection& connection) override;
+
+ private:
+  class Port;
+
+  struct Message {
+    enum class Kind : std::uint8_t { Adopt, Drain, Stop };
+    Kind kind = Kind::Adopt;
+    std::shared_ptr<const PublishedSnapshot> snapshot;
+    std::vector<NewListener> listeners;
+  };
+
+  void run();
+  void post(Message message);
+  bool handleMessages();
+  void handleAdopt(Message& message);
+  void handleDrain();
+  void handleStop();
+  void configurePools();
+  void removeUnused();
+  void onHousekeeping();
+  ClientStreamEvents& newExchange(http1::ServerConnection& connection, Exchange*& exchange);
+
+  // Set once.
+  const Settings settings_;
+  ConnectionBudget& budget_;
+  std::thread thread_;
+
+  // The I/O thread's own.
+  EventLoop loop_;
+  BufferPool buffers_;
+  ThreadStats stats_;
+  ThreadServices services_;
+  Slab<http1::ServerConnection> connections_;
+  Slab<Exchange> exchanges_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  SnapshotRef snapshot_;
+  TimerFor<IoThread, &IoThread::onHousekeeping> housekeeping_{*this};
+  bool draining_ = false;
+
+  // Shared with the control thread, under mutex_.
+  std::mutex mutex_;
+  std::vector<Message> messages_;
+  std::uint64_t posted_ = 0;
+  std::atomic<std::uint64_t> handled_{0};
+};
+
+}  // namespace tidegate

@@ -1,0 +1,64 @@
+// What the exchanges of one I/O thread use of their thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/slab.h"
+#include "http1/context.h"
+#include "observe/access_log.h"
+#include "observe/stats.h"
+#include "proxy/endpoint_pool.h"
+#include "proxy/text_arena.h"
+
+namespace tidegate {
+
+class Exchange;
+
+// 128-bit request ids in hexadecimal: unique, and not to be guessed from others' well enough to matter (they are no secret).
+class RequestIds {
+ public:
+  static constexpr std::size_t kLength = 32;
+
+  RequestIds();  // seeds from the kernel
+  void write(char* out);  // kLength bytes
+
+ private:
+  std::uint64_t next();
+  std::array<std::uint64_t, 4> state_{};
+};
+
+// The Date field (RFC 9110 6.6.1), formatted once a second.
+class DateCache {
+ public:
+  std::string_view at(std::uint64_t wallMillis);
+
+ private:
+  std::uint64_t second_ = ~std::uint64_t{0};
+  std::array<char, 32> text_{};
+};
+
+struct ThreadServices {
+  ThreadServices(std::size_t index, EventLoop& loop, BufferPool& pool, ThreadStats& stats, AccessLog& log)
+      : threadIndex(index), loop(loop), pool(pool), stats(stats), log(log), http1{loop, pool, stats.counters, {}, {}, {}, {}}, arena(pool) {}
+
+  const std::size_t threadIndex;
+  EventLoop& loop;
+  BufferPool& pool;
+  ThreadStats& stats;
+  AccessLog& log;
+  http1::Context http1;
+  TextArena arena;
+  std::vector<OutgoingField> fields;  // of the head being composed
+  RequestIds requestIds;
+  DateCache date;
+  Slab<http1::ClientConnection> upstreamConnections;
+  std::vector<std::unique_ptr<EndpointPool>> pools;  // by EndpointState::id; places of endpoints that are gone are empty
+  Slab<Exchange>* exchanges = nullptr;
+  std::array<char, kMaxAccessLine> logLine;
+};
+
+}  // namespace tidegate
