@@ -24,7 +24,7 @@ const modules: CommandModule[] = [
   {
     name: 'explain',
     summary: 'say which route a request takes, and why',
-    load: async () => (await import('./explain.js')).explainCommand(),
+    load: async () => (await import('./explain/command.js')).explainCommand(),
   },
   {
     name: 'schema',
@@ -44,8 +44,10 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     const wanted = args[0] === name || (args[0] === 'help' && args[1] === name);
     program.addCommand((wanted ? await load() : new Command(name)).summary(summary).exitOverride());
   }
+  // `explain -- GET URL -H …`: no operand of a command begins with a dash, so flags may follow the request.
+  const words = args.filter((arg, index) => arg !== '--' || index !== args.indexOf('--'));
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(words, { from: 'user' });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

@@ -40,15 +40,14 @@ function parseSocketAddress(
   if (scheme !== null) {
     return refuse(expected, `leave out "${scheme[0]}" and any path`);
   }
+  if (!text.startsWith('[') && text.split(':').length > 2) return refuse(expected, ipv6Hint(text));
   const [, bracketed, plain, digits] = /^(?:\[([^\]]*)\]|([^:]*))(?::(.*))?$/.exec(text) ?? [];
   const host = bracketed ?? plain;
-  if (host === undefined) {
-    return refuse(expected, isIP(text) === 6 ? `write "[${text}]:PORT"` : ipv6Hint(text));
-  }
+  if (host === undefined) return refuse(expected);
   if (digits === undefined) return refuse(expected, 'the port is missing');
   const port = Number(digits);
   if (!/^\d{1,5}$/.test(digits) || port > 65_535 || port < minPort) {
-    return refuse(`a port from ${minPort} to 65535 in "${text}"`);
+    return refuse(`a port from ${minPort} to 65535`);
   }
   if (bracketed !== undefined) {
     if (isIP(bracketed) !== 6) return refuse('an IPv6 address between [ and ]');
@@ -63,10 +62,11 @@ function parseSocketAddress(
   return accept({ kind: 'name', host: host.toLowerCase(), port });
 }
 
+/** Without brackets nobody can tell an address from its port; people mostly mean the last group as one. */
 function ipv6Hint(text: string): string | undefined {
   const cut = text.lastIndexOf(':');
-  const host = text.slice(0, cut);
-  return isIP(host) === 6 ? `write "[${host}]${text.slice(cut)}"` : undefined;
+  if (isIP(text.slice(0, cut)) === 6) return `write "[${text.slice(0, cut)}]${text.slice(cut)}"`;
+  return isIP(text) === 6 ? `write "[${text}]:PORT"` : undefined;
 }
 
 function parseUnix(path: string): Parsed<SocketAddress> {
@@ -99,7 +99,7 @@ export function parseNetwork(text: string): Parsed<string> {
   if (digits === undefined) return accept(canonical);
   const length = Number(digits);
   if (!/^\d{1,3}$/.test(digits) || length > bits) {
-    return refuse(`a prefix length from 0 to ${bits} in "${text}"`);
+    return refuse(`a prefix length from 0 to ${bits}`);
   }
   const masked = maskNetwork(addressBytes(host), length);
   const network = family === 4 ? masked.join('.') : canonicalIpv6(groups(masked).join(':'));

@@ -10,6 +10,7 @@ export {
   type ProblemCode,
 } from './problem.js';
 export {
+  type Paint,
   painter,
   problemRecord,
   problemText,

@@ -8,6 +8,8 @@ export interface Refused {
   expected: string;
   /** Advice for people, such as the form that was probably meant. */
   hint?: string;
+  /** What came, where the value itself says less. */
+  received?: string;
 }
 
 export function accept<T>(value: T): Parsed<T> {

@@ -5,6 +5,7 @@ export interface PathPattern {
   kind: 'exact' | 'prefix' | 'template' | 'regex';
   /** In the form of a normalised request path; for a regex the pattern. */
   text: string;
+  /** What templates may name: parameters, or the named groups of a regex. */
   params: string[];
   /** It ends in `/*`: `{tail}` has a meaning. */
   tail: boolean;
@@ -56,6 +57,13 @@ function checkSegment(segment: string) {
   if (segment.includes('*'))
     return refuse('* only as a segment of its own', 'a literal * takes { regex: … }');
   return undefined;
+}
+
+export function regexPattern(text: string): PathPattern {
+  const params = [...text.matchAll(/(?<!\\)\(\?<([A-Za-z_]\w*)>/g)].flatMap(
+    ([, name]) => name ?? [],
+  );
+  return { kind: 'regex', text, params, tail: false };
 }
 
 /** As the core normalises the path of a request: what no path may hold is escaped, needless escapes are not. */

@@ -42,13 +42,21 @@ const maxExcerpt = 120;
 function renderExcerpt(problem: Problem, paint: Paint): string {
   const { location } = problem;
   if (location === undefined) return '';
-  const from = Math.max(0, location.column - 1 - maxExcerpt / 2);
-  const text = location.excerpt.slice(from, from + maxExcerpt);
+  const { text, at } = cutAround(location.excerpt, location.column - 1);
   const number = String(location.line).padStart(5);
-  const before = text.slice(0, location.column - 1 - from).replaceAll(/[^\t]/g, ' ');
-  const width = Math.max(1, Math.min(location.length, text.length - before.length));
+  const before = text.slice(0, at).replaceAll(/[^\t]/g, ' ');
+  const width = Math.max(1, Math.min(location.length, text.length - at));
   const style = problem.severity === 'warning' ? 'yellow' : 'red';
   return `${paint('dim', `${number} |`)} ${text}\n${paint('dim', '      |')} ${before}${paint(style, '^'.repeat(width))}\n`;
+}
+
+function cutAround(line: string, at: number): { text: string; at: number } {
+  if (line.length <= maxExcerpt) return { text: line, at };
+  const from = Math.max(0, Math.min(at - maxExcerpt / 2, line.length - maxExcerpt));
+  const to = from + maxExcerpt;
+  const head = from > 0 ? '…' : '';
+  const tail = to < line.length ? '…' : '';
+  return { text: `${head}${line.slice(from, to)}${tail}`, at: at - from + head.length };
 }
 
 /** For programs: what `check --json` prints for each problem. */

@@ -32,6 +32,8 @@ export interface Shape {
   draft: Draft;
   /** Something at or below the path was wrong and is not in the draft as it was written. */
   isBroken(path: ConfigPath): boolean;
+  /** Where what stands at a path of the draft stands in the file: items before it may have been left out. */
+  written(path: ConfigPath): ConfigPath;
 }
 
 type Issue = z.core.$ZodIssue;
@@ -39,16 +41,49 @@ type Issue = z.core.$ZodIssue;
 export function checkShape(source: Source): Shape {
   const result = configSchema.safeParse(source.value, { reportInput: true });
   if (result.success) {
-    return { findings: [], config: result.data, draft: result.data, isBroken: () => false };
+    return {
+      findings: [],
+      config: result.data,
+      draft: result.data,
+      isBroken: () => false,
+      written: (path) => path,
+    };
   }
   const issues = result.error.issues.flatMap((issue) => flatten(issue, []));
   const broken = new Set(issues.flatMap((issue) => prefixesOf(issue.path as ConfigPath)));
+  const kept: KeptItems = new Map();
   return {
-    findings: issues.flatMap((issue) => describe(issue, source)),
+    findings: withoutEchoes(issues).flatMap((issue) => describe(issue, source)),
     config: undefined,
-    draft: salvageAll(source.value),
+    draft: salvageAll(source.value, kept),
     isBroken: (path) => broken.has(JSON.stringify(path)),
+    written: (path) =>
+      path.map((step, index) => {
+        const indices =
+          typeof step === 'number' ? kept.get(JSON.stringify(path.slice(0, index))) : undefined;
+        return indices?.[Number(step)] ?? step;
+      }),
   };
+}
+
+/** A misspelt key is one mistake: that the right one is missing, or the whole incomplete, is not said again. */
+function withoutEchoes(issues: Issue[]): Issue[] {
+  const misspelt = new Set<string>();
+  const incomplete = new Set<string>();
+  for (const issue of issues) {
+    if (issue.code !== 'unrecognized_keys') continue;
+    const path = issue.path as ConfigPath;
+    incomplete.add(JSON.stringify(path));
+    for (const key of issue.keys) {
+      const near = nearest(key, knownKeys(path) ?? []);
+      if (near !== undefined) misspelt.add(JSON.stringify([...path, near]));
+    }
+  }
+  return issues.filter((issue) => {
+    const path = JSON.stringify(issue.path);
+    if (issue.code === 'custom') return !incomplete.has(path);
+    return issue.input !== undefined || !misspelt.has(path);
+  });
 }
 
 function prefixesOf(path: ConfigPath): string[] {
@@ -57,13 +92,18 @@ function prefixesOf(path: ConfigPath): string[] {
   );
 }
 
-function salvageAll(value: unknown): Draft {
+/** By the path of a list that lost items, in the draft: the index that each item has in the file. */
+type KeptItems = Map<string, number[]>;
+
+function salvageAll(value: unknown, kept: KeptItems): Draft {
   const list = <S extends z.ZodType>(key: string, schema: S): (z.output<S> | undefined)[] => {
     const items = valueAt(value, [key]);
-    return Array.isArray(items) ? items.map((item) => salvage(schema, item)) : [];
+    return Array.isArray(items)
+      ? items.map((item, index) => salvage(schema, item, [key, index], kept))
+      : [];
   };
   return {
-    admin: salvage(adminSchema, valueAt(value, ['admin'])),
+    admin: salvage(adminSchema, valueAt(value, ['admin']), ['admin'], kept),
     listeners: list('listeners', listenerSchema),
     routes: list('routes', routeSchema),
     upstreams: list('upstreams', upstreamSchema),
@@ -71,40 +111,50 @@ function salvageAll(value: unknown): Draft {
 }
 
 /** Cuts away what is wrong until the rest can be read; undefined when that takes everything. */
-function salvage<S extends z.ZodType>(schema: S, raw: unknown): z.output<S> | undefined {
+function salvage<S extends z.ZodType>(
+  schema: S,
+  raw: unknown,
+  base: ConfigPath,
+  kept: KeptItems,
+): z.output<S> | undefined {
   let value = raw;
-  // Each round cuts a key or more; cutting can uncover missing keys, so a few rounds are needed.
+  // Cutting can uncover that a key is missing or a list empty, once for each level above.
   for (let round = 0; round < 20; round += 1) {
     const result = schema.safeParse(value, { reportInput: true });
     if (result.success) return result.data;
     const cuts = result.error.issues.flatMap((issue) => flatten(issue, [])).flatMap(cutsOf);
     if (cuts.some((path) => path.length === 0)) return undefined;
-    value = without(value, cuts);
+    value = without(value, cuts, base, kept);
   }
   return undefined;
 }
 
-/** What must go: a list with a wrong item goes whole (indices stay true), a missing key takes its map along. */
+/** What must go for the rest to be read. A missing key takes its map along. */
 function cutsOf(issue: Issue): ConfigPath[] {
   const path = issue.path as ConfigPath;
-  const index = path.findIndex((step) => typeof step === 'number');
-  if (index !== -1) return [path.slice(0, index)];
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [...path, key]);
   const missing = issue.code !== 'custom' && issue.input === undefined;
   return [missing ? path.slice(0, -1) : path];
 }
 
-function without(value: unknown, cuts: ConfigPath[]): unknown {
+function without(value: unknown, cuts: ConfigPath[], base: ConfigPath, kept: KeptItems): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  const kept = Object.entries(value).filter(
-    ([key]) => !cuts.some((cut) => cut.length === 1 && cut[0] === key),
-  );
-  return Object.fromEntries(
-    kept.map(([key, item]) => {
-      const below = cuts.filter((cut) => cut[0] === key).map((cut) => cut.slice(1));
-      return [key, below.length === 0 ? item : without(item, below)];
-    }),
-  );
+  const isCut = (step: string | number) => cuts.some((cut) => cut.length === 1 && cut[0] === step);
+  const rest = (step: string | number, item: unknown) => {
+    const below = cuts.filter((cut) => cut[0] === step).map((cut) => cut.slice(1));
+    return below.length === 0 ? item : without(item, below, [...base, step], kept);
+  };
+  if (Array.isArray(value)) {
+    const left = [...value.keys()].filter((index) => !isCut(index));
+    const before = kept.get(JSON.stringify(base)) ?? [...value.keys()];
+    kept.set(
+      JSON.stringify(base),
+      left.map((index) => before[index] ?? index),
+    );
+    return left.map((index) => rest(index, value[index]));
+  }
+  const entries = Object.entries(value).filter(([key]) => !isCut(key));
+  return Object.fromEntries(entries.map(([key, item]) => [key, rest(key, item)]));
 }
 
 /** An issue of a union becomes those of the one option that the value was meant for, when that can be told. */
@@ -153,7 +203,7 @@ function describe(issue: Issue, source: Source): Finding[] {
       },
     ];
   }
-  const received = describeValue(issue.input, source.origin(path));
+  const received = receivedOf(issue) ?? describeValue(issue.input, source.origin(path));
   return [
     {
       code: 'wrong_value',
@@ -162,6 +212,11 @@ function describe(issue: Issue, source: Source): Finding[] {
       hint: hintOf(issue),
     },
   ];
+}
+
+function receivedOf(issue: Issue): string | undefined {
+  const received: unknown = issue.code === 'custom' ? issue.params?.['received'] : undefined;
+  return typeof received === 'string' ? received : undefined;
 }
 
 function unknownKey(path: ConfigPath): Finding {
@@ -190,6 +245,9 @@ function hintOf(issue: Issue): string | undefined {
     return near === undefined ? undefined : `did you mean ${near}?`;
   }
   if (issue.code === 'invalid_type' && issue.expected === 'string') {
+    if (typeof issue.input === 'number' && issue.message.startsWith('expected a duration')) {
+      return `write ${issue.input}s or ${issue.input}ms`;
+    }
     const scalar = ['number', 'boolean'].includes(typeof issue.input);
     return scalar ? `a text that looks like a ${typeof issue.input} needs quotes` : undefined;
   }

@@ -35,10 +35,9 @@ export function parseDuration(text: string): Parsed<number> {
 export function parseSize(text: string): Parsed<number> {
   const [, digits, unit = 'B'] = /^(\d+(?:\.\d+)?)(B|KB|MB|GB|KiB|MiB|GiB)?$/.exec(text) ?? [];
   if (digits === undefined) {
-    const known = Object.keys(bytesOf).find((name) =>
-      text.toLowerCase().endsWith(name.toLowerCase()),
-    );
-    const hint = known === undefined ? undefined : `the unit is written ${known}`;
+    const unit = /^[\d.]+\s*([a-z]+)$/i.exec(text)?.[1]?.toLowerCase();
+    const known = Object.keys(bytesOf).filter((name) => name.toLowerCase().startsWith(unit ?? '-'));
+    const hint = known.length === 0 ? undefined : `the unit is written ${known.join(' or ')}`;
     return refuse('a size such as 512, 16KiB or 1MiB', hint);
   }
   const bytes = Number(digits) * bytesOf[unit as keyof typeof bytesOf];

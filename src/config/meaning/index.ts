@@ -1,6 +1,34 @@
+// What the parts of a configuration must be to each other, beyond the form of each.
 import type { Shape } from '../shape.js';
 import type { Finding, Source } from '../source.js';
+import { checkBinds, checkListeners } from './listeners.js';
+import { Names } from './names.js';
+import { checkOverlaps } from './overlaps.js';
+import { checkRoutes } from './routes.js';
+import { checkUpstreams } from './upstreams.js';
 
-export function checkMeaning(_shape: Shape, _source: Source): Finding[] {
-  return [];
+/** Checks as much as could be read, so that errors of form do not hide these. */
+export function checkMeaning({ draft, isBroken, written }: Shape, source: Source): Finding[] {
+  const findings: Finding[] = [];
+  const report = (finding: Finding) => {
+    findings.push({ ...finding, path: written(finding.path) });
+  };
+  const names = new Names(source.value, report);
+  const context: MeaningContext = { draft, names, value: source.value, isBroken, report };
+  checkListeners(context);
+  checkBinds(context);
+  checkUpstreams(context);
+  checkRoutes(context);
+  // Routes that lost a part look like others that they are not.
+  if (!isBroken(['routes']) && !isBroken(['listeners'])) checkOverlaps(context);
+  return findings;
+}
+
+export interface MeaningContext {
+  draft: Shape['draft'];
+  names: Names;
+  /** The configuration as it was written. */
+  value: unknown;
+  isBroken: Shape['isBroken'];
+  report(finding: Finding): void;
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseHostPattern } from '../hostPattern.js';
 import { accept, type Parsed, refuse } from '../parsed.js';
-import { type PathPattern, parsePathPattern } from '../pathPattern.js';
+import { type PathPattern, parsePathPattern, regexPattern } from '../pathPattern.js';
 import { literalText, parseTemplate, type Template } from '../template.js';
 import {
   durationOrUnlimited,
@@ -49,9 +49,14 @@ const valueTest = z
           })
           .meta({ minProperties: 1, maxProperties: 1 }),
         (forms): Parsed<ValueTest> => {
-          const [first, second] = Object.entries(forms).filter(([, value]) => value !== undefined);
-          if (first === undefined || second !== undefined) {
-            return refuse('exactly one of exact, prefix, regex, present and absent');
+          const given = Object.entries(forms).filter(([, value]) => value !== undefined);
+          const [first] = given;
+          if (first === undefined || given.length > 1) {
+            const received = given.map(([key]) => key).join(' and ');
+            return {
+              ...refuse('exactly one of exact, prefix, regex, present and absent'),
+              received: received === '' ? 'none of them' : received,
+            };
           }
           const [test, value] = first as [ValueTest['test'], string | true];
           return accept(
@@ -81,9 +86,7 @@ const pathPattern = z.union(
             'Found anywhere in the normalised path; `^` and `$` bind it. Without back-references and look-around.',
           ),
       })
-      .transform(
-        ({ regex }): PathPattern => ({ kind: 'regex', text: regex, params: [], tail: false }),
-      ),
+      .transform(({ regex }): PathPattern => regexPattern(regex)),
   ],
   expected('a path such as /a, /a/* or /a/:id, or a map with "regex"'),
 );
@@ -159,8 +162,7 @@ const rewritePath = text('a path with variables, such as "/v2/{id}"', (value) =>
     (first?.kind === 'variable' && first.name === 'path');
   if (!rooted) return refuse('a path that begins with / or {path}');
   const literal = literalText(parsed.value);
-  if (/[?#]/.test(literal)) return refuse('a path without query (the query stays as it came)');
-  if (!/^(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$/.test(literal)) {
+  if (!/^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*$/.test(literal)) {
     return refuse('the characters of a URI path');
   }
   return parsed;
@@ -191,7 +193,7 @@ const rewrite = z
     path: rewritePath
       .optional()
       .describe(
-        'The path that upstreams get, with variables: `"/v2/items/{id}"`. The query stays as it came.',
+        'The path that upstreams get, with variables: `"/v2/items/{id}"`. The query stays as it came, unless there is a `?` in it.',
       ),
     host: rewriteHost
       .optional()
@@ -228,9 +230,11 @@ const edits = (whose: string) =>
     .describe(`Header edits on the ${whose}: first \`remove\`, then \`set\`, then \`add\`.`);
 
 const location = text('a URI with variables', (value): Parsed<Template> => {
-  if (value === '' || /[\0-\x20\x7f"<>\\^`]/.test(value))
-    return refuse('a URI with variables, without spaces');
-  return parseTemplate(value);
+  const parsed = parseTemplate(value);
+  if (!parsed.ok) return parsed;
+  return value !== '' && /^[!#-;=?-[\]_a-z~]*$/.test(literalText(parsed.value))
+    ? parsed
+    : refuse('a URI with variables, without spaces and other characters that no URI has');
 });
 
 const redirectStatuses = [301, 302, 303, 307, 308] as const;

@@ -27,7 +27,7 @@ function settle<T>(parsed: Parsed<T>, input: unknown, context: Context<unknown>)
     code: 'custom',
     message: `expected ${parsed.expected}`,
     input,
-    params: parsed.hint === undefined ? {} : { hint: parsed.hint },
+    params: { hint: parsed.hint, received: parsed.received },
   });
   return z.NEVER;
 }

@@ -1,2 +1,0 @@
-import { Command } from 'commander';
-export function explainCommand(): Command { return new Command('explain'); }

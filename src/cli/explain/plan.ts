@@ -1,0 +1,218 @@
+// The steps that a route takes with a request, in the order in which the core takes them.
+import {
+  type Config,
+  formatDuration,
+  formatSize,
+  type ListenerSettings,
+  type RouteSettings,
+  type Unlimited,
+  type UpstreamSettings,
+  unlimited,
+} from '../../config/index.js';
+import type { Template } from '../../config/template.js';
+import { renderText, type TextValues } from './values.js';
+
+export interface PlanStep {
+  phase: 'request' | 'upstream' | 'response';
+  step: string;
+  detail: string;
+}
+
+export interface Forwarded {
+  method: string;
+  target: string;
+  host: string;
+}
+
+export interface Plan {
+  steps: PlanStep[];
+  /** What the endpoint gets; absent on routes that answer by themselves. */
+  forwarded?: Forwarded;
+  upstream?: UpstreamSettings;
+}
+
+interface PlanInput {
+  config: Config;
+  listener: ListenerSettings;
+  route: RouteSettings;
+  values: TextValues;
+  /** The Host that the client sent, with its port. */
+  originalHost: string;
+}
+
+export function planOf(input: PlanInput): Plan {
+  const { config, route } = input;
+  const upstream = config.upstreams.find(({ name }) => name === route.upstream);
+  return upstream === undefined ? answerPlan(input) : proxyPlan(input, upstream);
+}
+
+function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
+  const { route, listener, values } = input;
+  const forwarded = forwardedRequest(input, upstream);
+  const { timeouts } = route;
+  const firstByte = timeouts.firstByte ?? upstream.timeouts.firstByte;
+  const idle = timeouts.idle ?? upstream.timeouts.idle;
+  const attempts = route.retries.attempts ?? upstream.retries.attempts;
+  const steps: PlanStep[] = [
+    ...bodyLimit(listener, route),
+    ...(timeouts.request === unlimited
+      ? []
+      : [request('time limit', formatDuration(timeouts.request))]),
+    ...rewriteSteps(input, forwarded),
+    ...forwardingSteps(listener),
+    ...editSteps('request', route.headers.request, values),
+    {
+      phase: 'upstream',
+      step: 'choose an endpoint',
+      detail: `${upstream.balance} of ${upstream.endpoints.length}`,
+    },
+    {
+      phase: 'upstream',
+      step: 'time limits',
+      detail: `connect ${formatDuration(upstream.timeouts.connect)}, first byte ${time(firstByte)}, idle ${time(idle)}`,
+    },
+    {
+      phase: 'upstream',
+      step: 'retries',
+      detail: attempts === 0 ? 'none' : `${attempts} on another endpoint`,
+    },
+    ...serverStep(listener),
+    ...editSteps('response', route.headers.response, values),
+  ];
+  return { steps, forwarded, upstream };
+}
+
+function answerPlan({ route, listener, values }: PlanInput): Plan {
+  const { redirect, respond } = route;
+  const steps: PlanStep[] = [...bodyLimit(listener, route)];
+  if (redirect !== undefined) {
+    steps.push({
+      phase: 'response',
+      step: 'redirect',
+      detail: `${redirect.status} to ${renderText(redirect.location, values, 'uri')}`,
+    });
+  }
+  if (respond !== undefined) {
+    const body =
+      respond.body === undefined ? 'no body' : JSON.stringify(renderText(respond.body, values));
+    steps.push({ phase: 'response', step: 'respond', detail: `${respond.status} with ${body}` });
+    steps.push(...fieldSteps('response', 'set', respond.headers, values));
+  }
+  steps.push(...editSteps('response', route.headers.response, values));
+  return { steps };
+}
+
+function request(step: string, detail: string): PlanStep {
+  return { phase: 'request', step, detail };
+}
+
+function time(limit: number | Unlimited): string {
+  return limit === unlimited ? limit : formatDuration(limit);
+}
+
+function bodyLimit(listener: ListenerSettings, route: RouteSettings): PlanStep[] {
+  const limits = [listener.limits.body, route.limits.body].filter((limit) => limit !== unlimited);
+  return limits.length === 0 ? [] : [request('body limit', formatSize(Math.min(...limits)))];
+}
+
+function forwardedRequest(
+  { route, values, originalHost }: PlanInput,
+  upstream: UpstreamSettings,
+): Forwarded {
+  const { rewrite } = route;
+  let path = values.path;
+  let query = values.hasQuery ? `?${values.query}` : '';
+  if (rewrite.stripPrefix !== undefined) path = stripped(path, rewrite.stripPrefix);
+  if (rewrite.path !== undefined) {
+    const text = renderText(rewrite.path, values, 'uri');
+    const mark = text.indexOf('?');
+    path = mark === -1 ? text : text.slice(0, mark);
+    if (mark !== -1) query = text.slice(mark);
+  }
+  const host =
+    rewrite.host === undefined ? hostFor(upstream, originalHost) : renderText(rewrite.host, values);
+  return { method: values.method, target: path + query, host };
+}
+
+/** By whole segments. */
+function stripped(path: string, prefix: string): string {
+  if (path === prefix) return '/';
+  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : path;
+}
+
+function hostFor({ hostHeader }: UpstreamSettings, originalHost: string): string {
+  switch (hostHeader.kind) {
+    case 'literal':
+      return hostHeader.value;
+    case 'endpoint':
+      return '{endpoint.address}';
+    case 'preserve':
+      return originalHost === '' ? 'localhost' : originalHost;
+  }
+}
+
+function rewriteSteps(
+  { route, values, originalHost }: PlanInput,
+  forwarded: Forwarded,
+): PlanStep[] {
+  const { stripPrefix, path, host } = route.rewrite;
+  const before = values.path + (values.hasQuery ? `?${values.query}` : '');
+  const how = stripPrefix === undefined ? path?.source : `without ${stripPrefix}`;
+  return [
+    ...(how === undefined
+      ? []
+      : [request('rewrite path', `${before} → ${forwarded.target} (${how})`)]),
+    ...(host === undefined && forwarded.host === originalHost
+      ? []
+      : [request('set Host', forwarded.host)]),
+  ];
+}
+
+function forwardingSteps({ forwarding, requestId }: ListenerSettings): PlanStep[] {
+  const fields = [
+    `x-forwarded-* ${forwarding.xForwarded}`,
+    `forwarded ${forwarding.forwarded}`,
+    forwarding.via === false ? 'no via' : `via ${forwarding.via}`,
+    requestId === false ? 'no request id' : `${requestId.header} (kept from: ${requestId.accept})`,
+  ];
+  return [request('forwarding fields', fields.join(', '))];
+}
+
+function serverStep({ server }: ListenerSettings): PlanStep[] {
+  return server === 'pass' ? [] : [{ phase: 'response', step: 'Server field', detail: server }];
+}
+
+type Phase = 'request' | 'response';
+type Fields = Record<string, Template | Template[]> | undefined;
+
+/** `remove`, then `set`, then `add`. */
+function editSteps(
+  phase: Phase,
+  edits: RouteSettings['headers']['request'],
+  values: TextValues,
+): PlanStep[] {
+  return [
+    ...(edits.remove ?? []).map(
+      (name): PlanStep => ({ phase, step: 'remove header', detail: name }),
+    ),
+    ...fieldSteps(phase, 'set', edits.set, values),
+    ...fieldSteps(phase, 'add', edits.add, values),
+  ];
+}
+
+function fieldSteps(
+  phase: Phase,
+  how: 'set' | 'add',
+  fields: Fields,
+  values: TextValues,
+): PlanStep[] {
+  return Object.entries(fields ?? {}).flatMap(([name, texts]) =>
+    [texts].flat().map(
+      (text): PlanStep => ({
+        phase,
+        step: `${how} header`,
+        detail: `${name}: ${renderText(text, values)}`,
+      }),
+    ),
+  );
+}

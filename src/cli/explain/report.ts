@@ -1,0 +1,59 @@
+// The explanation for people.
+import { type Paint, painter } from '../../config/index.js';
+import type { Explanation } from './explanation.js';
+import type { PlanStep } from './plan.js';
+
+export function renderExplanation(explanation: Explanation, color: boolean): string {
+  const paint = painter(color);
+  const { request, listener, route, refusal, candidates } = explanation;
+  const lines: string[] = [];
+  const heading = (text: string) => lines.push('', paint('bold', text));
+  const row = (name: string, value: string) =>
+    lines.push(`  ${paint('dim', name.padEnd(18))} ${value}`);
+
+  lines.push(paint('bold', `${request.method} ${request.target}`));
+  row('listener', listener);
+  row('client', request.client);
+  row('host', request.host === '' ? 'none' : request.host);
+  row('path', request.path);
+  if (request.query !== '') row('query', request.query);
+
+  if (refusal !== undefined) {
+    heading('refused');
+    row('reason', paint('red', refusal.code));
+    row('status', String(refusal.status));
+    row('because', refusal.text);
+  }
+  if (route !== undefined) {
+    heading(`route ${paint('cyan', route.name)}`);
+    for (const [name, value] of Object.entries(route.params)) row(`{${name}}`, value);
+    if (route.tail !== '') row('{tail}', route.tail);
+    lines.push(...planLines(route.plan, paint));
+    if (route.upstream !== undefined) {
+      heading(`upstream ${paint('cyan', route.upstream.name)}`);
+      for (const { address, weight } of route.upstream.endpoints) row(address, `weight ${weight}`);
+      row('gets', `${route.upstream.request.method} ${route.upstream.request.target}`);
+      row('Host', route.upstream.request.host);
+    }
+  }
+  const lost = candidates.filter((candidate) => candidate.route !== route?.name);
+  if (lost.length > 0) {
+    heading(route === undefined ? 'routes that did not match' : 'routes that lost');
+    const width = Math.max(...lost.map((candidate) => candidate.route.length));
+    for (const candidate of lost) {
+      const predicate = candidate.predicate.padEnd(10);
+      lines.push(
+        `  ${candidate.route.padEnd(width)}  ${paint('yellow', predicate)}  ${candidate.reason}`,
+      );
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** A phase is named at its first step. */
+function planLines(plan: readonly PlanStep[], paint: Paint): string[] {
+  return plan.map(({ phase, step, detail }, index) => {
+    const name = phase === plan[index - 1]?.phase ? '' : phase;
+    return `  ${paint('dim', name.padEnd(10))}${paint('dim', step.padEnd(18))} ${detail}`;
+  });
+}

@@ -1,0 +1,56 @@
+// Listeners: what they bind, and the header that carries the request id.
+import { formatAddress } from '../address.js';
+import type { ConfigPath } from '../problem.js';
+import { quote, valueAt } from '../shape.js';
+import { formatSize } from '../units.js';
+import { refuseHeader } from './headers.js';
+import type { MeaningContext } from './index.js';
+
+export function checkListeners({ draft, value, report }: MeaningContext): void {
+  for (const [index, listener] of draft.listeners.entries()) {
+    if (listener === undefined) continue;
+    const path: ConfigPath = ['listeners', index];
+    if (listener.requestId !== false) {
+      refuseHeader(listener.requestId.header, [...path, 'requestId', 'header'], 'value', report);
+    }
+    const { requestLine, headerBytes } = listener.limits;
+    const written = valueAt(value, [...path, 'limits', 'requestLine']) !== undefined;
+    if (written && requestLine > headerBytes) {
+      report({
+        code: 'ineffective_key',
+        severity: 'warning',
+        path: [...path, 'limits', 'requestLine'],
+        message: `${formatSize(requestLine)} is more than headerBytes lets through, which is ${formatSize(headerBytes)} with the request line`,
+      });
+    }
+  }
+}
+
+/** An address is bound once. Port 0 is another port each time. */
+export function checkBinds({ draft, value, report }: MeaningContext): void {
+  const taken = new Map<string, string>();
+  for (const [index, listener] of draft.listeners.entries()) {
+    const listed = Array.isArray(valueAt(value, ['listeners', index, 'bind']));
+    for (const [position, bind] of (listener?.bind ?? []).entries()) {
+      if (bind.kind !== 'unix' && bind.port === 0) continue;
+      const path: ConfigPath = ['listeners', index, 'bind', ...(listed ? [position] : [])];
+      const address = formatAddress(bind);
+      const owner = taken.get(address);
+      if (owner === undefined) taken.set(address, `the listener ${quote(listener?.name ?? '')}`);
+      else
+        report({
+          code: 'duplicate_bind',
+          path,
+          message: `expected an address of its own but ${owner} binds ${address}`,
+        });
+    }
+  }
+  if (draft.admin === undefined || draft.admin === false) return;
+  const owner = taken.get(draft.admin.bind);
+  if (owner === undefined) return;
+  report({
+    code: 'duplicate_bind',
+    path: ['admin', 'bind'],
+    message: `expected an address of its own but ${owner} binds ${draft.admin.bind}`,
+  });
+}
