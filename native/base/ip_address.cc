@@ -116,6 +116,11 @@ bool IpPrefix::contains(const IpAddress& ip) const {
   return rest == 0 || (ip.bytes[whole] ^ address.bytes[whole]) >> (8 - rest) == 0;
 }
 
+std::string IpPrefix::toString() const {
+  const bool dotted = address.isV4() && length >= kMappedBits;
+  return address.toString() + "/" + std::to_string(dotted ? length - kMappedBits : length);
+}
+
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   const std::string_view addressText = text.substr(0, slash);

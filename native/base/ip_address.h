@@ -1,5 +1,5 @@
-// IPv4 and IPv6 addresses and prefixes as values. IPv4 is kept as an IPv4-mapped IPv6 address, so that one
-// comparison serves both families.
+// IPv4 and IPv6 addresses and prefixes as values. IPv4 is kept as an IPv4-mapped IPv6 address, so
+// that one comparison serves both families.
 #pragma once
 
 #include <array>
@@ -22,7 +22,8 @@ struct IpAddress {
   static IpAddress fromV4(const void* address);
   static IpAddress fromV6(const void* address);
 
-  // RFC 5952 text (dotted quad for IPv4-mapped). `out` holds at least kMaxText bytes; returns the length. No NUL.
+  // RFC 5952 text (dotted quad for IPv4-mapped). `out` holds at least kMaxText bytes; returns the
+  // length. No NUL.
   static constexpr std::size_t kMaxText = 46;
   std::size_t format(char* out) const;
   std::string toString() const;
@@ -35,8 +36,12 @@ struct IpPrefix {
   bool contains(const IpAddress& ip) const;
   bool operator==(const IpPrefix&) const = default;
 
-  // "10.0.0.0/8", "2001:db8::/32", or an address alone (its full length). Set host bits are an error.
+  // "10.0.0.0/8", "2001:db8::/32", or an address alone (its full length). Set host bits are an
+  // error.
   static std::optional<IpPrefix> parse(std::string_view text);
+
+  // As parse() reads it, always with a length.
+  std::string toString() const;
 };
 
 }  // namespace tidegate

@@ -1,4 +1,5 @@
-// What one route asks of a request: plain data, as the snapshot carries it. The router compiles a set of these.
+// What one route asks of a request: plain data, as the snapshot carries it. The router compiles a
+// set of these.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ enum class ValueTest : std::uint8_t { Exact, Prefix, Regex, Present, Absent };
 struct ValueMatch {
   std::string name;  // lower-case for headers
   ValueTest test = ValueTest::Present;
-  std::string value;  // Exact, Prefix: the text; Regex: the pattern (unanchored search, `^` and `$` as written)
+  std::string value;  // Exact, Prefix: the text; Regex: the pattern (unanchored search, `^` and `$`
+                      // as written)
 };
 
 enum class PathKind : std::uint8_t {
@@ -29,7 +31,8 @@ enum class PathKind : std::uint8_t {
 
 struct PathMatch {
   PathKind kind = PathKind::Any;
-  std::string text;  // as written in the configuration (for Regex the pattern), normalised the way requests are
+  std::string text;  // as written in the configuration (for Regex the pattern), normalised the way
+                     // requests are
 };
 
 struct RouteMatch {
@@ -38,10 +41,10 @@ struct RouteMatch {
   std::vector<std::uint16_t> listeners;  // indices; empty: every listener
   std::vector<std::string> hosts;        // lower-case: exact, `*.suffix`, or `*`; empty: any host
   std::vector<PathMatch> paths;          // empty: any path
-  std::vector<std::string> methods;      // tokens, case-sensitive; empty: any. GET does not imply HEAD
+  std::vector<std::string> methods;  // tokens, case-sensitive; empty: any. GET does not imply HEAD
   std::vector<ValueMatch> headers;
   std::vector<ValueMatch> query;
-  std::vector<IpPrefix> clients;         // empty: any network
+  std::vector<IpPrefix> clients;  // empty: any network
 };
 
 }  // namespace tidegate

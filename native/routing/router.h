@@ -1,10 +1,11 @@
-// Finds the route of a request: host table, path tables, then the few predicates left. Immutable once built;
-// read by every I/O thread without locks.
+// Finds the route of a request: host table, path tables, then the few predicates left. Immutable
+// once built; read by every I/O thread without locks.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,22 +28,30 @@ struct RouteRequest {
   IpAddress client;
 };
 
-// A parameter of a template path: a part of RouteRequest::path.
+// A parameter of a path: a part of RouteRequest::path.
 struct RouteParam {
   std::string_view name;  // owned by the router
   std::string_view value;
 };
 
 inline constexpr std::size_t kMaxRouteParams = 16;
+inline constexpr std::size_t kMaxRouteMethods =
+    63;  // different methods that the routes name together
+inline constexpr std::size_t kMaxMethodBytes = 32;
 inline constexpr std::uint32_t kNoRoute = 0xffffffff;
 
 struct RouteResult {
   std::uint32_t route = kNoRoute;  // index into the list that the router was built from
-  // No route matched, but one would have with another method: answer 405 with these in Allow, else 404.
+  // No route matched, but one would have with another method: answer 405 with Router::writeAllow(),
+  // else 404.
   bool methodMismatch = false;
+  std::uint64_t allowedMethods = 0;  // those methods, for writeAllow()
   std::uint8_t paramCount = 0;
+  // Of a template, in the order of the path; of a regular expression, its named groups. As they
+  // stand in the path, escapes included.
   std::array<RouteParam, kMaxRouteParams> params;
-  std::string_view tail;  // for a Prefix or a template with tail: what `*` stood for, without leading slash
+  std::string_view
+      tail;  // for a Prefix or a template with tail: what `*` stood for, without leading slash
 };
 
 struct RouterBuildError {
@@ -50,34 +59,46 @@ struct RouterBuildError {
   std::string message;  // names what is wrong with which path, header or query pattern
 };
 
+struct RouterTables;  // router_tables.h
+
 class Router {
  public:
   Router(Router&&) noexcept;
   Router& operator=(Router&&) noexcept;
   ~Router();
 
-  // Refuses regular expressions that the linear-time engine does not support (back-references, look-around), more than
-  // kMaxRouteParams parameters, and empty or malformed paths.
+  // Refuses regular expressions that the linear-time engine does not support (back-references,
+  // look-around), more than kMaxRouteParams parameters, empty or malformed hosts, paths and
+  // methods, and templates of one host that overlap so much that finding one would take long
+  // (kMaxTreeVisits).
   static Result<Router, RouterBuildError> build(const std::vector<RouteMatch>& routes);
 
-  // Never allocates (regular expressions use per-thread scratch memory that is sized at the first use). Any thread.
+  // The value of Allow (RFC 9110 10.2.1) for a result with methodMismatch. `out.size() >=
+  // kMaxAllowBytes`.
+  static constexpr std::size_t kMaxAllowBytes = kMaxRouteMethods * (kMaxMethodBytes + 2);
+  std::string_view writeAllow(const RouteResult& result, std::span<char> out) const;
+
+  // Never allocates (regular expressions use per-thread scratch memory that is sized at the first
+  // use). Any thread.
   void match(const RouteRequest& request, RouteResult& result) const;
 
-  // Why each route lost, for `tidegate explain`: one entry a route in the order of precedence. Allocates.
+  // Why each route lost, for `tidegate explain`: one entry a route in the order of precedence.
+  // Allocates.
   struct Candidate {
     std::uint32_t route = 0;
     bool matched = false;  // fulfils every predicate
-    // For the winner "selected"; for one that matched too: what it lost by ("priority", "host is less specific", ...); for others
-    // the first predicate that failed with what was expected and what came, for people.
+    // For the winner "selected"; for one that matched too: what it lost by ("priority", "host is
+    // less specific", ...); for others the first predicate that failed with what was expected and
+    // what came, for people.
     std::string reason;
-    std::string predicate;  // listener | host | path | method | header | query | client | precedence; empty for the winner
+    std::string predicate;  // listener | host | path | method | header | query | client |
+                            // precedence; empty for the winner
   };
   std::vector<Candidate> explain(const RouteRequest& request) const;
 
  private:
-  struct Tables;
-  explicit Router(std::unique_ptr<const Tables> tables);
-  std::unique_ptr<const Tables> tables_;
+  explicit Router(std::unique_ptr<const RouterTables> tables);
+  std::unique_ptr<const RouterTables> tables_;
 };
 
 }  // namespace tidegate

@@ -1,0 +1,213 @@
+// Header, query, listener, method and client tests.
+#include "routing/request_tests.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "base/ascii.h"
+
+namespace tidegate {
+namespace {
+
+// A part of a query as it was sent; `+` and escapes stand for other bytes (URL Standard,
+// form-urlencoded parsing). An escape that is none stands for itself.
+class EncodedText {
+ public:
+  explicit EncodedText(std::string_view raw) : raw_(raw) {}
+
+  bool startsWith(std::string_view text) const {
+    std::size_t at = 0;
+    return consume(text, at);
+  }
+
+  bool equals(std::string_view text) const {
+    std::size_t at = 0;
+    return consume(text, at) && at == raw_.size();
+  }
+
+  // Decoded; `raw` itself where nothing is encoded, else per-thread memory that the next call
+  // overwrites. Texts longer than any head are cut there.
+  std::string_view decoded() const {
+    if (raw_.find_first_of("%+") == std::string_view::npos) return raw_;
+    thread_local const std::unique_ptr<std::array<char, kMaxHeadBytes>> memory =
+        std::make_unique<std::array<char, kMaxHeadBytes>>();
+    std::size_t size = 0;
+    for (std::size_t at = 0; at < raw_.size() && size < memory->size();)
+      (*memory)[size++] = next(at);
+    return {memory->data(), size};
+  }
+
+ private:
+  bool consume(std::string_view text, std::size_t& at) const {
+    for (const char expected : text) {
+      if (at == raw_.size() || next(at) != expected) return false;
+    }
+    return true;
+  }
+
+  char next(std::size_t& at) const {
+    const char c = raw_[at++];
+    if (c == '+') return ' ';
+    if (c != '%' || at + 2 > raw_.size()) return c;
+    const int high = hexValue(raw_[at]);
+    const int low = hexValue(raw_[at + 1]);
+    if (high < 0 || low < 0) return c;
+    at += 2;
+    return static_cast<char>(high << 4 | low);
+  }
+
+  std::string_view raw_;
+};
+
+// Calls `visit(name, value)` for each parameter, both as sent, until it returns true; returns
+// whether it did.
+template <typename Visit>
+bool anyParameter(std::string_view query, Visit visit) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (pair.empty()) continue;
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
+    if (visit(EncodedText(pair.substr(0, equals)), EncodedText(value))) return true;
+  }
+  return false;
+}
+
+template <typename Visit>
+bool anyField(const HeadFields* fields, std::string_view name, Visit visit) {
+  if (fields == nullptr) return false;
+  return std::ranges::any_of(fields->fields(), [&](const Field& field) {
+    return equalsIgnoreCase(fields->name(field), name) && visit(fields->value(field));
+  });
+}
+
+bool fieldValueMatches(const CompiledValueMatch& match, std::string_view value) {
+  switch (match.test) {
+    case ValueTest::Exact:
+      return value == match.value;
+    case ValueTest::Prefix:
+      return value.starts_with(match.value);
+    case ValueTest::Regex:
+      return match.regex->search(value);
+    case ValueTest::Present:
+    case ValueTest::Absent:
+      return true;
+  }
+  return false;
+}
+
+bool parameterMatches(const CompiledValueMatch& match, EncodedText value) {
+  switch (match.test) {
+    case ValueTest::Exact:
+      return value.equals(match.value);
+    case ValueTest::Prefix:
+      return value.startsWith(match.value);
+    case ValueTest::Regex:
+      return match.regex->search(value.decoded());
+    case ValueTest::Present:
+    case ValueTest::Absent:
+      return true;
+  }
+  return false;
+}
+
+// Adds one more value that came to a list for people.
+void addValue(std::string& list, std::string_view value) {
+  if (!list.empty()) list += ", ";
+  list += "`" + std::string(value) + "`";
+}
+
+}  // namespace
+
+void RequestTests::setClients(std::vector<IpPrefix> clients) {
+  std::ranges::sort(clients, [](const IpPrefix& a, const IpPrefix& b) {
+    return std::pair(a.address.bytes, a.length) < std::pair(b.address.bytes, b.length);
+  });
+  clients_.clear();
+  for (const IpPrefix& prefix : clients) {
+    if (clients_.empty() || !clients_.back().contains(prefix.address)) clients_.push_back(prefix);
+  }
+}
+
+bool RequestTests::empty() const {
+  return listeners.empty() && methods == ~std::uint64_t{0} && headers.empty() && query.empty() &&
+         clients_.empty();
+}
+
+bool RequestTests::listenerMatches(std::uint16_t listener) const {
+  return listeners.empty() || std::ranges::find(listeners, listener) != listeners.end();
+}
+
+bool RequestTests::clientMatches(const IpAddress& client) const {
+  if (clients_.empty()) return true;
+  const auto after = std::ranges::upper_bound(
+      clients_, client.bytes, {}, [](const IpPrefix& prefix) { return prefix.address.bytes; });
+  return after != clients_.begin() && std::prev(after)->contains(client);
+}
+
+RouteTest RequestTests::firstFailure(const RouteRequest& request, std::uint64_t methodBit) const {
+  if (!listenerMatches(request.listener)) return RouteTest::Listener;
+  // All bits set: no method is named, and one that no route names matches too.
+  if (methods != ~std::uint64_t{0} && (methods & methodBit) == 0) return RouteTest::Method;
+  for (const CompiledValueMatch& match : headers) {
+    if (!headerMatches(match, request.fields)) return RouteTest::Header;
+  }
+  for (const CompiledValueMatch& match : query) {
+    if (!queryMatches(match, request.query)) return RouteTest::Query;
+  }
+  if (!clientMatches(request.client)) return RouteTest::Client;
+  return RouteTest::None;
+}
+
+bool headerMatches(const CompiledValueMatch& match, const HeadFields* fields) {
+  const bool found = anyField(
+      fields, match.name, [&](std::string_view value) { return fieldValueMatches(match, value); });
+  return found != (match.test == ValueTest::Absent);
+}
+
+bool queryMatches(const CompiledValueMatch& match, std::string_view query) {
+  const bool found = anyParameter(query, [&](EncodedText name, EncodedText value) {
+    return name.equals(match.name) && parameterMatches(match, value);
+  });
+  return found != (match.test == ValueTest::Absent);
+}
+
+std::string describeHeader(std::string_view name, const HeadFields* fields) {
+  std::string list;
+  anyField(fields, name, [&](std::string_view value) {
+    addValue(list, value);
+    return false;
+  });
+  return list.empty() ? "nothing" : list;
+}
+
+std::string describeQuery(std::string_view name, std::string_view query) {
+  std::string list;
+  anyParameter(query, [&](EncodedText parameter, EncodedText value) {
+    if (parameter.equals(name)) addValue(list, value.decoded());
+    return false;
+  });
+  return list.empty() ? "nothing" : list;
+}
+
+std::string describeExpectation(const CompiledValueMatch& match) {
+  switch (match.test) {
+    case ValueTest::Exact:
+      return "`" + match.value + "`";
+    case ValueTest::Prefix:
+      return "a value that begins with `" + match.value + "`";
+    case ValueTest::Regex:
+      return "a value that matches `" + match.value + "`";
+    case ValueTest::Present:
+      return "any value";
+    case ValueTest::Absent:
+      return "none";
+  }
+  return {};
+}
+
+}  // namespace tidegate
