@@ -15,6 +15,12 @@ function* checkEntryPoints(manifest) {
     const source = file.replace(/^dist\//, 'src/').replace(/(\.d\.ts|\.js)$/, '.ts');
     if (!existsSync(inRoot(source))) yield `package.json: ${target} has no source ${source}`;
   }
+  for (const target of leaves(manifest.bin)) {
+    const source = target.replace(/^dist\//, 'src/').replace(/\.js$/, '.ts');
+    if (existsSync(inRoot(source)) && !readFileSync(inRoot(source), 'utf8').startsWith('#!')) {
+      yield `package.json: bin: ${source} has no #! line`;
+    }
+  }
   for (const file of manifest.files) {
     if (file !== 'dist' && !existsSync(inRoot(file)))
       yield `package.json: files: ${file} is not there`;

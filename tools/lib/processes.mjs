@@ -28,9 +28,11 @@ export function findProgram(name) {
   });
 }
 
+const exitCodeOf = (signal) => 128 + osConstants.signals[signal];
+
 /**
  * Runs a program to its end; resolves to its exit code (128 + n after signal n) and, with `capture`,
- * what it printed. SIGINT and SIGTERM are passed on; this process goes on until the child has ended.
+ * what it printed. SIGINT and SIGTERM are passed on, and once the child has ended they are a Failure.
  */
 export function run(command, args, { env, capture = false, input, onLine } = {}) {
   return new Promise((resolve, reject) => {
@@ -44,7 +46,12 @@ export function run(command, args, { env, capture = false, input, onLine } = {})
         capture ? 'pipe' : 'inherit',
       ],
     });
-    const forward = (signal) => child.kill(signal);
+    // At a terminal, Ctrl-C has reached the child already.
+    let interruptedBy;
+    const forward = (signal) => {
+      interruptedBy = signal;
+      if (signal === 'SIGTERM' || !process.stdin.isTTY) child.kill(signal);
+    };
     process.on('SIGINT', forward).on('SIGTERM', forward);
 
     let output = '';
@@ -68,7 +75,10 @@ export function run(command, args, { env, capture = false, input, onLine } = {})
     child.on('error', (error) => settle(() => reject(error)));
     child.on('close', (code, signal) => {
       if (partialLine !== '') onLine?.(partialLine);
-      settle(() => resolve({ code: code ?? 128 + osConstants.signals[signal], output }));
+      settle(() => {
+        if (interruptedBy) reject(new Failure('interrupted', exitCodeOf(interruptedBy)));
+        else resolve({ code: code ?? exitCodeOf(signal), output });
+      });
     });
   });
 }
