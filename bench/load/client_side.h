@@ -37,6 +37,7 @@ struct Totals {
   std::uint64_t status = 0;    // answers with a status of 400 or more
   std::uint64_t timeout = 0;   // requests unanswered for over 2 s when the run ended
   std::uint64_t elapsed = 0;   // nanoseconds
+  std::uint64_t idle = 0;      // nanoseconds of these in which there was nothing to do
   Histogram latency;           // from when the request was due (at a rate) or sent
 };
 
@@ -53,6 +54,11 @@ class ClientSide {
 
   // Sends what is due. True once, when the run is over and its totals are complete.
   bool tick(std::uint64_t now);
+
+  // Tells of a turn of the loop that found nothing to do.
+  void onIdle(std::uint64_t nanoseconds) {
+    if (phase_ == Phase::Running) totals_.idle += nanoseconds;
+  }
 
   // A run goes on: the loop has to spin.
   bool running() const { return phase_ != Phase::Quiet; }

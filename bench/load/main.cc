@@ -75,14 +75,16 @@ std::optional<Run> readRun(std::string_view fields, bool hold) {
 void print(const Totals& totals) {
   std::printf(
       "{\"seconds\":%.6f,\"requests\":%llu,\"bytes\":%llu,\"refused\":%llu,\"connect\":%llu,"
-      "\"broken\":%llu,\"status\":%llu,\"timeout\":%llu,\"latency\":[",
+      "\"broken\":%llu,\"status\":%llu,\"timeout\":%llu,\"idle\":%.4f,\"latency\":[",
       static_cast<double>(totals.elapsed) / 1e9, static_cast<unsigned long long>(totals.requests),
       static_cast<unsigned long long>(totals.bytes),
       static_cast<unsigned long long>(totals.refused),
       static_cast<unsigned long long>(totals.connect),
       static_cast<unsigned long long>(totals.broken),
       static_cast<unsigned long long>(totals.status),
-      static_cast<unsigned long long>(totals.timeout));
+      static_cast<unsigned long long>(totals.timeout),
+      static_cast<double>(totals.idle) /
+          static_cast<double>(std::max<std::uint64_t>(totals.elapsed, 1)));
   const char* comma = "";
   totals.latency.each([&comma](std::uint64_t length, std::uint64_t count) {
     std::printf("%s[%llu,%llu]", comma, static_cast<unsigned long long>(length),
@@ -100,12 +102,17 @@ class Program {
 
   int serve() {
     readMore();
+    std::uint64_t before = nanoseconds();
     while (!ended_) {
       ring_.turn(!clients_.running());
-      ring_.drain([this](std::uint64_t tag, std::int32_t result, std::uint32_t flags) {
-        dispatch(tag, result, flags);
-      });
-      if (clients_.tick(nanoseconds())) print(clients_.totals());
+      const bool worked =
+          ring_.drain([this](std::uint64_t tag, std::int32_t result, std::uint32_t flags) {
+            dispatch(tag, result, flags);
+          });
+      const std::uint64_t now = nanoseconds();
+      if (!worked) clients_.onIdle(now - before);
+      before = now;
+      if (clients_.tick(now)) print(clients_.totals());
     }
     return 0;
   }

@@ -37,15 +37,18 @@ class Ring {
   // one; otherwise does not enter the kernel unless it has work for it.
   void turn(bool wait);
 
-  // Calls `use(tag, result, flags)` for each completion at hand, which may queue more.
+  // Calls `use(tag, result, flags)` for each completion at hand, which may queue more. False when
+  // there was none.
   template <typename Use>
-  void drain(Use use) {
-    std::uint32_t head = *cqHead_;
+  bool drain(Use use) {
+    const std::uint32_t first = *cqHead_;
+    std::uint32_t head = first;
     while (head != __atomic_load_n(cqTail_, __ATOMIC_ACQUIRE)) {
       const io_uring_cqe cqe = cqes_[head & cqMask_];
       __atomic_store_n(cqHead_, ++head, __ATOMIC_RELEASE);
       use(cqe.user_data, cqe.res, cqe.flags);
     }
+    return head != first;
   }
 
   // The bytes of a receive's completion; borrowed until `recycle`.

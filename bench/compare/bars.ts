@@ -1,0 +1,143 @@
+// What Tidegate is meant to show; a run says which of it was met.
+import type { MetricName } from './metrics.js';
+import type { PeerName } from './peers/peer.js';
+import type { ScenarioResult, VariantResult } from './results.js';
+import { median } from './stats.js';
+
+interface Bar {
+  what: string;
+  scenario: string;
+  variant: string;
+  metric: MetricName;
+  /** What Tidegate's median is divided by; undefined: it stands alone. */
+  against?: { peer: PeerName } | { variant: string };
+  /** Met when the value is at most, or at least, this. */
+  atMost?: number;
+  atLeast?: number;
+}
+
+export const bars: readonly Bar[] = [
+  {
+    what: 'CPU/request, keep-alive, 64 B, against HAProxy',
+    scenario: 'keepalive-64',
+    variant: '',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy' },
+    atMost: 0.75,
+  },
+  {
+    what: 'CPU/request, keep-alive, 64 B, against nginx',
+    scenario: 'keepalive-64',
+    variant: '',
+    metric: 'cpuMicros',
+    against: { peer: 'nginx' },
+    atMost: 0.9,
+  },
+  {
+    what: 'requests/s under the same load, against HAProxy',
+    scenario: 'keepalive-64',
+    variant: '',
+    metric: 'requestsPerSecond',
+    against: { peer: 'haproxy' },
+    atLeast: 1,
+  },
+  {
+    what: 'requests/s under the same load, against nginx',
+    scenario: 'keepalive-64',
+    variant: '',
+    metric: 'requestsPerSecond',
+    against: { peer: 'nginx' },
+    atLeast: 1,
+  },
+  {
+    what: 'resident memory per idle connection, bytes',
+    scenario: 'idle-10k',
+    variant: '',
+    metric: 'rssBytesPerConnection',
+    atMost: 1024,
+  },
+  {
+    what: 'CPU/request with 10,000 routes against 10',
+    scenario: 'routes',
+    variant: '10000',
+    metric: 'cpuMicros',
+    against: { variant: '10' },
+    atMost: 1.05,
+  },
+  {
+    what: 'CPU/GiB of 1 MiB bodies to the client, against HAProxy',
+    scenario: 'download',
+    variant: 'default',
+    metric: 'cpuMsPerGib',
+    against: { peer: 'haproxy' },
+    atMost: 1,
+  },
+  {
+    what: 'CPU/GiB of 1 MiB bodies to the origin, against HAProxy',
+    scenario: 'upload',
+    variant: 'default',
+    metric: 'cpuMsPerGib',
+    against: { peer: 'haproxy' },
+    atMost: 1,
+  },
+  {
+    what: 'requests that failed in 50 reloads under load',
+    scenario: 'reload',
+    variant: '',
+    metric: 'failed',
+    atMost: 0,
+  },
+  {
+    what: 'connections refused in 50 reloads under load',
+    scenario: 'reload',
+    variant: '',
+    metric: 'refused',
+    atMost: 0,
+  },
+];
+
+export interface BarResult {
+  what: string;
+  /** "≤ 0.75" */
+  bar: string;
+  value: number;
+  met: boolean;
+}
+
+/** The bars for which there is a measurement of Tidegate and of what it is held against. */
+export function checkBars(results: readonly ScenarioResult[]): BarResult[] {
+  return bars.flatMap((bar) => {
+    const value = measuredOf(bar, results);
+    if (value === undefined || !Number.isFinite(value)) return [];
+    const { atMost = Number.POSITIVE_INFINITY, atLeast = Number.NEGATIVE_INFINITY } = bar;
+    return {
+      what: bar.what,
+      bar: bar.atMost === undefined ? `≥ ${atLeast}` : `≤ ${atMost}`,
+      value,
+      met: value <= atMost && value >= atLeast,
+    };
+  });
+}
+
+function measuredOf(bar: Bar, results: readonly ScenarioResult[]): number | undefined {
+  const variants = results.find(({ name }) => name === bar.scenario)?.variants ?? [];
+  const variant = variants.find(({ name }) => name === bar.variant);
+  const own = medianOf(variant, 'tidegate', bar);
+  if (own === undefined || bar.against === undefined) return own;
+  const { against } = bar;
+  const other =
+    'peer' in against
+      ? medianOf(variant, against.peer, bar)
+      : medianOf(
+          variants.find(({ name }) => name === against.variant),
+          'tidegate',
+          bar,
+        );
+  return other === undefined ? undefined : own / other;
+}
+
+function medianOf(variant: VariantResult | undefined, peer: PeerName, { metric }: Bar) {
+  const samples = variant?.peers.find(({ name }) => name === peer)?.samples ?? [];
+  const values = samples.flatMap((sample) => sample[metric] ?? []);
+  return values.length === 0 ? undefined : median(values);
+}

@@ -1,0 +1,127 @@
+// Child processes, each on its core; none outlives the bench, however it ends.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processTree } from './accounting.js';
+import { findProgram } from './programs.js';
+
+const patience = 5000;
+const keptOutput = 4000;
+
+export interface StartOptions {
+  cores: readonly number[];
+  realtime?: boolean;
+  cwd?: string;
+  /** Where its standard output goes instead of being collected: a descriptor. */
+  stdout?: number;
+  stdin?: boolean;
+}
+
+export class Child {
+  /** The last of what it wrote to standard error (and output, unless that went elsewhere). */
+  output = '';
+  readonly ended: Promise<void>;
+  #alive = true;
+
+  readonly name: string;
+  readonly process: ChildProcess;
+
+  constructor(name: string, process: ChildProcess) {
+    this.name = name;
+    this.process = process;
+    this.ended = once(process, 'close').then(
+      () => this.#end(),
+      () => this.#end(),
+    );
+    for (const stream of [process.stdout, process.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.output = (this.output + text).slice(-keptOutput);
+      });
+    }
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  /** Its pid, which is also that of the program: the wrappers in front of it replace themselves. */
+  get pid(): number {
+    const { pid } = this.process;
+    if (pid === undefined) throw new Error(`${this.name} did not start`);
+    return pid;
+  }
+
+  tree(): number[] {
+    return processTree(this.pid);
+  }
+
+  #end(): void {
+    this.#alive = false;
+  }
+}
+
+const running = new Set<Child>();
+const deathSignal = existsSync('/proc/self') && findProgram('setpriv') !== undefined;
+
+/** Starts a program; it gets SIGTERM from the kernel should the bench be killed. */
+export function start(
+  name: string,
+  command: readonly string[],
+  { cores, realtime = false, cwd, stdout, stdin = false }: StartOptions,
+): Child {
+  const [program = '', ...args] = [
+    ...(deathSignal ? ['setpriv', '--pdeathsig', 'TERM'] : []),
+    ...['taskset', '-c', cores.join(',')],
+    ...(realtime ? ['chrt', '--rr', '1'] : []),
+    ...command,
+  ];
+  const process = spawn(program, args, {
+    stdio: [stdin ? 'pipe' : 'ignore', stdout ?? 'pipe', 'pipe'],
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  process.on('error', () => {});
+  process.stdin?.on('error', () => {});
+  const child = new Child(name, process);
+  running.add(child);
+  void child.ended.then(() => running.delete(child));
+  return child;
+}
+
+/** SIGTERM, and SIGKILL for what is left of its tree after five seconds. */
+export async function stop(child: Child): Promise<void> {
+  if (!child.alive) return;
+  const tree = child.tree();
+  child.process.kill('SIGTERM');
+  await Promise.race([child.ended, sleep(patience, undefined, { ref: false })]);
+  if (child.alive) killAll(tree);
+  await child.ended;
+  // Workers of a master that ended before them.
+  const deadline = Date.now() + patience;
+  const workers = tree.filter((pid) => pid !== child.pid);
+  while (workers.some(exists) && Date.now() < deadline) await sleep(10);
+  killAll(workers);
+}
+
+export async function stopAll(): Promise<void> {
+  await Promise.all([...running].map(stop));
+}
+
+/** For an exit that leaves no time to wait. */
+export function killEverything(): void {
+  for (const child of running) killAll(child.tree());
+}
+
+function exists(pid: number): boolean {
+  return existsSync(`/proc/${pid}`);
+}
+
+function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// What a load generator is asked and what it answers, whichever it is.
+
+export interface LoadRequest {
+  port: number;
+  connections: number;
+  seconds: number;
+  path: string;
+  /** "{n}" in the path becomes 0..paths-1 in turn; 1 unless given. */
+  paths?: number;
+  /** Of the connections, how many are new for each request. */
+  fresh?: number;
+  /** Requests a second in all; as fast as the answers come unless given. */
+  rate?: number;
+  /** Bytes of body of each request, which is a POST then. */
+  upload?: number;
+}
+
+export interface Errors {
+  /** Connections that nobody accepted. */
+  refused: number;
+  /** Connections that failed otherwise. */
+  connect: number;
+  /** Requests whose connection ended before the answer did. */
+  broken: number;
+  /** Answers with a status that says failure. */
+  status: number;
+  /** Requests without an answer. */
+  timeout: number;
+}
+
+export interface LoadResult {
+  seconds: number;
+  requests: number;
+  p50Micros: number;
+  p99Micros: number;
+  /** The share of the time in which load and origin had something to do; NaN when it cannot tell. */
+  busy: number;
+  errors: Errors;
+}
+
+export interface RunningLoad {
+  result: Promise<LoadResult>;
+  /** Ends it before its time; the result is what there was. */
+  stop(): void;
+}
+
+/** A load generator with the origin that proxies send to. */
+export interface Load {
+  /** For the report. */
+  readonly description: string;
+  readonly originPort: number;
+  /** Of load and origin together, for the share that they take of their cores. */
+  pids(): number[];
+  begin(request: LoadRequest): RunningLoad;
+  /** Opens connections, sends a request on each and keeps them; how many were answered. */
+  hold(port: number, connections: number, path: string): Promise<number>;
+  release(): Promise<void>;
+}
+
+export const noErrors: Errors = { refused: 0, connect: 0, broken: 0, status: 0, timeout: 0 };
+
+export function addErrors(all: readonly Errors[]): Errors {
+  const sum = { ...noErrors };
+  for (const each of all) {
+    sum.refused += each.refused;
+    sum.connect += each.connect;
+    sum.broken += each.broken;
+    sum.status += each.status;
+    sum.timeout += each.timeout;
+  }
+  return sum;
+}
+
+/** `total` in whole parts that differ by one at most, as many as there are processes. */
+export function shares(total: number, parts: number): number[] {
+  return Array.from(
+    { length: parts },
+    (_, i) => Math.floor(total / parts) + (i < total % parts ? 1 : 0),
+  );
+}

@@ -1,0 +1,160 @@
+// One measurement: a proxy under one load, idle, or while it reloads.
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type CoreTime,
+  type CpuTime,
+  coreBetween,
+  coreTimes,
+  cpuBetween,
+  cpuTime,
+  memoryOf,
+} from './accounting.js';
+import type { Load, LoadRequest, LoadResult } from './loads/load.js';
+import type { Sample } from './metrics.js';
+import type { Machine } from './results.js';
+import type { RunningPeer } from './running-peer.js';
+import { median } from './stats.js';
+
+const mib = 1 << 20;
+const warmUpSeconds = 1;
+/** Left out at both ends of a run when it is asked who used the cores. */
+const edge = 0.2;
+const reloads = 50;
+/** Longer than 50 reloads of any of them take. */
+const reloadSeconds = 60;
+
+/** Who used the cores up to a moment. */
+interface Usage {
+  at: number;
+  cores: Map<number, CoreTime>;
+  proxy: CpuTime;
+  load: CpuTime;
+}
+
+function usageNow(peer: RunningPeer, load: Load): Usage {
+  return {
+    at: performance.now(),
+    cores: coreTimes(),
+    proxy: cpuTime(peer.pids()),
+    load: cpuTime([...load.pids(), process.pid]),
+  };
+}
+
+type Shares = Pick<Sample, 'proxyCoreBusy' | 'foreign' | 'stolen'>;
+
+/** Percent of the time between two readings. */
+function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
+  const microseconds = (after.at - before.at) * 1000;
+  const core = (number: number) => {
+    const [first, last] = [before.cores.get(number), after.cores.get(number)];
+    return first && last ? coreBetween(first, last) : { busy: 0, stolen: 0 };
+  };
+  const proxy = core(machine.proxyCore);
+  const others = machine.loadCores.map(core);
+  const own = (use: 'proxy' | 'load') =>
+    cpuBetween(before[use], after[use]).microseconds / microseconds;
+  const foreignToProxy = proxy.busy - proxy.stolen - own('proxy');
+  const foreignToLoad =
+    others.reduce((sum, each) => sum + each.busy - each.stolen, 0) - own('load');
+  return {
+    proxyCoreBusy: 100 * proxy.busy,
+    foreign: 100 * Math.max(0, foreignToProxy, foreignToLoad / others.length),
+    stolen: 100 * Math.max(proxy.stolen, ...others.map((each) => each.stolen)),
+  };
+}
+
+function countErrors({ errors }: LoadResult): number {
+  return errors.refused + errors.connect + errors.broken + errors.status + errors.timeout;
+}
+
+/** Requests for a time, after a second that is not counted. */
+export async function measureLoad(
+  peer: RunningPeer,
+  load: Load,
+  request: LoadRequest,
+  machine: Machine,
+  bodyBytes: number | undefined,
+): Promise<Sample> {
+  await load.begin({ ...request, seconds: warmUpSeconds }).result;
+  const before = cpuTime(peer.pids());
+  const running = load.begin(request);
+  await sleep(edge * 1000);
+  const first = usageNow(peer, load);
+  await sleep((request.seconds - 2 * edge) * 1000);
+  const last = usageNow(peer, load);
+  const memory = memoryOf(peer.pids());
+  const result = await running.result;
+  const cpu = cpuBetween(before, cpuTime(peer.pids()));
+  const requests = Math.max(1, result.requests);
+  return {
+    requestsPerSecond: result.requests / result.seconds,
+    cpuMicros: cpu.microseconds / requests,
+    cpuUserMicros: cpu.userMicroseconds / requests,
+    cpuSystemMicros: cpu.systemMicroseconds / requests,
+    ...(bodyBytes !== undefined && {
+      cpuMsPerGib: cpu.microseconds / 1000 / ((requests * bodyBytes) / (1024 * mib)),
+    }),
+    p50Micros: result.p50Micros,
+    p99Micros: result.p99Micros,
+    errors: countErrors(result),
+    rssMib: memory.rssBytes / mib,
+    pssMib: memory.pssBytes / mib,
+    ...sharesBetween(first, last, machine),
+    ...(Number.isFinite(result.busy) && { loadBusy: 100 * result.busy }),
+  };
+}
+
+/** The resident memory once it has stopped changing, or after two seconds. */
+async function settledMemory(peer: RunningPeer) {
+  let memory = memoryOf(peer.pids());
+  for (let i = 0; i < 20; i += 1) {
+    await sleep(100);
+    const next = memoryOf(peer.pids());
+    if (next.rssBytes === memory.rssBytes) break;
+    memory = next;
+  }
+  return memory;
+}
+
+/** How much more is resident for connections that do nothing. */
+export async function measureIdle(
+  peer: RunningPeer,
+  load: Load,
+  request: LoadRequest,
+): Promise<Sample> {
+  await load.begin({ ...request, connections: 64, seconds: warmUpSeconds }).result;
+  const before = await settledMemory(peer);
+  const connections = await load.hold(request.port, request.connections, request.path);
+  const after = await settledMemory(peer);
+  await load.release();
+  return {
+    connections,
+    rssBytesPerConnection: (after.rssBytes - before.rssBytes) / Math.max(1, connections),
+    rssMib: after.rssBytes / mib,
+    pssMib: after.pssBytes / mib,
+  };
+}
+
+/** Reloads one after the other while clients ask, each until a response shows it. */
+export async function measureReload(
+  peer: RunningPeer,
+  load: Load,
+  request: LoadRequest,
+): Promise<Sample> {
+  const running = load.begin({ ...request, seconds: reloadSeconds });
+  const times: number[] = [];
+  for (let generation = 1; generation <= reloads; generation += 1) {
+    const millis = await peer.reload(generation);
+    if (millis !== undefined) times.push(millis);
+  }
+  running.stop();
+  const result = await running.result;
+  const { refused } = result.errors;
+  return {
+    reloads: times.length,
+    failed: countErrors(result) - refused,
+    refused,
+    adoptionMs: median(times),
+    requestsPerSecond: result.requests / result.seconds,
+  };
+}

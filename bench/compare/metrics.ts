@@ -1,0 +1,54 @@
+// What a measurement may hold, and how it is written.
+
+interface Metric {
+  title: string;
+  /** Written after the title; empty for counts. */
+  unit: string;
+  digits: number;
+  better: 'more' | 'less';
+}
+
+const define = <Name extends string>(all: Record<Name, Metric>) => all;
+
+export const metrics = define({
+  requestsPerSecond: { title: 'requests/s', unit: '', digits: 0, better: 'more' },
+  cpuMicros: { title: 'CPU/request', unit: 'µs', digits: 2, better: 'less' },
+  cpuUserMicros: { title: 'user', unit: 'µs', digits: 2, better: 'less' },
+  cpuSystemMicros: { title: 'system', unit: 'µs', digits: 2, better: 'less' },
+  cpuMsPerGib: { title: 'CPU/GiB', unit: 'ms', digits: 0, better: 'less' },
+  p50Micros: { title: 'p50', unit: 'µs', digits: 0, better: 'less' },
+  p99Micros: { title: 'p99', unit: 'µs', digits: 0, better: 'less' },
+  errors: { title: 'errors', unit: '', digits: 0, better: 'less' },
+  rssMib: { title: 'RSS', unit: 'MiB', digits: 1, better: 'less' },
+  pssMib: { title: 'PSS', unit: 'MiB', digits: 1, better: 'less' },
+  rssBytesPerConnection: { title: 'RSS/connection', unit: 'B', digits: 0, better: 'less' },
+  connections: { title: 'connections', unit: '', digits: 0, better: 'more' },
+  reloads: { title: 'reloads', unit: '', digits: 0, better: 'more' },
+  failed: { title: 'failed', unit: '', digits: 0, better: 'less' },
+  refused: { title: 'refused', unit: '', digits: 0, better: 'less' },
+  adoptionMs: { title: 'until adopted', unit: 'ms', digits: 0, better: 'less' },
+  /** Shares of the time, in percent. */
+  proxyCoreBusy: { title: 'core busy', unit: '%', digits: 0, better: 'more' },
+  loadBusy: { title: 'load busy', unit: '%', digits: 0, better: 'less' },
+  /** Of programs that are not the bench's, on either core. */
+  foreign: { title: 'foreign', unit: '%', digits: 0, better: 'less' },
+  stolen: { title: 'stolen', unit: '%', digits: 0, better: 'less' },
+});
+
+export type MetricName = keyof typeof metrics;
+export type Sample = Partial<Record<MetricName, number>>;
+
+/** "24,310" or "24.31"; "–" for what was not measured. */
+export function formatMetric(name: MetricName, value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '–';
+  const { digits } = metrics[name];
+  return value.toLocaleString('en-US', {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
+}
+
+export function metricHeading(name: MetricName): string {
+  const { title, unit } = metrics[name];
+  return unit === '' ? title : `${title} (${unit})`;
+}

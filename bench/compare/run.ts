@@ -1,0 +1,189 @@
+// Rounds: in each, every proxy is measured once in every variant, in an order that rotates.
+import type { Load } from './loads/load.js';
+import { measureIdle, measureLoad, measureReload } from './measure.js';
+import { formatMetric, metrics, type Sample } from './metrics.js';
+import type { Options } from './options.js';
+import { peers } from './peers/index.js';
+import type { Located, PeerName } from './peers/peer.js';
+import type { Machine, ScenarioResult } from './results.js';
+import { RunningPeer } from './running-peer.js';
+import type { Scenario, Variant } from './scenarios.js';
+import { median } from './stats.js';
+
+/** More than this of either core used by other programs, in percent: the measurement is repeated. */
+export const disturbedPercent = 10;
+
+export interface Bench {
+  options: Options;
+  machine: Machine;
+  load: Load;
+  located: ReadonlyMap<PeerName, Located>;
+  say(line: string): void;
+}
+
+interface Unit {
+  variant: Variant;
+  name: PeerName;
+}
+
+/** The list, begun at another place. */
+export function rotate<Item>(items: readonly Item[], by: number): Item[] {
+  const start = items.length === 0 ? 0 : by % items.length;
+  return [...items.slice(start), ...items.slice(0, start)];
+}
+
+export async function runScenario(bench: Bench, scenario: Scenario): Promise<ScenarioResult> {
+  const names = [...bench.located.keys()].filter((name) => !scenario.without.includes(name));
+  const rate = scenario.variants.some(({ halfOfSlowest }) => halfOfSlowest)
+    ? await halfOfSlowestPeak(bench, scenario, names)
+    : undefined;
+  const units = scenario.variants.flatMap((variant) =>
+    names.map((name): Unit => ({ variant, name })),
+  );
+  const samples = new Map(units.map((unit) => [unit, [] as Sample[]]));
+  for (let round = 0; round < bench.options.rounds; round += 1) {
+    for (const unit of rotate(units, round)) {
+      const sample = await measureUndisturbed(bench, scenario, unit, rate);
+      samples.get(unit)?.push(sample);
+      bench.say(progress(bench, scenario, unit, round, sample));
+    }
+  }
+  const { name, title, note, headline, columns, ratios, saturates } = scenario;
+  return {
+    name,
+    title,
+    note,
+    date: new Date().toISOString(),
+    seconds: bench.options.seconds,
+    load: bench.load.description,
+    headline,
+    columns,
+    ratios,
+    saturates,
+    ...(rate !== undefined && { rate }),
+    variants: scenario.variants.map((variant) => ({
+      name: variant.name,
+      peers: units
+        .filter((unit) => unit.variant === variant)
+        .map((unit) => ({
+          name: unit.name,
+          version: bench.located.get(unit.name)?.version ?? '',
+          samples: samples.get(unit) ?? [],
+        })),
+    })),
+  };
+}
+
+/** The least disturbed of a few tries. */
+async function measureUndisturbed(
+  bench: Bench,
+  scenario: Scenario,
+  unit: Unit,
+  rate: number | undefined,
+): Promise<Sample> {
+  const foreign = (sample: Sample) => sample.foreign ?? 0;
+  let best = await measure(bench, scenario, unit, rate);
+  for (let i = 0; i < bench.options.retries && foreign(best) > disturbedPercent; i += 1) {
+    const next = await measure(bench, scenario, unit, rate);
+    if (foreign(next) < foreign(best)) best = next;
+  }
+  return best;
+}
+
+async function measure(
+  bench: Bench,
+  { kind }: Scenario,
+  { variant, name }: Unit,
+  rate: number | undefined,
+): Promise<Sample> {
+  const { load, machine } = bench;
+  const peer = await startPeer(bench, variant, name, kind === 'reload');
+  try {
+    const request = requestOf(bench, variant, peer, rate);
+    if (kind === 'idle') return await measureIdle(peer, load, request);
+    if (kind === 'reload') return await measureReload(peer, load, request);
+    return await measureLoad(peer, load, request, machine, variant.bodyBytes);
+  } finally {
+    await peer.stop();
+  }
+}
+
+function startPeer(
+  { machine, load, located }: Bench,
+  variant: Variant,
+  name: PeerName,
+  reloads: boolean,
+): Promise<RunningPeer> {
+  const program = located.get(name)?.program ?? '';
+  const setup = {
+    originPort: load.originPort,
+    connections: variant.connections,
+    headers: variant.headers ?? 'default',
+    routes: variant.routes,
+    bufferBytes: variant.bufferBytes,
+    accessLog: variant.accessLog ?? false,
+    generation: reloads ? 0 : undefined,
+  } as const;
+  // A first answer of a mebibyte, or none to an empty upload, would say no more than a short one.
+  const probe = variant.routes === undefined ? '/b/64' : variant.path.replace('{n}', '0');
+  return RunningPeer.start(peers[name], program, setup, probe, machine);
+}
+
+function requestOf(
+  { options }: Bench,
+  { connections, path, paths, fresh, upload, halfOfSlowest }: Variant,
+  peer: RunningPeer,
+  rate: number | undefined,
+) {
+  return {
+    port: peer.port,
+    connections,
+    seconds: options.seconds,
+    path,
+    ...(paths !== undefined && { paths }),
+    ...(fresh !== undefined && { fresh }),
+    ...(upload !== undefined && { upload }),
+    ...(halfOfSlowest && rate !== undefined && { rate }),
+  };
+}
+
+/** A short run of each proxy (the floor is none) at the scenario's requests, as fast as it goes. */
+async function halfOfSlowestPeak(
+  bench: Bench,
+  scenario: Scenario,
+  names: readonly PeerName[],
+): Promise<number> {
+  const variant = scenario.variants[0];
+  if (!variant) throw new Error(`${scenario.name} has no variant`);
+  const proxies = names.filter((name) => name !== 'floor');
+  const peaks: number[] = [];
+  for (const name of proxies.length > 0 ? proxies : names) {
+    const runs: number[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      const sample = await measureUndisturbed(bench, scenario, { variant, name }, undefined);
+      runs.push(sample.requestsPerSecond ?? 0);
+    }
+    peaks.push(median(runs));
+    bench.say(
+      `${scenario.name}: peak of ${name} ${formatMetric('requestsPerSecond', peaks.at(-1))}/s`,
+    );
+  }
+  return Math.max(100, Math.floor(Math.min(...peaks) / 2 / 100) * 100);
+}
+
+function progress(
+  { options }: Bench,
+  scenario: Scenario,
+  { variant, name }: Unit,
+  round: number,
+  sample: Sample,
+): string {
+  const shown = [...new Set([scenario.headline, ...scenario.ratios])].map(
+    (metric) =>
+      `${metrics[metric].title} ${formatMetric(metric, sample[metric])} ${metrics[metric].unit}`,
+  );
+  const foreign = sample.foreign ?? 0;
+  if (foreign > disturbedPercent) shown.push(`disturbed: ${foreign.toFixed(0)}% to other programs`);
+  const what = variant.name === '' ? scenario.name : `${scenario.name} ${variant.name}`;
+  return `${what} ${round + 1}/${options.rounds} ${name}: ${shown.join(', ')}`.trimEnd();
+}

@@ -1,0 +1,144 @@
+// A proxy that runs: started with a configuration in a folder of its own, and reloaded in it.
+import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Child, start, stop } from './children.js';
+import type { Peer, Setup } from './peers/peer.js';
+import type { Machine } from './results.js';
+
+const startSeconds = 20;
+const reloadSeconds = 10;
+const pollMillis = 5;
+
+export class RunningPeer {
+  private readonly peer: Peer;
+  private readonly setup: Setup;
+  private readonly child: Child;
+  private readonly path: string;
+
+  private constructor(peer: Peer, setup: Setup, child: Child, path: string) {
+    this.peer = peer;
+    this.setup = setup;
+    this.child = child;
+    this.path = path;
+  }
+
+  /** Starts a proxy and waits until it answers for `path`. */
+  static async start(
+    peer: Peer,
+    program: string,
+    wanted: Omit<Setup, 'port' | 'folder' | 'accessLog'> & { accessLog: boolean },
+    probe: string,
+    { proxyCore, realtime }: Machine,
+  ): Promise<RunningPeer> {
+    const folder = mkdtempSync(path.join(tmpdir(), `tidegate-bench-${peer.name}-`));
+    const accessLog = wanted.accessLog ? path.join(folder, 'access.log') : undefined;
+    const setup: Setup = { ...wanted, folder, accessLog, port: await freePort() };
+    writeFiles(peer, setup);
+    const command = peer.command(program, setup, setup.generation !== undefined);
+    const stdout = openSync(accessLog ?? '/dev/null', 'a');
+    const child = start(peer.name, command, {
+      cores: [proxyCore],
+      realtime,
+      cwd: folder,
+      stdout,
+    });
+    closeSync(stdout);
+    const running = new RunningPeer(peer, setup, child, probe);
+    try {
+      await running.#waitFor(startSeconds, ({ status }) => status === 200);
+    } catch (error) {
+      await running.stop();
+      throw error;
+    }
+    return running;
+  }
+
+  get port(): number {
+    return this.setup.port;
+  }
+
+  pids(): number[] {
+    return this.child.tree();
+  }
+
+  /** Milliseconds until a response showed the configuration; undefined if none did in time. */
+  async reload(generation: number): Promise<number | undefined> {
+    if (this.peer.reload === undefined) return undefined;
+    writeFiles(this.peer, { ...this.setup, generation });
+    const begun = performance.now();
+    this.child.process.kill(this.peer.reload);
+    try {
+      await this.#waitFor(reloadSeconds, (answer) => answer.generation === String(generation));
+    } catch {
+      if (this.child.alive) return undefined;
+      throw new Error(`${this.peer.name} ended in a reload:\n${this.child.output}`);
+    }
+    return performance.now() - begun;
+  }
+
+  async stop(): Promise<void> {
+    await stop(this.child);
+    rmSync(this.setup.folder, { recursive: true, force: true });
+  }
+
+  async #waitFor(seconds: number, right: (answer: Answer) => boolean): Promise<void> {
+    const deadline = performance.now() + seconds * 1000;
+    while (performance.now() < deadline) {
+      const answer = await ask(this.setup.port, this.path);
+      if (answer && right(answer)) return;
+      if (!this.child.alive) break;
+      await sleep(pollMillis);
+    }
+    const why = this.child.alive ? `said nothing right in ${seconds} s` : 'ended';
+    throw new Error(`${this.peer.name} ${why}:\n${this.child.output}`);
+  }
+}
+
+/** Replaces the files in one step each, so that a proxy never reads half of one. */
+function writeFiles(peer: Peer, setup: Setup): void {
+  for (const [name, text] of Object.entries(peer.files(setup))) {
+    const file = path.join(setup.folder, name);
+    writeFileSync(`${file}.new`, text);
+    renameSync(`${file}.new`, file);
+  }
+}
+
+interface Answer {
+  status: number | undefined;
+  generation: string | undefined;
+}
+
+/** Asks on a new connection; undefined when there is no answer. */
+function ask(port: number, path: string): Promise<Answer | undefined> {
+  return new Promise((resolve) => {
+    const request = get(
+      { host: '127.0.0.1', port, path, agent: false, timeout: 2000 },
+      (response) => {
+        const generation = response.headers['x-generation'];
+        response.resume();
+        resolve({
+          status: response.statusCode,
+          generation: typeof generation === 'string' ? generation : undefined,
+        });
+      },
+    );
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(undefined));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
