@@ -3,13 +3,13 @@
 // pipe.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
-#include <vector>
 
 #include "base/ip_address.h"
 #include "http/reason.h"
@@ -18,13 +18,14 @@
 namespace tidegate {
 
 // One finished exchange. Views are borrowed for the call. Times are microseconds; kNoTime where a
-// step was not reached.
+// step was not reached. An empty view or a zero status is `null` in JSON and `-` in the other
+// formats.
 inline constexpr std::uint32_t kNoTime = 0xffffffff;
 
 struct AccessRecord {
   std::uint64_t wallMillis = 0;  // when the request head was complete, ms since the epoch
   IpAddress client;
-  bool clientIsUnix = false;
+  bool clientIsUnix = false;  // the client is written as "unix:"
   std::uint16_t clientPort = 0;
   std::string_view listener;
   std::string_view method;
@@ -49,18 +50,27 @@ struct AccessRecord {
   std::uint32_t totalMicros = 0;
 };
 
-// Formats `record` and a final newline into `out`; returns the length, or 0 when it does not fit.
-// Control and non-ASCII bytes of client data are escaped (JSON: \u00XX, Common: \xXX), so that a
-// line is always one line. Long fields (target, user agent, referer, host) are cut at 2 KiB each
-// and marked with "...".
+// Formats `record` and a final newline into `out`; returns the length, or 0 when it does not fit or
+// the format is Off. Fastest when `capacity` is kMaxAccessLine.
+//
+// A line is always one line: control bytes, quotes and backslashes are escaped (JSON: \u00XX, \",
+// \\; others: \xXX), and of what the client sent also bytes that are not ASCII. A text of which
+// more than kMaxAccessField bytes would be written is cut there and ends in "...".
+//
+// JSON has the same keys in every line, in this order: time (ISO 8601, UTC, ms), client, port,
+// listener, method, host, target, protocol, status, bytes_in, bytes_out, route, upstream, endpoint,
+// request_id, referer, user_agent, reason (its code), retries, reused, queue_us, connect_us,
+// first_byte_us, total_us.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);
 
-// What a line may need at most.
-inline constexpr std::size_t kMaxAccessLine = 40 * 1024;
+inline constexpr std::size_t kMaxAccessField = 2048;
 
-// Single producer (its I/O thread), single consumer (the writer thread) ring of bytes; lines are
-// contiguous or wrap.
+// What a line may need at most.
+inline constexpr std::size_t kMaxAccessLine = 24 * 1024;
+
+// Bytes from one producer (an I/O thread) to one consumer (the writer thread). What the consumer
+// sees always ends at the end of a line.
 class AccessRing {
  public:
   explicit AccessRing(std::size_t bytes);  // a power of two
@@ -68,46 +78,68 @@ class AccessRing {
   // Producer. False when there is no room: the line is dropped.
   bool push(std::string_view line);
 
-  // Consumer: the readable bytes as one contiguous part (call again for what wraps); release()
-  // frees them.
-  std::string_view peek() const;
-  void release(std::size_t bytes);
-
-  // Producer: true when the ring has grown from (nearly) empty or past half full since the writer
-  // last slept.
+  // Producer, after push(): true once after the consumer has armed the ring and it has filled as
+  // far as the consumer said. The producer then wakes the consumer.
   bool shouldWake();
 
+  // Consumer: what there is to read, in two parts when it wraps. release() gives up its first
+  // bytes.
+  std::array<std::string_view, 2> peek() const;
+  void release(std::size_t bytes);
+
+  // Consumer: shouldWake() turns true when `bytes` or more are there to read. False when they are
+  // already, and then the ring is not armed.
+  bool arm(std::size_t bytes);
+  void disarm();
+
+  std::size_t capacity() const { return mask_ + 1; }
+
  private:
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
   std::unique_ptr<char[]> data_;
   std::size_t mask_;
-  alignas(64) std::atomic<std::uint64_t> head_{0};  // written by the producer
-  alignas(64) std::atomic<std::uint64_t> tail_{0};  // written by the consumer
+  // Positions count bytes since the beginning. Written by the producer:
+  alignas(64) std::atomic<std::uint64_t> head_{0};
+  std::uint64_t knownTail_ = 0;  // what the producer last saw of tail_
+  // Written by the consumer (the producer takes wakeAt_ back to kNever):
+  alignas(64) std::atomic<std::uint64_t> tail_{0};
+  std::atomic<std::uint64_t> wakeAt_{kNever};
 };
 
 // Owns the writer thread and the file. Made and ended by the control thread.
+//
+// Lines reach the file some 20 ms after they were pushed. Standard output and paths may be files,
+// pipes, terminals or sockets. While the sink takes nothing (a full pipe, a full disk) lines wait
+// in the rings, and those that find no room there are dropped by push(); the sink is tried again
+// every 100 ms, or as soon as it can be written. A line is never torn by another one.
 class AccessLog {
  public:
   // `rings` one an I/O thread. Starts the writer thread; nothing is opened until configure().
   explicit AccessLog(std::size_t ioThreads);
   ~AccessLog();  // stop()
+  AccessLog(const AccessLog&) = delete;
+  AccessLog& operator=(const AccessLog&) = delete;
 
+  // The I/O thread's own.
   AccessRing& ring(std::size_t ioThread);
 
-  // Control thread. Opens the file of `config` (append, 0640) before the old one is let go; the
-  // error text when that fails, and then nothing has changed.
+  // Control thread. Opens the sink of `config` (a file: append, created with 0640) before the old
+  // one is let go; lines that are in the rings by now still go to the old one, if it takes them.
+  // The error text when that fails, and then nothing has changed. Never waits for a sink.
   std::string configure(const AccessLogConfig& config);
   // Control thread, SIGUSR1: opens the same path again. Error text or empty.
   std::string reopen();
-  // Writes out what the rings hold (bounded: at most one second when the sink is stuck), joins the
-  // thread. Idempotent.
+  // Control thread. Writes out what the rings hold (at most one second when the sink is stuck),
+  // joins the thread. Nothing is pushed any more. Idempotent.
   void stop();
 
   // Any I/O thread after push(): wakes the writer when it sleeps and the ring asks for it.
   // Coalesced; normally no system call.
   void notify(std::size_t ioThread);
 
-  // Lines lost after they were in a ring: the sink failed (ENOSPC, EPIPE) or was too slow. Any
-  // thread.
+  // Lines lost after they were in a ring: there was no sink for them, it stayed stuck until stop(),
+  // or it was changed while it held the beginning of one. Any thread.
   std::uint64_t dropped() const;
 
  private:
