@@ -40,11 +40,15 @@ class Input {
     drop();
     std::size_t end;
     while ((end = buffer_.find('\n')) == std::string::npos) {
-      if (buffer_.size() > kMaxCommandLine || !fill()) return std::nullopt;
+      overlong_ = buffer_.size() > kMaxCommandLine;
+      if (overlong_ || !fill()) return std::nullopt;
     }
     used_ = end + 1;
     return std::string_view(buffer_).substr(0, end);
   }
+
+  // Why line() had none: no command is that long.
+  bool overlong() const { return overlong_; }
 
   // Exactly that many bytes; nullopt when the input ends before. Valid until the next call.
   std::optional<std::span<const std::uint8_t>> payload(std::size_t bytes) {
@@ -75,6 +79,7 @@ class Input {
 
   int fd_;
   std::string buffer_;
+  bool overlong_ = false;
   std::size_t used_ = 0;  // of the buffer's front, by what was last handed out
 };
 
@@ -92,7 +97,7 @@ class Control {
       }
       if (!serve(*line)) return 1;
     }
-    return 0;
+    return input_.overlong() ? 1 : 0;
   }
 
  private:
