@@ -14,7 +14,7 @@ namespace {
 // Seconds after which a client may try again when every endpoint is down.
 constexpr std::string_view kRetryAfter = "1";
 
-constexpr std::string_view kAllMethods = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+constexpr std::string_view kAllButTrace = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
   switch (failure) {
@@ -117,11 +117,7 @@ void Exchange::route() {
   request.client = identity_.address;
   snapshot_->tables().router->match(request, match_);
   if (match_.route == kNoRoute) {
-    if (match_.methodMismatch) {
-      answerMethodNotAllowed(match_);
-    } else {
-      answer(Reason::RouteNotFound);
-    }
+    answer(match_.methodMismatch ? Reason::MethodNotAllowed : Reason::RouteNotFound);
     return;
   }
   runRoute();
@@ -380,8 +376,6 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
   client_.finish(nullptr);
 }
 
-void Exchange::answerMethodNotAllowed(const RouteResult&) { answer(Reason::MethodNotAllowed); }
-
 void Exchange::answer(Reason reason) {
   leaveEndpoint();
   releaseUpstream();
@@ -396,7 +390,12 @@ void Exchange::answer(Reason reason) {
   services_.fields.push_back({"Content-Type", error.contentType});
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
   if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
-  if (out.status == 405) services_.fields.push_back({"Allow", kAllMethods});
+  if (reason == Reason::MethodNotAllowed) {
+    const std::span<char> room(services_.arena.allocate(Router::kMaxAllowBytes), Router::kMaxAllowBytes);
+    services_.fields.push_back({"Allow", snapshot_->tables().router->writeAllow(match_, room)});
+  } else if (out.status == 405) {
+    services_.fields.push_back({"Allow", kAllButTrace});
+  }
   if (out.status == 503) services_.fields.push_back({"Retry-After", kRetryAfter});
   sendAnswer(out, error.body);
 }

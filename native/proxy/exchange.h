@@ -58,7 +58,6 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   void route();
   void runRoute();
   void answerRoute(const RouteConfig& route);
-  void answerMethodNotAllowed(const RouteResult& match);
 
   // Connecting and forwarding
   void connect(bool fresh);
