@@ -11,7 +11,7 @@ export interface JsonSchema {
   title?: string;
   description?: string;
   default?: unknown;
-  type?: string;
+  type?: string | string[];
   enum?: unknown[];
   const?: unknown;
   pattern?: string;
@@ -79,7 +79,8 @@ export function editorSchema(): JsonSchema {
 const scalarTypes = new Set(['string', 'integer', 'number', 'boolean']);
 
 function isScalar(schema: JsonSchema): boolean {
-  return (schema.type !== undefined && scalarTypes.has(schema.type)) || schema.const !== undefined;
+  const types = schema.type === undefined ? [] : [schema.type].flat();
+  return types.length > 0 && types.every((type) => scalarTypes.has(type));
 }
 
 function withSubstitutions(schema: JsonSchema): JsonSchema {

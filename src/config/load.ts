@@ -7,8 +7,8 @@ import { readModule } from './moduleSource.js';
 import { type Problem, sortProblems } from './problem.js';
 import type { Config } from './schema/index.js';
 import { checkShape } from './shape.js';
-import { problemAt, problemOf, type Source } from './source.js';
-import { type Read, readYamlFile } from './yamlSource.js';
+import { problemAt, problemOf, type Read, type Source } from './source.js';
+import { readYamlFile } from './yamlSource.js';
 
 export interface LoadOptions {
   /** What `${…}` refers to. */
@@ -37,45 +37,32 @@ export function findConfig(folder: string): string | undefined {
 
 /** `files` is every file that was read, absolute, for watching. Names of endpoints are not resolved here. */
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
-  const read = await readSource(file, options.env ?? process.env);
-  if (!read.ok) return { ok: false, problems: sortProblems(read.problems), files: [resolve(file)] };
-  return checkSource(read.source);
+  return checkRead(file, await readSource(file, options.env ?? process.env));
 }
 
 async function readSource(file: string, env: Environment): Promise<Read> {
   const extension = extname(file);
   if (yamlExtensions.includes(extension)) return readYamlFile(file, env);
-  if (moduleExtensions.includes(extension)) {
-    if (existsSync(file)) return readModule(file, env);
-    return {
-      ok: false,
-      problems: [problemOf(file, 'config_unreadable', `${resolve(file)} does not exist`)],
-    };
-  }
+  if (moduleExtensions.includes(extension)) return readModule(file, env);
   const known = [...yamlExtensions, ...moduleExtensions].join(' ');
-  return {
-    ok: false,
-    problems: [
-      problemOf(file, 'config_unreadable', `expected a file name that ends in one of ${known}`),
-    ],
-  };
+  const message = `expected a file name that ends in one of ${known}`;
+  return { problems: [problemOf(file, 'config_unreadable', message)] };
 }
 
-/** Checks what was read: its shape, then what it means. */
-export function checkSource(source: Source): Loaded {
+/** Checks the shape of what was read, then what it means. */
+function checkRead(file: string, { source, problems: before }: Read): Loaded {
+  if (source === undefined) {
+    return { ok: false, problems: sortProblems(before), files: [resolve(file)] };
+  }
+  const { files } = source;
   const shape = checkShape(source);
   const findings = [...shape.findings, ...checkMeaning(shape, source)];
-  const problems = sortProblems(findings.map((finding) => problemAt(source, finding)));
-  if (shape.config === undefined || problems.some((problem) => problem.severity === 'error')) {
-    return { ok: false, problems, files: source.files };
+  const found = findings.map((finding) => problemAt(source, finding));
+  const problems = sortProblems([...before, ...found]);
+  if (shape.config === undefined || problems.some(({ severity }) => severity === 'error')) {
+    return { ok: false, problems, files };
   }
-  return {
-    ok: true,
-    config: settlePaths(shape.config, source),
-    warnings: problems,
-    files: source.files,
-    source,
-  };
+  return { ok: true, config: settlePaths(shape.config, source), warnings: problems, files, source };
 }
 
 /** Paths in the file begin at its folder. */

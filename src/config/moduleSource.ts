@@ -6,10 +6,9 @@ import { pathToFileURL } from 'node:url';
 import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import type { Environment } from './expand.js';
 import type { Problem } from './problem.js';
-import { problemOf } from './source.js';
-import type { Read } from './yamlSource.js';
+import { problemOf, type Read } from './source.js';
 
-/** What the default export may be, when it is a function, called with. */
+/** What a default export that is a function is called with. */
 export interface ConfigContext {
   env: Environment;
 }
@@ -20,17 +19,13 @@ export async function readModule(file: string, env: Environment): Promise<Read> 
     const { code, inputs } = await bundle(path);
     const value = await evaluate(code, env);
     const files = [path, ...inputs.filter((input) => input !== path)];
-    return {
-      ok: true,
-      source: { file, files, value, locate: () => undefined, origin: () => undefined },
-    };
+    const source = { file, files, value, locate: () => undefined, origin: () => undefined };
+    return { source, problems: [] };
   } catch (error) {
-    return {
-      ok: false,
-      problems: isBuildFailure(error)
-        ? error.errors.map((message) => buildProblem(file, message))
-        : [failure(file, error)],
-    };
+    const problems = isBuildFailure(error)
+      ? error.errors.map((message) => buildProblem(file, message))
+      : [failure(file, error)];
+    return { problems };
   }
 }
 
@@ -95,22 +90,24 @@ const fileGlobals: Plugin = {
       'import.meta.dirname': '__dirname',
       'import.meta.filename': '__filename',
     };
-    onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
-      const names = {
-        __tidegateUrl: pathToFileURL(path).href,
-        __dirname: dirname(path),
-        __filename: path,
-      };
-      const head = Object.entries(names).map(
-        ([name, value]) => `const ${name} = ${JSON.stringify(value)};`,
-      );
-      return {
-        contents: `${head.join(' ')} ${await readFile(path, 'utf8')}`,
-        loader: /\.[cm]?ts$/.test(path) ? 'ts' : 'js',
-      };
-    });
+    onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => ({
+      contents: globalsOf(path) + (await readFile(path, 'utf8')),
+      loader: /\.[cm]?ts$/.test(path) ? 'ts' : 'js',
+    }));
   },
 };
+
+/** Stands on the file's own first line, so that lines keep their numbers. */
+function globalsOf(path: string): string {
+  const names = {
+    __tidegateUrl: pathToFileURL(path).href,
+    __dirname: dirname(path),
+    __filename: path,
+  };
+  return Object.entries(names)
+    .map(([name, value]) => `const ${name} = ${JSON.stringify(value)}; `)
+    .join('');
+}
 
 /** A fresh folder each time, because Node never reads a module's address twice. */
 async function evaluate(code: string, env: Environment): Promise<unknown> {
@@ -133,15 +130,17 @@ function isBuildFailure(error: unknown): error is BuildFailure {
   return error instanceof Error && 'errors' in error && Array.isArray(error.errors);
 }
 
+/** esbuild names files from the folder of the configuration; people name it from where they are. */
 function buildProblem(file: string, { text, location }: Message): Problem {
   if (location === null) return problemOf(file, 'module_failed', text);
-  const place = {
+  const place = join(dirname(file), location.file);
+  const globals = location.line === 1 ? globalsOf(resolve(place)).length : 0;
+  return problemOf(place, 'module_failed', text, {
     line: location.line,
-    column: location.column + 1,
-    excerpt: location.lineText,
+    column: Math.max(0, location.column - globals) + 1,
+    excerpt: location.lineText.slice(globals),
     length: Math.max(1, location.length),
-  };
-  return problemOf(location.file === '' ? file : location.file, 'module_failed', text, place);
+  });
 }
 
 function failure(file: string, error: unknown): Problem {

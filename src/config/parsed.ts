@@ -4,7 +4,7 @@ export type Parsed<T> = { ok: true; value: T } | Refused;
 
 export interface Refused {
   ok: false;
-  /** Completes "expected …". */
+  /** Completes "expected …". Never holds a part of what came: that may be a secret. */
   expected: string;
   /** Advice for people, such as the form that was probably meant. */
   hint?: string;

@@ -35,8 +35,8 @@ export function parsePathPattern(written: string): Parsed<PathPattern> {
     if (segment.startsWith(':')) {
       const name = segment.slice(1);
       if (!paramName.test(name))
-        return refuse(`a parameter name of letters, digits and _ in "${segment}"`);
-      if (params.includes(name)) return refuse(`each parameter once, but :${name} comes twice`);
+        return refuse('a parameter name of letters, digits and _', `"${segment}" has none`);
+      if (params.includes(name)) return refuse('each parameter once', `:${name} comes twice`);
       params.push(name);
       continue;
     }

@@ -23,8 +23,10 @@ export const problemCodes = {
   too_many_things:
     'Routes, upstreams and endpoints since the start of the process exceed the room for their counters.',
   core_refused: 'The core refused the compiled configuration.',
-  identical_routes: 'Warning: two routes match the same requests, so the later one never gets any.',
-  unreachable_route: 'Warning: a route of a higher priority takes every request of this one.',
+  identical_routes:
+    'Warning: an earlier route that matches the same takes every request of this one.',
+  unreachable_route:
+    'Warning: other routes take every request of this one, or of one of its hosts and paths.',
   unused_upstream: 'Warning: no route leads to the upstream.',
   ineffective_key: 'Warning: a key has no effect in this place.',
 } as const;

@@ -178,6 +178,7 @@ function isOtherType(issue: Issue, depth: number): boolean {
 
 function describe(issue: Issue, source: Source): Finding[] {
   const path = issue.path as ConfigPath;
+  if (source.origin(path)?.kind === 'unread') return [];
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => unknownKey([...path, key]));
   if (issue.code === 'invalid_key') {
@@ -203,15 +204,11 @@ function describe(issue: Issue, source: Source): Finding[] {
       },
     ];
   }
-  const received = receivedOf(issue) ?? describeValue(issue.input, source.origin(path));
-  return [
-    {
-      code: 'wrong_value',
-      path,
-      message: `${message} but received ${received}`,
-      hint: hintOf(issue),
-    },
-  ];
+  const origin = source.origin(path);
+  const received = receivedOf(issue) ?? describeValue(issue.input, origin);
+  // Hints quote what came.
+  const hint = origin === undefined ? hintOf(issue) : undefined;
+  return [{ code: 'wrong_value', path, message: `${message} but received ${received}`, hint }];
 }
 
 function receivedOf(issue: Issue): string | undefined {
@@ -244,11 +241,14 @@ function hintOf(issue: Issue): string | undefined {
     const near = nearest(issue.input, words);
     return near === undefined ? undefined : `did you mean ${near}?`;
   }
+  const scalar = ['string', 'number', 'boolean'].includes(typeof issue.input);
+  if (issue.code === 'invalid_type' && issue.expected === 'array' && scalar) {
+    return `a list of one is written [${issue.input}]`;
+  }
   if (issue.code === 'invalid_type' && issue.expected === 'string') {
     if (typeof issue.input === 'number' && issue.message.startsWith('expected a duration')) {
       return `write ${issue.input}s or ${issue.input}ms`;
     }
-    const scalar = ['number', 'boolean'].includes(typeof issue.input);
     return scalar ? `a text that looks like a ${typeof issue.input} needs quotes` : undefined;
   }
   return undefined;

@@ -2,7 +2,11 @@
 import type { ConfigPath, Location, Problem, ProblemCode } from './problem.js';
 
 /** Text that did not stand in the file itself. Messages name where it came from and never show it: it may be a secret. */
-export type Origin = { kind: 'env'; written: string } | { kind: 'file'; path: string };
+export type Origin =
+  | { kind: 'env'; written: string }
+  | { kind: 'file'; path: string }
+  /** It could not be read, which was reported: nothing more is to be said of the value. */
+  | { kind: 'unread' };
 
 export interface Source {
   /** As the user named it. */
@@ -15,6 +19,12 @@ export interface Source {
   locate(path: ConfigPath, at: 'key' | 'value'): Location | undefined;
   /** Where the value at a path came from, when it did not stand in the file. */
   origin(path: ConfigPath): Origin | undefined;
+}
+
+/** What could be read, and what is wrong with the rest. Without a source nothing could be. */
+export interface Read {
+  source?: Source;
+  problems: Problem[];
 }
 
 export interface Finding {

@@ -8,7 +8,7 @@ export const templateVariables = {
   'client.address': { core: 'clientAddress', text: "the client's address" },
   'client.port': { core: 'clientPort', text: "the client's port" },
   host: { core: 'host', text: 'the host of the request, lower-case, without port' },
-  scheme: { core: 'scheme', text: '`http` or `https`' },
+  scheme: { core: 'scheme', text: 'the scheme of the request: `http`' },
   method: { core: 'method', text: 'the method' },
   path: { core: 'path', text: 'the normalised path' },
   query: { core: 'query', text: 'the query without `?`' },
@@ -67,7 +67,7 @@ export function parseTemplate(source: string): Parsed<Template> {
 }
 
 function parseVariable(name: string): Parsed<TemplatePart> {
-  if (name in templateVariables) {
+  if (Object.hasOwn(templateVariables, name)) {
     return accept({ kind: 'variable', name: name as TemplateVariable });
   }
   const [, group, rest = ''] = /^(param|header)\.(.*)$/.exec(name) ?? [];
@@ -77,10 +77,9 @@ function parseVariable(name: string): Parsed<TemplatePart> {
   const param = group === 'param' ? rest : name;
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(param)) return accept({ kind: 'param', name: param });
   const near = nearest(name, Object.keys(templateVariables));
-  return refuse(
-    `a variable in {${name}}`,
-    near === undefined ? undefined : `did you mean {${near}}?`,
-  );
+  const hint =
+    near === undefined ? `{${name}} is none` : `{${name}} is none; did you mean {${near}}?`;
+  return refuse('the name of a variable in braces', hint);
 }
 
 /** The literal parts joined; what a check of characters looks at. */

@@ -1,5 +1,5 @@
 // What the parts of a configuration must be to each other, beyond the form of each.
-import type { Shape } from '../shape.js';
+import { describeValue, quote, type Shape, valueAt } from '../shape.js';
 import type { Finding, Source } from '../source.js';
 import { checkBinds, checkListeners } from './listeners.js';
 import { Names } from './names.js';
@@ -11,7 +11,7 @@ import { checkUpstreams } from './upstreams.js';
 export function checkMeaning({ draft, isBroken, written }: Shape, source: Source): Finding[] {
   const findings: Finding[] = [];
   const report = (finding: Finding) => {
-    findings.push({ ...finding, path: written(finding.path) });
+    findings.push(discreet({ ...finding, path: written(finding.path) }, source));
   };
   const names = new Names(source.value, report);
   const context: MeaningContext = { draft, names, value: source.value, isBroken, report };
@@ -22,6 +22,18 @@ export function checkMeaning({ draft, isBroken, written }: Shape, source: Source
   // Routes that lost a part look like others that they are not.
   if (!isBroken(['routes']) && !isBroken(['listeners'])) checkOverlaps(context);
   return findings;
+}
+
+/** Text of the environment and of files is not shown: it may be a secret. */
+function discreet(finding: Finding, source: Source): Finding {
+  const origin = source.origin(finding.path);
+  const value = valueAt(source.value, finding.path);
+  if (origin === undefined || typeof value !== 'string' || value === '') return finding;
+  const shown = describeValue(value, origin);
+  return {
+    ...finding,
+    message: finding.message.replaceAll(quote(value), shown).replaceAll(value, shown),
+  };
 }
 
 export interface MeaningContext {

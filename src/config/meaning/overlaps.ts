@@ -34,7 +34,7 @@ export function checkOverlaps({ draft, report }: MeaningContext): void {
         code: same ? 'identical_routes' : 'unreachable_route',
         severity: 'warning',
         path: ['routes', index, 'name'],
-        message: `no request reaches the route: ${takers} ${same ? 'matches the same and comes earlier' : 'takes them all by a higher priority'}`,
+        message: `no request reaches the route: ${takers} ${same ? 'comes earlier and takes them all' : 'takes them all by its higher priority'}`,
       });
       continue;
     }

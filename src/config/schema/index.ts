@@ -18,13 +18,13 @@ export const configSchema = z.strictObject({
     .describe('Where clients connect.'),
   routes: z
     .array(routeSchema, expected('a list of routes'))
-    .default([])
+    .prefault([])
     .describe(
       'What becomes of requests. The most specific route wins; a request without one gets 404.',
     ),
   upstreams: z
     .array(upstreamSchema, expected('a list of upstreams'))
-    .default([])
+    .prefault([])
     .describe('Where requests go.'),
 });
 

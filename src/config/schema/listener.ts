@@ -100,7 +100,7 @@ const forwarding = z
   .strictObject({
     trustedProxies: z
       .array(network(), expected('a list of networks'))
-      .default([])
+      .prefault([])
       .describe('Networks whose `X-Forwarded-*`, `Forwarded` and request id are believed.'),
     xForwarded: forwardMode()
       .default('append')
@@ -128,7 +128,7 @@ const requestId = z
       z.strictObject({
         header: headerName()
           .default('x-request-id')
-          .describe('The header that carries the id, to the upstream and back.'),
+          .describe('The header that carries the id to the upstream.'),
         accept: choice(['always', 'trusted', 'never'])
           .default('trusted')
           .describe('Whose id is kept: that of every client, of trusted proxies, or of none.'),
@@ -159,5 +159,5 @@ export const listenerSchema = z.strictObject({
   requestId,
   server: choice(['pass', 'overwrite', 'remove'])
     .default('pass')
-    .describe("The `Server` field of responses: the upstream's, `tidegate`, or none."),
+    .describe("The `Server` field of responses: the upstream's, `tidegate` in its place, or none."),
 });

@@ -21,7 +21,7 @@ export const processSchema = z
         [z.boolean(), text('a list of CPUs such as "0-3,5"', parseCpuList)],
         expected('true, false or a list of CPUs such as "0-3,5"'),
       )
-      .default(false)
+      .prefault(false)
       .describe(
         'Binds I/O thread i to the i-th CPU that the process may use (`true`), or to the i-th of a list such as `"0-3,5"`.',
       ),
