@@ -10,7 +10,8 @@ import type { Peer, Setup } from './peers/peer.js';
 import type { Machine } from './results.js';
 
 const startSeconds = 20;
-const reloadSeconds = 10;
+const reloadSeconds = 2;
+const reloadAttempts = 5;
 const pollMillis = 5;
 
 export class RunningPeer {
@@ -48,13 +49,10 @@ export class RunningPeer {
     });
     closeSync(stdout);
     const running = new RunningPeer(peer, setup, child, probe);
-    try {
-      await running.#waitFor(startSeconds, ({ status }) => status === 200);
-    } catch (error) {
-      await running.stop();
-      throw error;
-    }
-    return running;
+    if (await running.#answers(startSeconds, ({ status }) => status === 200)) return running;
+    const why = child.alive ? `answered nothing right in ${startSeconds} s` : 'ended';
+    await running.stop();
+    throw new Error(`${peer.name} ${why}:\n${child.output}`);
   }
 
   get port(): number {
@@ -70,14 +68,16 @@ export class RunningPeer {
     if (this.peer.reload === undefined) return undefined;
     writeFiles(this.peer, { ...this.setup, generation });
     const begun = performance.now();
-    this.child.process.kill(this.peer.reload);
-    try {
-      await this.#waitFor(reloadSeconds, (answer) => answer.generation === String(generation));
-    } catch {
-      if (this.child.alive) return undefined;
-      throw new Error(`${this.peer.name} ended in a reload:\n${this.child.output}`);
+    // A signal that comes while the last reload is being finished may be lost, so it is sent again.
+    for (let attempt = 0; attempt < reloadAttempts; attempt += 1) {
+      this.child.process.kill(this.peer.reload);
+      const adopted = (answer: Answer) => answer.generation === String(generation);
+      if (await this.#answers(reloadSeconds, adopted)) return performance.now() - begun;
+      if (!this.child.alive) {
+        throw new Error(`${this.peer.name} ended in a reload:\n${this.child.output}`);
+      }
     }
-    return performance.now() - begun;
+    return undefined;
   }
 
   async stop(): Promise<void> {
@@ -85,16 +85,15 @@ export class RunningPeer {
     rmSync(this.setup.folder, { recursive: true, force: true });
   }
 
-  async #waitFor(seconds: number, right: (answer: Answer) => boolean): Promise<void> {
+  /** Asks until an answer is right; false when none was in time or the proxy has ended. */
+  async #answers(seconds: number, right: (answer: Answer) => boolean): Promise<boolean> {
     const deadline = performance.now() + seconds * 1000;
-    while (performance.now() < deadline) {
+    while (performance.now() < deadline && this.child.alive) {
       const answer = await ask(this.setup.port, this.path);
-      if (answer && right(answer)) return;
-      if (!this.child.alive) break;
+      if (answer && right(answer)) return true;
       await sleep(pollMillis);
     }
-    const why = this.child.alive ? `said nothing right in ${seconds} s` : 'ended';
-    throw new Error(`${this.peer.name} ${why}:\n${this.child.output}`);
+    return false;
   }
 }
 

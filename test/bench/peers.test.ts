@@ -1,0 +1,144 @@
+// The configurations that the bench writes for each proxy.
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { haproxy } from '../../bench/compare/peers/haproxy.js';
+import { peers } from '../../bench/compare/peers/index.js';
+import { nginx } from '../../bench/compare/peers/nginx.js';
+import { peerNames, type Setup } from '../../bench/compare/peers/peer.js';
+import { tidegate } from '../../bench/compare/peers/tidegate.js';
+import { scenarios } from '../../bench/compare/scenarios.js';
+
+const setup: Setup = {
+  port: 8001,
+  originPort: 9001,
+  folder: '/tmp/bench',
+  connections: 64,
+  headers: 'default',
+};
+
+function yamlOf(changes: Partial<Setup> = {}) {
+  return parse(tidegate.files({ ...setup, ...changes })['tidegate.yaml'] ?? '');
+}
+function haproxyOf(changes: Partial<Setup> = {}) {
+  return haproxy.files({ ...setup, ...changes })['haproxy.cfg'] ?? '';
+}
+function nginxOf(changes: Partial<Setup> = {}) {
+  return nginx.files({ ...setup, ...changes })['nginx.conf'] ?? '';
+}
+
+test('every proxy is known by its name', () => {
+  for (const name of peerNames) expect(peers[name].name).toBe(name);
+});
+
+test('the names of scenarios and of their variants differ', () => {
+  const names = scenarios.flatMap(({ name, variants }) =>
+    variants.map((variant) => `${name} ${variant.name}`),
+  );
+  expect(new Set(names).size).toBe(names.length);
+});
+
+describe('Tidegate', () => {
+  test('listens and forwards where it is told, with its log and admin address off', () => {
+    expect(yamlOf()).toMatchObject({
+      admin: false,
+      accessLog: false,
+      listeners: [{ bind: '127.0.0.1:8001' }],
+      routes: [{ match: { path: '/*' }, upstream: 'origin' }],
+      upstreams: [{ endpoints: ['127.0.0.1:9001'], pool: { maxIdle: 512 } }],
+    });
+  });
+
+  test('keeps its own header defaults unless all proxies do the same work', () => {
+    expect(yamlOf().listeners[0]).not.toHaveProperty('requestId');
+    expect(yamlOf({ headers: 'forwarded' }).listeners[0]).toMatchObject({
+      requestId: false,
+      forwarding: { xForwarded: 'append', via: false },
+    });
+  });
+
+  test('gets one route for each path', () => {
+    const { routes } = yamlOf({ routes: 10_000 });
+    expect(routes).toHaveLength(10_000);
+    expect(routes[9999]).toMatchObject({ name: 'route-9999', match: { path: '/r/9999/*' } });
+  });
+
+  test('shows the generation of its configuration', () => {
+    expect(yamlOf({ generation: 7 }).routes[0].headers).toEqual({
+      response: { set: { 'x-generation': '7' } },
+    });
+  });
+
+  test('runs one I/O thread', () => {
+    expect(tidegate.command('main.js', setup, false).slice(1)).toEqual([
+      'main.js',
+      'run',
+      '-c',
+      '/tmp/bench/tidegate.yaml',
+      '--io-threads',
+      '1',
+    ]);
+  });
+});
+
+describe('HAProxy', () => {
+  test('has one thread, reuses connections and adds X-Forwarded-*', () => {
+    const text = haproxyOf();
+    expect(text).toContain('nbthread 1');
+    expect(text).toContain('http-reuse always');
+    expect(text).toContain('option forwardfor');
+    expect(text).toContain('set-header X-Forwarded-Host');
+    expect(text).toContain('server origin 127.0.0.1:9001');
+    expect(text).not.toMatch(/unique-id|Via|log/);
+  });
+
+  test('makes a request id and Via when all proxies do', () => {
+    const text = haproxyOf({ headers: 'full' });
+    expect(text).toContain('unique-id-header X-Request-ID');
+    expect(text).toContain('http-response add-header Via');
+  });
+
+  test('finds routes in a map, and not in a list of rules', () => {
+    const files = haproxy.files({ ...setup, routes: 3 });
+    expect(files['haproxy.cfg']).toContain('map_beg(/tmp/bench/routes.map,unknown)');
+    expect(files['routes.map']).toBe('/r/0/ origin\n/r/1/ origin\n/r/2/ origin\n');
+    expect(haproxyOf()).toContain('default_backend origin');
+  });
+
+  test('logs to standard output, and is reloadable by its master', () => {
+    expect(haproxyOf({ accessLog: '/tmp/log' })).toContain('log stdout format raw local0');
+    expect(haproxy.command('haproxy', setup, true)).toContain('-W');
+    expect(haproxy.command('haproxy', setup, false)).not.toContain('-W');
+  });
+
+  test('takes the buffer size', () => {
+    expect(haproxyOf({ bufferBytes: 65_536 })).toContain('tune.bufsize 65536');
+  });
+});
+
+describe('nginx', () => {
+  test('has one worker, keeps upstream connections and adds X-Forwarded-*', () => {
+    const text = nginxOf();
+    expect(text).toContain('worker_processes 1;');
+    expect(text).toContain('keepalive 512;');
+    expect(text).toContain('proxy_set_header Connection "";');
+    expect(text).toContain('proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;');
+    expect(text).toContain('access_log off;');
+    expect(text).toContain('location / { proxy_pass http://origin; }');
+    expect(text).not.toMatch(/request_id|Via/);
+  });
+
+  test('never closes a connection for its age', () => {
+    expect(nginxOf().match(/keepalive_requests 1000000000;/g)).toHaveLength(2);
+  });
+
+  test('gets a location for each route', () => {
+    expect(nginxOf({ routes: 3 }).match(/location /g)).toHaveLength(3);
+    expect(nginxOf({ routes: 3 })).toContain('location /r/2/ {');
+  });
+
+  test('logs through a buffer, and takes the buffer size', () => {
+    const text = nginxOf({ accessLog: '/tmp/log', bufferBytes: 65_536 });
+    expect(text).toContain('access_log /tmp/log combined buffer=64k flush=1s;');
+    expect(text).toContain('proxy_buffers 8 64k;');
+  });
+});
