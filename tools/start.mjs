@@ -3,10 +3,12 @@
 import { pathToFileURL } from 'node:url';
 import { inRoot } from './lib/files.mjs';
 import { buildNative } from './lib/native-build.mjs';
+import { takeCtrlCOnce } from './lib/npm-signals.mjs';
 import { ensurePackages } from './lib/packages.mjs';
 import { main } from './lib/processes.mjs';
 import { buildTypeScript } from './lib/typescript-build.mjs';
 
+takeCtrlCOnce();
 let built = false;
 await main(async () => {
   await ensurePackages();
