@@ -322,6 +322,8 @@ constexpr Member<Route> kRoute[] = {
      [](Reader& r, Route& t) { return r.numberOrUnlimited(t.firstByteTimeout, limits::kTimeout); }},
     {"idleTimeout",
      [](Reader& r, Route& t) { return r.numberOrUnlimited(t.idleTimeout, limits::kTimeout); }},
+    {"tunnelTimeout",
+     [](Reader& r, Route& t) { return r.numberOrUnlimited(t.tunnelTimeout, limits::kTimeout); }},
     {"retries", [](Reader& r, Route& t) { return r.number(t.retries, limits::kRetries); }},
     {"bodyBytes",
      [](Reader& r, Route& t) { return r.numberOrUnlimited(t.bodyBytes, limits::kBodyBytes); }},
