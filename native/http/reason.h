@@ -51,9 +51,7 @@ namespace tidegate {
   X(ClientWriteTimeout, "client_write_timeout", 0, "The client stopped reading the response.")     \
   X(UpgradeRefused, "upgrade_refused", 502,                                                        \
     "The endpoint switched protocols without being asked.")                                        \
-  X(Overloaded, "overloaded", 503, "The gateway has no room for another exchange.")                \
-  X(Draining, "draining", 503, "The gateway is stopping.")                                         \
-  X(InternalError, "internal_error", 500, "The gateway could not complete the exchange.")
+  X(Draining, "draining", 0, "The drain time ran out, and the gateway closed the connection.")
 
 enum class Reason : std::uint8_t {
 #define X(name, code, status, text) name,
