@@ -80,14 +80,13 @@ ParseError ChunkedDecoder::onFramingByte(char c) {
       return hexValue(c) >= 0 ? onSizeByte(c) : ParseError::BadChunkSize;
     case State::SizeDigits:
       return onSizeByte(c);
-    case State::Extension:
-      if (c == '\r') {
-        state_ = State::SizeLf;
-        return ParseError::None;
-      }
-      // A bare LF here is where lenient parsers end the line and strict ones do not.
-      if (!hasClass(c, kValueByte)) return ParseError::BadChunkExtension;
-      return ++extensionBytes_ <= kMaxLineBytes ? ParseError::None : ParseError::BadChunkExtension;
+    case State::ExtensionName:
+    case State::ExtensionValue:
+    case State::ExtensionQuoted:
+    case State::ExtensionEscape:
+    case State::ExtensionEnd:
+      if (c != '\r' && ++extensionBytes_ > kMaxLineBytes) return ParseError::BadChunkExtension;
+      return onExtensionByte(c);
     case State::SizeLf:
       if (c != '\n') return ParseError::BareCarriageReturn;
       state_ = remaining_ > 0 ? State::Data : State::Trailers;
@@ -116,7 +115,8 @@ ParseError ChunkedDecoder::onSizeByte(char c) {
   }
   switch (c) {
     case ';':
-      state_ = State::Extension;
+      state_ = State::ExtensionName;
+      emptyPart_ = true;
       return ParseError::None;
     case '\r':
       state_ = State::SizeLf;
@@ -126,6 +126,50 @@ ParseError ChunkedDecoder::onSizeByte(char c) {
     default:
       return ParseError::BadChunkSize;
   }
+}
+
+// `name`, `name=token` or `name="quoted"` (RFC 9112 7.1.1). Above all no LF passes here: peers that
+// skip extensions unread take it for the end of the line or for nothing.
+ParseError ChunkedDecoder::onExtensionByte(char c) {
+  switch (state_) {
+    case State::ExtensionQuoted:
+      if (c == '"') state_ = State::ExtensionEnd;
+      if (c == '\\') state_ = State::ExtensionEscape;
+      return hasClass(c, kValueByte) ? ParseError::None : ParseError::BadChunkExtension;
+    case State::ExtensionEscape:
+      state_ = State::ExtensionQuoted;
+      return hasClass(c, kValueByte) ? ParseError::None : ParseError::BadChunkExtension;
+    case State::ExtensionEnd:
+      return endExtension(c);
+    default:
+      break;
+  }
+  if (hasClass(c, kTokenByte)) {
+    emptyPart_ = false;
+    return ParseError::None;
+  }
+  if (emptyPart_) {
+    const bool quoted = state_ == State::ExtensionValue && c == '"';
+    if (quoted) state_ = State::ExtensionQuoted;
+    return quoted ? ParseError::None : ParseError::BadChunkExtension;
+  }
+  if (c == '=' && state_ == State::ExtensionName) {
+    state_ = State::ExtensionValue;
+    emptyPart_ = true;
+    return ParseError::None;
+  }
+  return endExtension(c);
+}
+
+ParseError ChunkedDecoder::endExtension(char c) {
+  if (c == '\r') {
+    state_ = State::SizeLf;
+    return ParseError::None;
+  }
+  if (c != ';') return ParseError::BadChunkExtension;
+  state_ = State::ExtensionName;
+  emptyPart_ = true;
+  return ParseError::None;
 }
 
 ParseOutcome ChunkedDecoder::passTrailers(const char*& p, const char* end) {

@@ -17,7 +17,9 @@ namespace {
 std::string_view nextElement(std::string_view& list, bool& more) {
   const std::size_t comma = list.find(',');
   more = comma != std::string_view::npos;
-  const std::string_view element = trimOws(list.substr(0, comma));
+  std::string_view element = list.substr(0, comma);
+  while (element.starts_with(' ')) element.remove_prefix(1);
+  while (element.ends_with(' ')) element.remove_suffix(1);
   list.remove_prefix(more ? comma + 1 : list.size());
   return element;
 }

@@ -45,6 +45,7 @@ inline constexpr std::uint64_t kHopByHopFields =
     bitOf(FieldId::Trailer) | bitOf(FieldId::TransferEncoding) | bitOf(FieldId::Upgrade);
 
 // Reads one field into `facts`, and refuses values and repetitions that leave the framing in doubt.
+// `value` keeps tabs around it, which make it a bad one.
 ParseError noteField(FieldId id, std::string_view value, FieldFacts& facts);
 
 // Marks the fields that Connection names as hop-by-hop. Needed only where facts.namedFields > 0.

@@ -64,7 +64,7 @@ std::string_view parseErrorText(ParseError error) {
     case ParseError::BadChunkSize:
       return "a chunk size is not a hexadecimal number below 2^63";
     case ParseError::BadChunkExtension:
-      return "a chunk extension holds a control character or exceeds the limit";
+      return "a chunk extension is malformed or exceeds the limit";
     case ParseError::BadChunkEnd:
       return "chunk data is not followed by CRLF";
     case ParseError::BadTrailer:

@@ -120,6 +120,17 @@ ParseOutcome parseStatusLine(Input& in, std::uint32_t limit, StatusLine& line) {
   return passLineEnd(in, ParseError::BadStatusLine);
 }
 
+// The value of a field that frames the message, without the spaces around it but with any tabs:
+// peers do not agree on whether a tab there is white space (Node's parser does not take it for
+// such), and every rule for these fields refuses one.
+std::string_view framingValue(const char* value, const char* valueEnd) {
+  while (value[-1] != ':') --value;
+  while (*valueEnd != '\r') ++valueEnd;
+  while (value != valueEnd && *value == ' ') ++value;
+  while (value != valueEnd && valueEnd[-1] == ' ') --valueEnd;
+  return {value, static_cast<std::size_t>(valueEnd - value)};
+}
+
 // Adds fields to a head and gathers what they say.
 template <std::uint64_t NotedFields>
 class FieldSink {
@@ -133,7 +144,8 @@ class FieldSink {
     if (head_.fields().size() == maxFields_) return ParseError::TooManyHeaders;
     head_.add(field);
     if ((NotedFields & bitOf(field.id)) == 0) return ParseError::None;
-    return noteField(field.id, head_.value(field), facts_);
+    const std::string_view value = head_.value(field);
+    return noteField(field.id, framingValue(value.data(), value.data() + value.size()), facts_);
   }
 
   const FieldFacts& facts() const { return facts_; }

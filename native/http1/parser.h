@@ -43,7 +43,7 @@ enum class ParseError : std::uint8_t {
                    // (Host, Cookie ...)
   BadExpect,       // 417: an expectation other than 100-continue
   BadChunkSize,    // not hex, over 16 digits or 2^63 - 1, empty
-  BadChunkExtension,  // control characters, or over the bound
+  BadChunkExtension,  // not `;name[=value]` without white space, or over the bound
   BadChunkEnd,        // no CRLF after chunk data
   BadTrailer,         // malformed or forbidden trailer field (framing, routing, Host ...)
   TrailersTooLarge,   // 431 for requests
@@ -125,7 +125,11 @@ class ChunkedDecoder {
   enum class State : std::uint8_t {
     Size,
     SizeDigits,
-    Extension,
+    ExtensionName,
+    ExtensionValue,
+    ExtensionQuoted,
+    ExtensionEscape,
+    ExtensionEnd,
     SizeLf,
     Data,
     DataCr,
@@ -136,11 +140,14 @@ class ChunkedDecoder {
 
   ParseError onFramingByte(char c);
   ParseError onSizeByte(char c);
+  ParseError onExtensionByte(char c);
+  ParseError endExtension(char c);
   ParseOutcome passTrailers(const char*& p, const char* end);
 
   State state_ = State::Size;
   std::uint8_t digits_ = 0;
   std::uint16_t extensionBytes_ = 0;
+  bool emptyPart_ = true;  // nothing yet of the extension's name or value
   std::uint64_t remaining_ = 0;
   std::string_view trailers_;
 };
