@@ -1,9 +1,10 @@
 // `tidegate check`: everything that is wrong with a configuration, at once.
 import { Command } from 'commander';
 import { checkCompiled } from '../compile/coreCheck.js';
-import { compileSnapshot, MetricSlots } from '../compile/index.js';
+import { type Compiled, compileSnapshot, MetricSlots } from '../compile/index.js';
 import { loadConfig, type Problem, problemRecord, renderProblems } from '../config/index.js';
 import { checkSnapshot } from '../engine/addon.js';
+import { EngineError } from '../engine/types.js';
 import { chooseConfig, configOption } from './configFile.js';
 import { hasColors } from './terminal.js';
 
@@ -54,7 +55,18 @@ async function findProblems(file: string, resolveNames: boolean): Promise<Proble
     ...(resolveNames ? {} : { resolve: async () => '0.0.0.0' }),
   });
   if (!compiled.ok) return [...loaded.warnings, ...compiled.problems];
-  return [...loaded.warnings, ...checkCompiled(compiled, checkSnapshot)];
+  return [...loaded.warnings, ...askCore(compiled)];
+}
+
+/** Without a core, as in a clone that was not built, the rest of the check is worth having. */
+function askCore(compiled: Compiled): Problem[] {
+  try {
+    return checkCompiled(compiled, checkSnapshot);
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== 'core_missing') throw error;
+    process.stderr.write(`tidegate: the core was not asked: ${error.message.split('\n')[0]}\n`);
+    return [];
+  }
 }
 
 function report(file: string, problems: Problem[], errors: number): void {

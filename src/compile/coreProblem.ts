@@ -28,6 +28,7 @@ const origins: Record<string, ConfigPath> = {
   'routes.requestTimeout': ['timeouts', 'request'],
   'routes.firstByteTimeout': ['timeouts', 'firstByte'],
   'routes.idleTimeout': ['timeouts', 'idle'],
+  'routes.tunnelTimeout': ['timeouts', 'tunnel'],
   'routes.retries': ['retries', 'attempts'],
   'routes.bodyBytes': ['limits', 'body'],
   'routes.stripPrefix': ['rewrite', 'stripPrefix'],

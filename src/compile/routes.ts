@@ -36,6 +36,7 @@ export function compileRoute(route: RouteSettings, context: RouteContext): Snaps
       : {
           firstByteTimeout: limit(timeouts.firstByte ?? upstream.settings.timeouts.firstByte),
           idleTimeout: limit(timeouts.idle ?? upstream.settings.timeouts.idle),
+          tunnelTimeout: limit(timeouts.tunnel ?? upstream.settings.timeouts.tunnel),
           retries: retries.attempts ?? upstream.settings.retries.attempts,
         }),
     bodyBytes: limit(route.limits.body),

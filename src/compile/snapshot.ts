@@ -67,6 +67,7 @@ export interface SnapshotRoute {
   firstByteTimeout?: Limit;
   idleTimeout?: Limit;
   retries?: number;
+  tunnelTimeout?: Limit;
   bodyBytes: Limit;
   stripPrefix: string;
   rewritePath: SnapshotText;

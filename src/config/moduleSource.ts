@@ -1,5 +1,7 @@
 // Reads `tidegate.config.ts` and its like: esbuild makes one module of it and its own files, packages stay outside.
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -15,6 +17,10 @@ export interface ConfigContext {
 
 export async function readModule(file: string, env: Environment): Promise<Read> {
   const path = resolve(file);
+  if (!existsSync(path)) {
+    const message = `expected a readable file but ${file} does not exist`;
+    return { problems: [problemOf(file, 'config_unreadable', message)] };
+  }
   try {
     const { code, inputs } = await bundle(path);
     const value = await evaluate(code, env);
@@ -52,10 +58,10 @@ async function bundle(path: string): Promise<{ code: string; inputs: string[] }>
 const ownPackage: Plugin = {
   name: 'own-package',
   setup({ onResolve }) {
-    onResolve({ filter: /^tidegate$/ }, () => ({
-      path: new URL('../index.js', import.meta.url).href,
-      external: true,
-    }));
+    onResolve({ filter: /^tidegate$/ }, () => {
+      const path = createRequire(import.meta.url).resolve('tidegate');
+      return { path: pathToFileURL(path).href, external: true };
+    });
   },
 };
 

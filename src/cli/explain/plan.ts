@@ -52,6 +52,7 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
   const { timeouts } = route;
   const firstByte = timeouts.firstByte ?? upstream.timeouts.firstByte;
   const idle = timeouts.idle ?? upstream.timeouts.idle;
+  const tunnel = timeouts.tunnel ?? upstream.timeouts.tunnel;
   const attempts = route.retries.attempts ?? upstream.retries.attempts;
   const steps: PlanStep[] = [
     ...bodyLimit(listener, route),
@@ -69,7 +70,7 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
     {
       phase: 'upstream',
       step: 'time limits',
-      detail: `connect ${formatDuration(upstream.timeouts.connect)}, first byte ${time(firstByte)}, idle ${time(idle)}`,
+      detail: `connect ${formatDuration(upstream.timeouts.connect)}, first byte ${time(firstByte)}, idle ${time(idle)}, tunnel ${time(tunnel)}`,
     },
     {
       phase: 'upstream',

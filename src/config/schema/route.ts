@@ -279,6 +279,9 @@ export const routeSchema = z.strictObject({
         .optional()
         .describe("Overrides the upstream's `timeouts.firstByte`."),
       idle: durationOrUnlimited().optional().describe("Overrides the upstream's `timeouts.idle`."),
+      tunnel: durationOrUnlimited()
+        .optional()
+        .describe("Overrides the upstream's `timeouts.tunnel`."),
     })
     .prefault({})
     .describe('How long an exchange of this route may take.'),

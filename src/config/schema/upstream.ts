@@ -97,7 +97,10 @@ export const upstreamSchema = z.strictObject({
         .describe('From the request sent to the first byte of the response. Over it: 504.'),
       idle: durationOrUnlimited()
         .prefault('60s')
-        .describe('An exchange or tunnel on which nothing moves.'),
+        .describe('An exchange on which nothing moves. Over it: 504, or an aborted body.'),
+      tunnel: durationOrUnlimited()
+        .prefault('1h')
+        .describe('After an Upgrade, without a byte in either direction.'),
     })
     .prefault({})
     .describe('How long an endpoint may take.'),

@@ -1,0 +1,334 @@
+// From a configuration to the snapshot of the core: what each key becomes, and the way back for the core's complaints.
+import { readFileSync } from 'node:fs';
+import { Unpackr } from 'msgpackr';
+import { describe, expect, test } from 'vitest';
+import { checkCompiled } from '../../src/compile/coreCheck.js';
+import { encodeSnapshot } from '../../src/compile/encode.js';
+import {
+  type Compiled,
+  compileSnapshot,
+  MetricSlots,
+  type Snapshot,
+} from '../../src/compile/index.js';
+import { maxMetricSlots } from '../../src/compile/metricSlots.js';
+import { type ConfigInput, formatPath } from '../../src/config/index.js';
+import { configSchema } from '../../src/config/schema/index.js';
+import { EngineError } from '../../src/engine/types.js';
+
+const everything: ConfigInput = {
+  accessLog: { format: 'combined', output: '/var/log/access.log' },
+  listeners: [
+    {
+      name: 'public',
+      bind: ['127.0.0.1:80', '[::1]:80'],
+      limits: { body: '5GiB' },
+      timeouts: { idle: 'unlimited' },
+      forwarding: { trustedProxies: ['10.0.0.0/8'], via: false },
+      requestId: { header: 'X-Request-Id' },
+    },
+    { name: 'plain', bind: 'unix:/run/a.sock', requestId: false },
+  ],
+  routes: [
+    {
+      name: 'forward',
+      priority: -5,
+      listeners: ['plain', 'public'],
+      match: {
+        host: ['A.example', '*.b.example'],
+        path: ['/a/:id', { regex: '^/(?<id>x)$' }],
+        methods: ['GET'],
+        headers: { 'X-A': 'b', 'x-b': { present: true } },
+        query: { Q: { prefix: 'p' } },
+        clients: ['10.0.0.0/8'],
+      },
+      rewrite: { path: '/v2/{id}{?query}', host: '{host}.internal' },
+      upstream: 'second',
+      timeouts: { request: '1m', idle: 'unlimited', tunnel: '2h' },
+      retries: { attempts: 0 },
+      limits: { body: 0 },
+      headers: {
+        request: {
+          set: { 'X-Set': 'a {header.X-B} {{}}' },
+          add: { 'x-add': ['1', '2'] },
+          remove: ['X-Gone'],
+        },
+        response: { set: { 'x-from': '{endpoint.address}' } },
+      },
+    },
+    { name: 'inherits', upstream: 'second' },
+    { name: 'redirect', redirect: { location: 'https://{host}{path}' } },
+    {
+      name: 'respond',
+      respond: { status: 201, headers: { 'x-a': '1', 'x-b': '2' }, body: 'hi {client.address}' },
+      headers: { response: { set: { 'x-b': '3' } } },
+    },
+  ],
+  upstreams: [
+    { name: 'first', endpoints: ['10.0.0.1:80'], health: { passive: false } },
+    {
+      name: 'second',
+      balance: 'least-connections',
+      hostHeader: 'app.internal',
+      endpoints: [{ address: 'app.internal:80', weight: 3 }, 'v6.internal:81', 'unix:/run/b.sock'],
+      timeouts: { firstByte: 'unlimited' },
+      pool: { maxAge: 'unlimited', maxRequests: 5 },
+      retries: { attempts: 4 },
+    },
+  ],
+};
+
+const addresses: Record<string, string> = {
+  'app.internal': '10.0.0.9',
+  'v6.internal': '2001:db8::9',
+};
+
+async function resolve(host: string): Promise<string> {
+  const address = addresses[host];
+  if (address === undefined)
+    throw Object.assign(new Error('queryA ENOTFOUND'), { code: 'ENOTFOUND' });
+  return address;
+}
+
+async function compile(input: ConfigInput, slots = new MetricSlots()): Promise<Compiled> {
+  const compiled = await compileSnapshot(configSchema.parse(input), { version: 7, slots, resolve });
+  if (!compiled.ok) throw new Error(compiled.problems.map(({ message }) => message).join('\n'));
+  return compiled;
+}
+
+describe('the snapshot', () => {
+  test('has what the configuration says', async () => {
+    expect((await compile(everything)).snapshot).toMatchSnapshot();
+  });
+
+  test('names are those of this configuration, with their slots', async () => {
+    const { names } = await compile(everything);
+    expect(names).toEqual({
+      routes: [
+        { name: 'forward', slot: 6 },
+        { name: 'inherits', slot: 7 },
+        { name: 'redirect', slot: 8 },
+        { name: 'respond', slot: 9 },
+      ],
+      upstreams: [
+        { name: 'first', slot: 0 },
+        { name: 'second', slot: 2 },
+      ],
+      endpoints: [
+        { upstream: 'first', address: '10.0.0.1:80', slot: 1 },
+        { upstream: 'second', address: 'app.internal:80', slot: 3 },
+        { upstream: 'second', address: 'v6.internal:81', slot: 4 },
+        { upstream: 'second', address: 'unix:/run/b.sock', slot: 5 },
+      ],
+    });
+  });
+
+  test('has the keys of native/snapshot/decode.cc, each and no other', async () => {
+    const source = readFileSync(
+      new URL('../../native/snapshot/decode.cc', import.meta.url),
+      'utf8',
+    );
+    const known = (table: string) => {
+      const [, rows = ''] =
+        new RegExp(
+          `constexpr Member<[A-Za-z]+> ${table}(?:<Name>)?\\[\\] = \\{(.*?)\\n\\};`,
+          's',
+        ).exec(source) ?? [];
+      return [...rows.matchAll(/^ {4}\{"(\w+)"/gm)].map(([, key]) => key).toSorted();
+    };
+    const { snapshot } = await compile(everything);
+    const [listener] = snapshot.listeners;
+    const [route] = snapshot.routes;
+    const upstream = snapshot.upstreams[1];
+    const tables: Record<string, object | undefined> = {
+      kSnapshot: snapshot,
+      kAccessLog: snapshot.accessLog,
+      kListener: listener,
+      kPathRules: listener?.paths,
+      kRoute: route,
+      kMatch: route?.match,
+      kPathMatch: route?.match.paths[0],
+      kValueMatch: route?.match.headers[0],
+      kHeaderEdits: route?.requestEdits,
+      kFieldEdit: route?.requestEdits.set[0],
+      kUpstream: upstream,
+      kEndpoint: upstream?.endpoints[0],
+    };
+    for (const [table, value] of Object.entries(tables)) {
+      expect(known(table).length, table).toBeGreaterThan(0);
+      expect(Object.keys(value ?? {}).toSorted(), table).toEqual(known(table));
+    }
+  });
+});
+
+describe('the encoding', () => {
+  test('is msgpack without extensions: maps, and integers of any size', async () => {
+    const { bytes, snapshot } = await compile(everything);
+    const decoded: unknown = new Unpackr({ useRecords: false, int64AsType: 'number' }).unpack(
+      bytes,
+    );
+    expect(decoded).toEqual(snapshot);
+    const wide = encodeSnapshot({
+      ...snapshot,
+      version: 2 ** 40,
+      listeners: [],
+      routes: [],
+      upstreams: [],
+    });
+    const at = Buffer.from(wide).indexOf('version') + 'version'.length;
+    // int 64, and not float 64.
+    expect(wide[at]).toBe(0xd3);
+  });
+});
+
+describe('names of endpoints', () => {
+  test('that do not resolve are all reported', async () => {
+    const config = configSchema.parse({
+      listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+      upstreams: [
+        { name: 'u', endpoints: ['none.internal:80', 'app.internal:80', 'none.internal:81'] },
+      ],
+    });
+    const compiled = await compileSnapshot(config, {
+      version: 1,
+      slots: new MetricSlots(),
+      resolve,
+    });
+    const problems = compiled.ok ? [] : compiled.problems;
+    expect(problems.map(({ path, message }) => `${formatPath(path)}: ${message}`)).toEqual([
+      'upstreams[0].endpoints[0]: expected a name that resolves but none.internal does not: the name is not known',
+      'upstreams[0].endpoints[2]: expected a name that resolves but none.internal does not: the name is not known',
+    ]);
+  });
+
+  test('are asked for once each', async () => {
+    const asked: string[] = [];
+    const config = configSchema.parse({
+      listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+      upstreams: [1, 2].map((n) => ({
+        name: `u${n}`,
+        endpoints: [`App.internal:${n}`, 'v6.internal:1'],
+      })),
+    });
+    await compileSnapshot(config, {
+      version: 1,
+      slots: new MetricSlots(),
+      resolve: async (host) => {
+        asked.push(host);
+        return '10.0.0.1';
+      },
+    });
+    expect(asked.toSorted()).toEqual(['app.internal', 'v6.internal']);
+  });
+
+  test('localhost is 127.0.0.1 by the system resolver', async () => {
+    const config = configSchema.parse({
+      listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+      upstreams: [{ name: 'u', endpoints: ['localhost:80'] }],
+    });
+    const compiled = await compileSnapshot(config, { version: 1, slots: new MetricSlots() });
+    expect(compiled.ok && compiled.snapshot.upstreams[0]?.endpoints[0]?.connectTo).toBe(
+      '127.0.0.1:80',
+    );
+  });
+});
+
+describe('metric slots', () => {
+  const config = (...names: string[]): ConfigInput => ({
+    listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+    routes: names.map((name) => ({ name, respond: {} })),
+  });
+  const slotsOf = ({ names }: Compiled) =>
+    Object.fromEntries(names.routes.map(({ name, slot }) => [name, slot]));
+
+  test('stay over reloads, also of what was gone for a while', async () => {
+    const slots = new MetricSlots();
+    expect(slotsOf(await compile(config('a', 'b'), slots))).toEqual({ a: 0, b: 1 });
+    expect(slotsOf(await compile(config('c', 'b'), slots))).toEqual({ c: 2, b: 1 });
+    expect(slotsOf(await compile(config('b', 'a'), slots))).toEqual({ b: 1, a: 0 });
+  });
+
+  test('of a route, an upstream and an endpoint of one name are three', () => {
+    const slots = new MetricSlots();
+    const given = [
+      slots.slotOf({ kind: 'route', route: 'a' }),
+      slots.slotOf({ kind: 'upstream', upstream: 'a' }),
+      slots.slotOf({ kind: 'endpoint', upstream: 'a', endpoint: 'a:1' }),
+      slots.slotOf({ kind: 'endpoint', upstream: 'b', endpoint: 'a:1' }),
+      slots.slotOf({ kind: 'route', route: 'a' }),
+    ];
+    expect(given).toEqual([0, 1, 2, 3, 0]);
+  });
+
+  test('are refused past what the core has room for', async () => {
+    const slots = new MetricSlots();
+    for (let i = 0; i < maxMetricSlots; i += 1) slots.slotOf({ kind: 'route', route: `${i}` });
+    expect(slots.exhausted).toBe(false);
+    const compiled = await compileSnapshot(configSchema.parse(config('one-more')), {
+      version: 1,
+      slots,
+    });
+    expect(compiled.ok ? [] : compiled.problems.map(({ code }) => code)).toEqual([
+      'too_many_things',
+    ]);
+  });
+});
+
+describe('a complaint of the core', () => {
+  test.each([
+    ['routes[0].match.paths[1].text: x', 'routes[0].match.path[1].text'],
+    ['routes[0].match.paths[0]: x', 'routes[0].match.path[0]'],
+    ['routes[0].match.hosts[1]: x', 'routes[0].match.host[1]'],
+    ['routes[0].match.headers[1].value: x', 'routes[0].match.headers.x-b'],
+    ['routes[0].match.query[0]: x', 'routes[0].match.query.Q'],
+    ['routes[0].match.clients[0]: x', 'routes[0].match.clients[0]'],
+    ['routes[0].match: x', 'routes[0].match'],
+    ['routes[0].match.name: x', 'routes[0].name'],
+    ['routes[0].requestEdits.add[1].value[0]: x', 'routes[0].headers.request.add.x-add'],
+    ['routes[0].requestEdits.remove[0]: x', 'routes[0].headers.request.remove[0]'],
+    ['routes[0].rewritePath[1]: x', 'routes[0].rewrite.path[1]'],
+    ['routes[0].retries: x', 'routes[0].retries.attempts'],
+    ['routes[3].status: x', 'routes[3].respond.status'],
+    ['routes[3].responseEdits.set[0]: x', 'routes[3].respond.headers.x-a'],
+    ['routes[3].responseEdits.set[1]: x', 'routes[3].headers.response.set.x-b'],
+    ['listeners[1].bind: x', 'listeners[0].bind[1]'],
+    ['listeners[2].headerBytes: x', 'listeners[1].limits.headerBytes'],
+    ['upstreams[1].endpoints[2].connectTo: x', 'upstreams[1].endpoints[2].address'],
+    ['upstreams[1].poolMaxIdle: x', 'upstreams[1].pool.maxIdle'],
+    ['accessLog.path: x', 'accessLog.output'],
+    ['snapshot: x', ''],
+    ['no place at all', ''],
+  ])('%s is about %j', async (message, path) => {
+    const problem = (await compile(everything)).coreProblem(message);
+    expect(formatPath(problem.path)).toBe(path);
+    expect(problem).toMatchObject({ code: 'core_refused', severity: 'error' });
+  });
+
+  test('does not hide the next one', async () => {
+    const compiled = await compile({
+      ...everything,
+      routes: ['(', 'a', '[', 'b'].map((regex, i) => ({
+        name: `r${i}`,
+        match: { path: { regex } },
+        respond: {},
+      })),
+    });
+    const check = (bytes: Uint8Array) => {
+      const { routes }: Snapshot = new Unpackr({ useRecords: false }).unpack(bytes);
+      const index = routes.findIndex(({ match }) => /^[([]$/.test(match.paths[0]?.text ?? ''));
+      if (index !== -1)
+        throw new EngineError('snapshot_invalid', `routes[${index}].match.paths[0]: bad`);
+    };
+    expect(checkCompiled(compiled, check).map(({ path }) => formatPath(path))).toEqual([
+      'routes[0].match.path[0]',
+      'routes[2].match.path[0]',
+    ]);
+  });
+
+  test('that is no complaint is not caught', async () => {
+    const compiled = await compile(everything);
+    const broken = () => {
+      throw new EngineError('core_missing', 'gone');
+    };
+    expect(() => checkCompiled(compiled, broken)).toThrow('gone');
+  });
+});
