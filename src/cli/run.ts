@@ -106,8 +106,7 @@ async function serve(gateway: Gateway, signals: Signals, log: Logger): Promise<n
 
 async function drain(gateway: Gateway, log: Logger): Promise<number> {
   try {
-    const complete = await gateway.drain();
-    if (!complete) log.warn('clients are left; their connections are closed now');
+    await gateway.drain();
     return 0;
   } catch (error) {
     reportFailure(error, log);

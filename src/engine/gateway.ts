@@ -131,20 +131,22 @@ export class Gateway {
     }
   }
 
-  /** Stops accepting and waits until the clients are gone or `process.drainTimeout` is over; true when all are gone. */
-  async drain(): Promise<boolean> {
+  /** Stops accepting and waits until the clients are gone, `process.drainTimeout` is over, or stop() is called. */
+  async drain(): Promise<void> {
+    const { log } = this.#options;
     const { drainTimeout } = this.#current.config.process;
-    this.#options.log.info({ drainTimeout }, 'draining');
+    log.info({ drainTimeout }, 'draining');
     this.#state = 'draining';
     this.#watch.close();
     const deadline = performance.now() + drainTimeout;
     await this.core.drain();
-    while (!this.#isStopped()) {
-      if (await this.core.drained()) return true;
-      if (performance.now() >= deadline) return false;
+    while (!this.#isStopped() && !(await this.core.drained())) {
+      if (performance.now() >= deadline) {
+        log.warn('clients are left; their connections are closed now');
+        return;
+      }
       await delay(drainPollMillis);
     }
-    return false;
   }
 
   /** Closes everything that is left. Idempotent. */
@@ -183,11 +185,7 @@ export class Gateway {
       this.#admin = await startAdmin(bind.value, {
         '/healthz': () => jsonAnswer(200, { status: 'alive' }),
         '/readyz': () => jsonAnswer(this.#state === 'ready' ? 200 : 503, { status: this.#state }),
-        '/metrics': async () => ({
-          status: 200,
-          contentType: metrics.contentType,
-          body: await metrics.text(),
-        }),
+        '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
       });
     } catch (error) {
       if (!(error instanceof AdminError) || error.code !== 'admin_missing') throw error;

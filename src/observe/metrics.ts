@@ -1,5 +1,5 @@
 // Answers a scrape: gathers the numbers once, hands each metric of the table its part, and lets prom-client write the text.
-import { type Metric, Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 import type { Core } from '../engine/types.js';
 import {
   type GatewayFacts,
@@ -24,38 +24,51 @@ export interface MetricsSource {
   facts(): GatewayFacts;
 }
 
+/** An answer to GET /metrics. */
+export interface Exposition {
+  contentType: string;
+  body: string;
+}
+
 export class Metrics {
-  readonly contentType: string;
   readonly #source: MetricsSource;
-  readonly #registry = new Registry();
+  #registry: Promise<Registry> | undefined;
   #scrape: Scrape | undefined;
-  #running: Promise<string> | undefined;
+  #running: Promise<Exposition> | undefined;
 
   constructor(source: MetricsSource) {
     this.#source = source;
-    this.contentType = this.#registry.contentType;
-    for (const definition of metricTable(source.core.tables)) {
-      // prom-client asks of a registered metric no more than what `collected` has; its types name its own four classes.
-      const metric: unknown = collected(definition, () => this.#scrape);
-      this.#registry.registerMetric(metric as Metric);
-    }
   }
 
-  /** The exposition text. Calls that overlap share one scrape. */
-  text(): Promise<string> {
+  /** Calls that overlap share one scrape. */
+  expose(): Promise<Exposition> {
     this.#running ??= this.#collect().finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  async #collect(): Promise<string> {
+  async #collect(): Promise<Exposition> {
+    this.#registry ??= this.#register();
+    const registry = await this.#registry;
     this.#scrape = await this.#gather();
     try {
-      return await this.#registry.metrics();
+      return { contentType: registry.contentType, body: await registry.metrics() };
     } finally {
       this.#scrape = undefined;
     }
+  }
+
+  /** prom-client is loaded for the first scrape: the start does not wait for it. */
+  async #register(): Promise<Registry> {
+    const { Registry } = await import('prom-client');
+    const registry = new Registry();
+    for (const definition of metricTable(this.#source.core.tables)) {
+      // prom-client asks of a registered metric no more than what `collected` has; its types name its own four classes.
+      const metric: unknown = collected(definition, () => this.#scrape);
+      registry.registerMetric(metric as Metric);
+    }
+    return registry;
   }
 
   async #gather(): Promise<Scrape> {

@@ -311,6 +311,8 @@ describe('tidegate run, stopping', () => {
     await logged(gateway, 'draining');
     gateway.signal('SIGTERM');
     expect(await within(gateway.exited, 'the end')).toBe(143);
+    expect(gateway.log.all.at(-1)).toContain('"stopped"');
+    await expect(gateway.stop()).rejects.toThrow('ended with 143');
     client.close();
   });
 });
