@@ -120,6 +120,9 @@ Result<PathPattern, std::string> parsePath(const PathMatch& match) {
 
   Result<std::string, std::string> text = canonical(match.text);
   if (!text) return Failure{std::move(text.error())};
+  if (text->size() > kMaxPatternBytes) {
+    return Failure{"it is longer than " + std::to_string(kMaxPatternBytes) + " bytes"};
+  }
   pattern.text = std::move(*text);
   std::vector<PathSegment> segments;
   for (std::size_t at = 1; at != std::string::npos;) {

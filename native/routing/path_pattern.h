@@ -11,6 +11,7 @@
 
 namespace tidegate {
 
+inline constexpr std::size_t kMaxPatternBytes = 8 * 1024;
 inline constexpr std::size_t kMaxPatternSegments = 64;
 
 struct PathSegment {

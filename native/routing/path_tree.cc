@@ -6,11 +6,14 @@
 
 namespace tidegate {
 
-static_assert(KeyedTable::kMissing == kNone);
-
-std::uint32_t PathTreeBuilder::addRoot() {
+std::uint32_t PathTreeBuilder::addNode() {
   nodes_.emplace_back();
   return static_cast<std::uint32_t>(nodes_.size() - 1);
+}
+
+std::uint32_t PathTreeBuilder::addRoot() {
+  roots_.push_back(addNode());
+  return static_cast<std::uint32_t>(roots_.size() - 1);
 }
 
 std::uint32_t PathTreeBuilder::childFor(std::uint32_t node, const PathSegment& segment) {
@@ -21,7 +24,7 @@ std::uint32_t PathTreeBuilder::childFor(std::uint32_t node, const PathSegment& s
   } else if (nodes_[node].param != kNone) {
     return nodes_[node].param;
   }
-  const std::uint32_t child = addRoot();
+  const std::uint32_t child = addNode();
   if (literal) {
     nodes_[node].literals.emplace(segment.text, child);
   } else {
@@ -32,7 +35,7 @@ std::uint32_t PathTreeBuilder::childFor(std::uint32_t node, const PathSegment& s
 
 void PathTreeBuilder::add(std::uint32_t root, const PathPattern& pattern,
                           const RouteCandidate& candidate) {
-  std::uint32_t node = root;
+  std::uint32_t node = roots_[root];
   for (const PathSegment& segment : pattern.segments) {
     if (segment.kind == PathSegment::Kind::Tail) {
       nodes_[node].tails.push_back(candidate);
@@ -43,37 +46,91 @@ void PathTreeBuilder::add(std::uint32_t root, const PathPattern& pattern,
   nodes_[node].ends.push_back(candidate);
 }
 
-std::size_t PathTreeBuilder::worstVisits(std::uint32_t root) const {
-  const Node& node = nodes_[root];
+std::size_t PathTreeBuilder::worstVisitsFrom(std::uint32_t index) const {
+  const Node& node = nodes_[index];
   std::size_t literal = 0;
-  for (const auto& [text, child] : node.literals) literal = std::max(literal, worstVisits(child));
-  return 1 + literal + (node.param == kNone ? 0 : worstVisits(node.param));
+  for (const auto& [text, child] : node.literals)
+    literal = std::max(literal, worstVisitsFrom(child));
+  return 1 + literal + (node.param == kNone ? 0 : worstVisitsFrom(node.param));
 }
 
-PathTree PathTreeBuilder::build(CandidateLists& lists, const HashKey& key) {
-  PathTree tree;
-  tree.nodes_.resize(nodes_.size());
-  std::vector<KeyedTable::Entry> branches;
-  // Children come after their parents, so that going backwards finds theirs done.
-  for (std::size_t i = nodes_.size(); i > 0; --i) {
-    const auto index = static_cast<std::uint32_t>(i - 1);
-    Node& node = nodes_[index];
-    PathTree::Node& built = tree.nodes_[index];
-    built.param = node.param;
-    built.hasLiterals = !node.literals.empty();
-    if (!node.ends.empty()) built.ends = lists.add(std::move(node.ends));
-    if (!node.tails.empty()) built.tails = lists.add(std::move(node.tails));
-    for (const std::uint32_t list : {built.ends, built.tails}) {
-      if (list != kNone) built.best = std::min(built.best, lists.bestRank(list));
+// Turns the builder's nodes into a tree, children before their parents.
+class PathTreeBuilder::Assembly {
+ public:
+  Assembly(const std::vector<Node>& nodes, CandidateLists& lists) : nodes_(nodes), lists_(lists) {}
+
+  PathTree run(const std::vector<std::uint32_t>& roots, const HashKey& key) {
+    tree_.nodes_.resize(roots.size());
+    for (std::size_t i = 0; i < roots.size(); ++i) tree_.nodes_[i] = node(roots[i]);
+    tree_.branches_ = KeyedTable<PathTree::Node>(branches_, key);
+    return std::move(tree_);
+  }
+
+ private:
+  PathTree::Node node(std::uint32_t index) {
+    PathTree::Node built;
+    std::string chain(1, '\0');
+    built.id = skipSingleBranches(index, chain);
+    if (built.id != index) {
+      built.chain = static_cast<std::uint32_t>(tree_.chains_.size());
+      tree_.chains_ += chain;
     }
-    if (node.param != kNone) built.best = std::min(built.best, tree.nodes_[node.param].best);
-    for (const auto& [text, child] : node.literals) {
-      built.best = std::min(built.best, tree.nodes_[child].best);
-      branches.push_back({index, text, child});
+    const Node& from = nodes_[built.id];
+    if (!from.ends.empty()) built.ends = lists_.add(from.ends);
+    if (!from.tails.empty()) built.tails = lists_.add(from.tails);
+    for (const std::uint32_t list : {built.ends, built.tails}) {
+      if (list != kNone) built.best = std::min(built.best, lists_.bestRank(list));
+    }
+    addBranches(from, built);
+    return built;
+  }
+
+  void addBranches(const Node& from, PathTree::Node& built) {
+    built.hasLiterals = !from.literals.empty();
+    for (const auto& [text, child] : from.literals) {
+      branches_.push_back({built.id, text, node(child)});
+      built.best = std::min(built.best, branches_.back().value.best);
+    }
+    if (from.param == kNone) return;
+    const PathTree::Node child = node(from.param);
+    built.best = std::min(built.best, child.best);
+    built.param = static_cast<std::uint32_t>(tree_.nodes_.size());
+    tree_.nodes_.push_back(child);
+  }
+
+  // The first node at or below `index` where patterns end or part; the segments on the way go to
+  // `chain`.
+  std::uint32_t skipSingleBranches(std::uint32_t index, std::string& chain) const {
+    while (true) {
+      const Node& from = nodes_[index];
+      const std::size_t branches = from.literals.size() + (from.param != kNone ? 1 : 0);
+      if (branches != 1 || !from.ends.empty() || !from.tails.empty()) return index;
+      if (from.param != kNone) {
+        appendSegment(chain, PathTree::kChainParam, {});
+        index = from.param;
+      } else {
+        const auto& [text, child] = *from.literals.begin();
+        appendSegment(chain, static_cast<std::uint16_t>(text.size()), text);
+        index = child;
+      }
     }
   }
-  tree.branches_ = KeyedTable(branches, key);
-  return tree;
+
+  static void appendSegment(std::string& chain, std::uint16_t length, std::string_view text) {
+    static_assert(kMaxPatternSegments < 256 && kMaxPatternBytes < PathTree::kChainParam);
+    ++chain[0];
+    chain.append(reinterpret_cast<const char*>(&length), sizeof length);
+    chain += text;
+  }
+
+  const std::vector<Node>& nodes_;
+  CandidateLists& lists_;
+  PathTree tree_;
+  std::vector<KeyedTable<PathTree::Node>::Entry> branches_;
+};
+
+PathTree PathTreeBuilder::build(CandidateLists& lists, const HashKey& key) const {
+  return Assembly(nodes_, lists).run(roots_, key);
 }
 
 }  // namespace tidegate

@@ -1,4 +1,4 @@
-// Header, query, listener, method and client tests.
+// Header, query, listener and client tests.
 #include "routing/request_tests.h"
 
 #include <algorithm>
@@ -134,8 +134,7 @@ void RequestTests::setClients(std::vector<IpPrefix> clients) {
 }
 
 bool RequestTests::empty() const {
-  return listeners.empty() && methods == ~std::uint64_t{0} && headers.empty() && query.empty() &&
-         clients_.empty();
+  return listeners.empty() && headers.empty() && query.empty() && clients_.empty();
 }
 
 bool RequestTests::listenerMatches(std::uint16_t listener) const {
@@ -149,10 +148,8 @@ bool RequestTests::clientMatches(const IpAddress& client) const {
   return after != clients_.begin() && std::prev(after)->contains(client);
 }
 
-RouteTest RequestTests::firstFailure(const RouteRequest& request, std::uint64_t methodBit) const {
+RouteTest RequestTests::firstFailure(const RouteRequest& request) const {
   if (!listenerMatches(request.listener)) return RouteTest::Listener;
-  // All bits set: no method is named, and one that no route names matches too.
-  if (methods != ~std::uint64_t{0} && (methods & methodBit) == 0) return RouteTest::Method;
   for (const CompiledValueMatch& match : headers) {
     if (!headerMatches(match, request.fields)) return RouteTest::Header;
   }

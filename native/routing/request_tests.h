@@ -15,7 +15,7 @@
 namespace tidegate {
 
 // In the order in which they are asked, cheapest first.
-enum class RouteTest : std::uint8_t { None, Listener, Method, Header, Query, Client };
+enum class RouteTest : std::uint8_t { None, Listener, Header, Query, Client };
 
 // One header or query test. `regex` is set for ValueTest::Regex and owned by the router.
 struct CompiledValueMatch {
@@ -27,8 +27,7 @@ struct CompiledValueMatch {
 
 class RequestTests {
  public:
-  std::vector<std::uint16_t> listeners;       // empty: every one
-  std::uint64_t methods = ~std::uint64_t{0};  // bits of RouteResult::allowedMethods
+  std::vector<std::uint16_t> listeners;  // empty: every one
   std::vector<CompiledValueMatch> headers;
   std::vector<CompiledValueMatch> query;
 
@@ -38,9 +37,8 @@ class RequestTests {
   // Nothing is asked.
   bool empty() const;
 
-  // The first test that the request fails, or None. `methodBit`: the request's method, 0 when no
-  // route names it.
-  RouteTest firstFailure(const RouteRequest& request, std::uint64_t methodBit) const;
+  // The first test that the request fails, or None.
+  RouteTest firstFailure(const RouteRequest& request) const;
 
   bool listenerMatches(std::uint16_t listener) const;
   bool clientMatches(const IpAddress& client) const;

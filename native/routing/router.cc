@@ -21,14 +21,13 @@ namespace {
 // Keeps the candidate with the lowest rank whose tests hold.
 class FirstMatch {
  public:
-  FirstMatch(const CandidateLists& lists, const std::vector<RequestTests>& tests,
-             const RouteRequest& request, std::uint64_t methodBit)
-      : lists_(lists), tests_(tests), request_(request), methodBit_(methodBit) {}
+  FirstMatch(const RouterTables& tables, const RouteRequest& request)
+      : tables_(tables), request_(request), methodBit_(tables.methodBit(request.method)) {}
 
   bool wants(std::uint32_t rank) const { return rank < best_; }
 
   void consider(std::uint32_t list) {
-    const RouteCandidate* candidate = lists_.list(list);
+    const RouteCandidate* candidate = tables_.lists.list(list);
     while (wants(candidate->rank)) {
       if (passes(*candidate)) {
         best_ = candidate->rank;
@@ -46,14 +45,16 @@ class FirstMatch {
 
  private:
   bool passes(const RouteCandidate& candidate) {
-    if (candidate.tests == kNone) return true;
-    const RouteTest failed = tests_[candidate.tests].firstFailure(request_, methodBit_);
-    sawOtherMethod_ |= failed == RouteTest::Method;
-    return failed == RouteTest::None;
+    // A method that no route names has no bit, and passes where none is named.
+    if (candidate.methods != kAnyMethod && (candidate.methods & methodBit_) == 0) {
+      sawOtherMethod_ = true;
+      return false;
+    }
+    return candidate.tests == kNone ||
+           tables_.tests[candidate.tests].firstFailure(request_) == RouteTest::None;
   }
 
-  const CandidateLists& lists_;
-  const std::vector<RequestTests>& tests_;
+  const RouterTables& tables_;
   const RouteRequest& request_;
   std::uint64_t methodBit_;
   std::uint32_t best_ = kNone;
@@ -61,21 +62,18 @@ class FirstMatch {
   const RouteCandidate* winner_ = nullptr;
 };
 
-// Collects the methods with which some route would match.
+// Where no candidate matches: collects the methods with which one would.
 class AllowedMethods {
  public:
-  AllowedMethods(const CandidateLists& lists, const std::vector<RequestTests>& tests,
-                 const RouteRequest& request)
-      : lists_(lists), tests_(tests), request_(request) {}
+  AllowedMethods(const RouterTables& tables, const RouteRequest& request)
+      : tables_(tables), request_(request) {}
 
   bool wants(std::uint32_t rank) const { return rank != kNone; }
 
   void consider(std::uint32_t list) {
-    for (const RouteCandidate* candidate = lists_.list(list);; ++candidate) {
-      assert(candidate->tests != kNone);  // it would have matched
-      const RequestTests& tests = tests_[candidate->tests];
-      if (tests.firstFailure(request_, ~std::uint64_t{0}) == RouteTest::None)
-        mask_ |= tests.methods;
+    for (const RouteCandidate* candidate = tables_.lists.list(list);; ++candidate) {
+      // One that takes any method has failed by something else.
+      if (candidate->methods != kAnyMethod && passes(*candidate)) mask_ |= candidate->methods;
       if (candidate->last) return;
     }
   }
@@ -83,27 +81,28 @@ class AllowedMethods {
   std::uint64_t mask() const { return mask_; }
 
  private:
-  const CandidateLists& lists_;
-  const std::vector<RequestTests>& tests_;
+  bool passes(const RouteCandidate& candidate) const {
+    return candidate.tests == kNone ||
+           tables_.tests[candidate.tests].firstFailure(request_) == RouteTest::None;
+  }
+
+  const RouterTables& tables_;
   const RouteRequest& request_;
   std::uint64_t mask_ = 0;
 };
 
-void setPrefixTail(const PathPattern& pattern, std::string_view path, RouteResult& result) {
-  const std::size_t tail = pattern.text.size() - 1;  // `/a/*` without its `*`
-  if (path.size() > tail) result.tail = path.substr(tail);
-}
-
-void setTemplateParams(const PathPattern& pattern, std::string_view path, RouteResult& result) {
+void setTemplateParams(const TemplateShapes& shapes, std::uint32_t shape, std::string_view path,
+                       RouteResult& result) {
+  const std::uint16_t* word = &shapes.words[shape];
   std::size_t at = 1;
-  for (const PathSegment& segment : pattern.segments) {
-    if (segment.kind == PathSegment::Kind::Tail) {
+  for (unsigned left = *word++; left > 0; --left, ++word) {
+    if (*word == TemplateShapes::kTail) {
       if (at != std::string_view::npos) result.tail = path.substr(at);
       return;
     }
     const std::string_view value = takeSegment(path, at);
-    if (segment.kind == PathSegment::Kind::Param)
-      result.params[result.paramCount++] = {segment.text, value};
+    if (*word != TemplateShapes::kLiteral)
+      result.params[result.paramCount++] = {shapes.names[*word], value};
   }
 }
 
@@ -127,46 +126,43 @@ std::uint64_t RouterTables::methodBit(std::string_view method) const {
 }
 
 template <typename Visitor>
-void RouterTables::visitBucket(std::uint32_t index, std::string_view path, Visitor& visitor) const {
-  const HostBucket& bucket = buckets[index];
-  if (!visitor.wants(bucket.best)) return;
-  if (visitor.wants(bucket.exactBest)) {
-    const std::uint32_t list = exactPaths.find(index, path);
-    if (list != kNone) visitor.consider(list);
+void RouterTables::visitPaths(const HostPaths& host, std::string_view path,
+                              Visitor& visitor) const {
+  if (!visitor.wants(host.best)) return;
+  if (visitor.wants(host.exactBest)) {
+    const std::uint32_t* list = exactPaths.find(host.id, path);
+    if (list != nullptr) visitor.consider(*list);
   }
-  if (bucket.tree != kNone) tree.visit(bucket.tree, path, visitor);
-  for (std::uint32_t i = 0; i < bucket.regexCount; ++i) {
-    const RegexList& entry = regexLists[bucket.firstRegex + i];
+  if (host.tree != kNone) tree.visit(host.tree, path, visitor);
+  for (std::uint32_t i = 0; i < host.regexCount; ++i) {
+    const RegexList& entry = regexLists[host.firstRegex + i];
     if (!visitor.wants(lists.bestRank(entry.list))) break;
     if (regexes[entry.regex]->search(path)) visitor.consider(entry.list);
   }
-  if (bucket.any != kNone) visitor.consider(bucket.any);
+  if (host.any != kNone) visitor.consider(host.any);
 }
 
 template <typename Visitor>
 void RouterTables::visit(const RouteRequest& request, Visitor& visitor) const {
   const std::string_view host = request.host;
-  const std::uint32_t exact = hosts.find(kExactHost, host);
-  if (exact != kNone) visitBucket(exact, request.path, visitor);
+  const HostPaths* exact = hosts.find(kExactHost, host);
+  if (exact != nullptr) visitPaths(*exact, request.path, visitor);
 
   // No suffix has more labels than maxSuffixLabels, so only that many dots from the right are
   // tried.
   std::size_t dot = host.size();
-  for (std::size_t i = 0; i < maxSuffixLabels && dot != std::string_view::npos && dot > 0; ++i) {
+  for (std::size_t i = 0; i < maxSuffixLabels && dot > 0; ++i) {
     const std::size_t next = host.rfind('.', dot - 1);
     if (next == std::string_view::npos) break;
     dot = next;
   }
-  // `*` stands for one label at least, so the first dot is not at 0.
-  while (maxSuffixLabels > 0 && dot < host.size()) {
-    if (dot > 0) {
-      const std::uint32_t bucket = hosts.find(kHostSuffix, host.substr(dot + 1));
-      if (bucket != kNone) visitBucket(bucket, request.path, visitor);
-    }
-    dot = host.find('.', dot + 1);
+  for (; dot < host.size(); dot = host.find('.', dot + 1)) {
+    if (dot == 0) continue;  // `*` stands for one label at least
+    const HostPaths* suffix = hosts.find(kHostSuffix, host.substr(dot + 1));
+    if (suffix != nullptr) visitPaths(*suffix, request.path, visitor);
   }
 
-  if (anyHost != kNone) visitBucket(anyHost, request.path, visitor);
+  visitPaths(anyHost, request.path, visitor);
 }
 
 Router::Router(std::unique_ptr<const RouterTables> tables) : tables_(std::move(tables)) {}
@@ -182,26 +178,25 @@ void Router::match(const RouteRequest& request, RouteResult& result) const {
   result.tail = {};
 
   const RouterTables& tables = *tables_;
-  FirstMatch first(tables.lists, tables.tests, request, tables.methodBit(request.method));
+  FirstMatch first(tables, request);
   tables.visit(request, first);
   if (first.winner() == nullptr) {
     if (!first.sawOtherMethod()) return;
-    AllowedMethods allowed(tables.lists, tables.tests, request);
+    AllowedMethods allowed(tables, request);
     tables.visit(request, allowed);
     result.allowedMethods = allowed.mask();
     result.methodMismatch = allowed.mask() != 0;
     return;
   }
 
-  result.route = first.winner()->route;
-  const std::uint32_t index = first.winner()->pattern;
-  const PathPattern& pattern = tables.patterns[index];
-  if (pattern.kind == PathKind::Prefix) {
-    setPrefixTail(pattern, request.path, result);
-  } else if (pattern.kind == PathKind::Template) {
-    setTemplateParams(pattern, request.path, result);
-  } else if (pattern.kind == PathKind::Regex) {
-    setRegexParams(*tables.regexes[tables.patternRegex[index]], request.path, result);
+  const RouteCandidate& winner = *first.winner();
+  result.route = winner.route;
+  if (winner.kind == PathKind::Prefix) {
+    if (request.path.size() > winner.detail) result.tail = request.path.substr(winner.detail + 1);
+  } else if (winner.kind == PathKind::Template) {
+    setTemplateParams(tables.shapes, winner.detail, request.path, result);
+  } else if (winner.kind == PathKind::Regex) {
+    setRegexParams(*tables.regexes[winner.detail], request.path, result);
   }
 }
 

@@ -35,8 +35,8 @@ struct RouteParam {
 };
 
 inline constexpr std::size_t kMaxRouteParams = 16;
-inline constexpr std::size_t kMaxRouteMethods =
-    63;  // different methods that the routes name together
+// Different methods that the routes name together.
+inline constexpr std::size_t kMaxRouteMethods = 63;
 inline constexpr std::size_t kMaxMethodBytes = 32;
 inline constexpr std::uint32_t kNoRoute = 0xffffffff;
 
@@ -50,8 +50,8 @@ struct RouteResult {
   // Of a template, in the order of the path; of a regular expression, its named groups. As they
   // stand in the path, escapes included.
   std::array<RouteParam, kMaxRouteParams> params;
-  std::string_view
-      tail;  // for a Prefix or a template with tail: what `*` stood for, without leading slash
+  // Of a prefix or a template with a tail: what `*` stood for, without its leading slash.
+  std::string_view tail;
 };
 
 struct RouterBuildError {
@@ -73,26 +73,27 @@ class Router {
   // (kMaxTreeVisits).
   static Result<Router, RouterBuildError> build(const std::vector<RouteMatch>& routes);
 
-  // The value of Allow (RFC 9110 10.2.1) for a result with methodMismatch. `out.size() >=
-  // kMaxAllowBytes`.
+  // Sets every field of `result`; of `params` the first paramCount. Never allocates (regular
+  // expressions and encoded query values use per-thread memory that is made at the first use).
+  // Any thread.
+  void match(const RouteRequest& request, RouteResult& result) const;
+
+  // The value of Allow (RFC 9110 10.2.1) for a result with methodMismatch, in `out`:
+  // `out.size() >= kMaxAllowBytes`.
   static constexpr std::size_t kMaxAllowBytes = kMaxRouteMethods * (kMaxMethodBytes + 2);
   std::string_view writeAllow(const RouteResult& result, std::span<char> out) const;
-
-  // Never allocates (regular expressions use per-thread scratch memory that is sized at the first
-  // use). Any thread.
-  void match(const RouteRequest& request, RouteResult& result) const;
 
   // Why each route lost, for `tidegate explain`: one entry a route in the order of precedence.
   // Allocates.
   struct Candidate {
     std::uint32_t route = 0;
     bool matched = false;  // fulfils every predicate
-    // For the winner "selected"; for one that matched too: what it lost by ("priority", "host is
-    // less specific", ...); for others the first predicate that failed with what was expected and
-    // what came, for people.
+    // For people. The winner: "selected". One that matched too: what it lost by, such as "its
+    // priority 0 is lower than 10". Others: what the first failing predicate expected and what
+    // came.
     std::string reason;
-    std::string predicate;  // listener | host | path | method | header | query | client |
-                            // precedence; empty for the winner
+    // listener | host | path | method | header | query | client | precedence; empty for the winner.
+    std::string predicate;
   };
   std::vector<Candidate> explain(const RouteRequest& request) const;
 

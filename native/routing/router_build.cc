@@ -51,8 +51,6 @@ std::string hostError(std::string_view host) {
 
 std::string quote(std::string_view text) { return "`" + std::string(text) + "`"; }
 
-}  // namespace
-
 class RouterBuilder {
  public:
   explicit RouterBuilder(const std::vector<RouteMatch>& routes)
@@ -75,8 +73,9 @@ class RouterBuilder {
 
  private:
   // What the candidates of one host are sorted into.
-  struct Bucket {
-    HostBucket built;
+  struct Host {
+    std::string name;
+    HostPaths paths;
     std::map<std::string, std::vector<RouteCandidate>> exact;
     std::map<std::uint32_t, std::vector<RouteCandidate>> regexes;
     std::vector<RouteCandidate> any;
@@ -158,10 +157,6 @@ class RouterBuilder {
     const RouteMatch& route = tables_->routes[index];
     RequestTests tests;
     tests.listeners = route.listeners;
-    if (!route.methods.empty()) {
-      tests.methods = 0;
-      for (const std::string& method : route.methods) tests.methods |= tables_->methodBit(method);
-    }
     tests.setClients(route.clients);
     if (!addValueTests(index, "header ", route.headers, tests.headers)) return false;
     if (!addValueTests(index, "query parameter ", route.query, tests.query)) return false;
@@ -202,94 +197,145 @@ class RouterBuilder {
   }
 
   bool fillTables() {
-    for (std::uint32_t rank = 0; rank < tables_->places.size(); ++rank) addCandidate(rank);
-
-    for (const Bucket& bucket : buckets_) {
-      if (bucket.built.tree == kNone) continue;
-      const std::size_t visits = trees_.worstVisits(bucket.built.tree);
+    for (std::uint32_t rank = 0; rank < tables_->places.size(); ++rank) {
+      if (!addCandidate(rank)) return false;
+    }
+    for (const Host& host : hosts_) {
+      if (host.paths.tree == kNone) continue;
+      const std::size_t visits = trees_.worstVisits(host.paths.tree);
       if (visits > kMaxTreeVisits) {
-        return fail(bucket.lastTemplate,
-                    "path: the templates of this host overlap so much that one request may take " +
-                        std::to_string(visits) + " steps (limit " + std::to_string(kMaxTreeVisits) +
+        return fail(host.lastTemplate,
+                    "path: the templates of host " + quote(host.name) +
+                        " overlap so much that one request may take " + std::to_string(visits) +
+                        " steps (limit " + std::to_string(kMaxTreeVisits) +
                         "): where one has a parameter, others have literals, at too many places");
       }
     }
 
     tables_->tree = trees_.build(tables_->lists, key_);
-    std::vector<KeyedTable::Entry> exact;
-    for (std::uint32_t i = 0; i < buckets_.size(); ++i) finishBucket(i, exact);
-    tables_->exactPaths = KeyedTable(exact, key_);
-    tables_->hosts = KeyedTable(hosts_, key_);
+    std::vector<KeyedTable<std::uint32_t>::Entry> exactPaths;
+    for (Host& host : hosts_) finishPaths(host, exactPaths);
+    tables_->exactPaths = KeyedTable<std::uint32_t>(exactPaths, key_);
+    fillHosts();
     return true;
   }
 
-  void addCandidate(std::uint32_t rank) {
+  bool addCandidate(std::uint32_t rank) {
     const RoutePlace& place = tables_->places[rank];
-    const std::uint32_t patternIndex = firstPattern_[place.routeIndex] + place.pathIndex;
-    const bool asks = !tables_->tests[place.routeIndex].empty();
-    const RouteCandidate candidate{rank, place.routeIndex, asks ? place.routeIndex : kNone,
-                                   patternIndex, false};
+    const std::uint32_t pattern = firstPattern_[place.routeIndex] + place.pathIndex;
+    RouteCandidate candidate;
+    candidate.rank = rank;
+    candidate.route = place.routeIndex;
+    candidate.methods = methodMask(*place.route);
+    candidate.tests = tables_->tests[place.routeIndex].empty() ? kNone : place.routeIndex;
+    candidate.kind = place.path->kind;
 
-    Bucket& bucket = buckets_[bucketFor(place.host)];
-    bucket.built.best = std::min(bucket.built.best, rank);
-    switch (place.path->kind) {
+    Host& host = hostFor(place.host);
+    host.paths.best = std::min(host.paths.best, rank);
+    switch (candidate.kind) {
       case PathKind::Exact:
-        bucket.built.exactBest = std::min(bucket.built.exactBest, rank);
-        bucket.exact[place.path->text].push_back(candidate);
+        host.paths.exactBest = std::min(host.paths.exactBest, rank);
+        host.exact[place.path->text].push_back(candidate);
         break;
       case PathKind::Template:
-        bucket.lastTemplate = place.routeIndex;
-        [[fallthrough]];
+        if (!shapeOf(*place.path, candidate.detail)) {
+          return fail(place.routeIndex, "path " + quote(place.path->text) +
+                                            ": the routes use too many parameter names");
+        }
+        host.lastTemplate = place.routeIndex;
+        addToTree(host, *place.path, candidate);
+        break;
       case PathKind::Prefix:
-        if (bucket.built.tree == kNone) bucket.built.tree = trees_.addRoot();
-        trees_.add(bucket.built.tree, *place.path, candidate);
+        candidate.detail = static_cast<std::uint32_t>(place.path->text.size() - 2);
+        addToTree(host, *place.path, candidate);
         break;
       case PathKind::Regex:
-        bucket.regexes[tables_->patternRegex[patternIndex]].push_back(candidate);
+        candidate.detail = tables_->patternRegex[pattern];
+        host.regexes[candidate.detail].push_back(candidate);
         break;
       case PathKind::Any:
-        bucket.any.push_back(candidate);
+        host.any.push_back(candidate);
         break;
     }
+    return true;
   }
 
-  std::uint32_t bucketFor(std::string_view host) {
-    const auto [found, isNew] =
-        bucketOfHost_.try_emplace(std::string(host), static_cast<std::uint32_t>(buckets_.size()));
-    if (!isNew) return found->second;
-    const std::uint32_t bucket = found->second;
-    buckets_.emplace_back();
-    if (host == "*") {
-      tables_->anyHost = bucket;
-    } else if (host.starts_with("*.")) {
-      const std::string_view suffix = host.substr(2);
-      const auto labels = static_cast<std::size_t>(1 + std::ranges::count(suffix, '.'));
-      tables_->maxSuffixLabels = std::max(tables_->maxSuffixLabels, labels);
-      hosts_.push_back({RouterTables::kHostSuffix, std::string(suffix), bucket});
-    } else {
-      hosts_.push_back({RouterTables::kExactHost, std::string(host), bucket});
+  void addToTree(Host& host, const PathPattern& pattern, const RouteCandidate& candidate) {
+    if (host.paths.tree == kNone) host.paths.tree = trees_.addRoot();
+    trees_.add(host.paths.tree, pattern, candidate);
+  }
+
+  std::uint64_t methodMask(const RouteMatch& route) const {
+    if (route.methods.empty()) return kAnyMethod;
+    std::uint64_t mask = 0;
+    for (const std::string& method : route.methods) mask |= tables_->methodBit(method);
+    return mask;
+  }
+
+  // Writes the shape of a template. False when its names have no number left.
+  bool shapeOf(const PathPattern& pattern, std::uint32_t& shape) {
+    TemplateShapes& shapes = tables_->shapes;
+    shape = static_cast<std::uint32_t>(shapes.words.size());
+    shapes.words.push_back(static_cast<std::uint16_t>(pattern.segments.size()));
+    for (const PathSegment& segment : pattern.segments) {
+      std::uint16_t word = TemplateShapes::kLiteral;
+      if (segment.kind == PathSegment::Kind::Tail) word = TemplateShapes::kTail;
+      if (segment.kind == PathSegment::Kind::Param) {
+        const auto next = static_cast<std::uint16_t>(shapes.names.size());
+        const auto [found, isNew] = paramNames_.try_emplace(segment.text, next);
+        if (isNew && next == TemplateShapes::kTail) return false;
+        if (isNew) shapes.names.push_back(segment.text);
+        word = found->second;
+      }
+      shapes.words.push_back(word);
     }
-    return bucket;
+    return true;
   }
 
-  void finishBucket(std::uint32_t index, std::vector<KeyedTable::Entry>& exact) {
-    Bucket& bucket = buckets_[index];
-    HostBucket& built = bucket.built;
+  Host& hostFor(std::string_view name) {
+    const auto next = static_cast<std::uint32_t>(hosts_.size());
+    const auto [found, isNew] = hostIndex_.try_emplace(std::string(name), next);
+    if (isNew) {
+      hosts_.emplace_back();
+      hosts_.back().name = name;
+      hosts_.back().paths.id = next;
+    }
+    return hosts_[found->second];
+  }
+
+  void finishPaths(Host& host, std::vector<KeyedTable<std::uint32_t>::Entry>& exactPaths) {
     CandidateLists& lists = tables_->lists;
-    for (auto& [path, candidates] : bucket.exact)
-      exact.push_back({index, path, lists.add(std::move(candidates))});
-    if (!bucket.any.empty()) built.any = lists.add(std::move(bucket.any));
+    for (auto& [path, candidates] : host.exact) {
+      exactPaths.push_back({host.paths.id, path, lists.add(std::move(candidates))});
+    }
+    if (!host.any.empty()) host.paths.any = lists.add(std::move(host.any));
 
     std::vector<RouterTables::RegexList>& regexLists = tables_->regexLists;
-    built.firstRegex = static_cast<std::uint32_t>(regexLists.size());
-    built.regexCount = static_cast<std::uint32_t>(bucket.regexes.size());
-    for (auto& [regex, candidates] : bucket.regexes)
+    host.paths.firstRegex = static_cast<std::uint32_t>(regexLists.size());
+    host.paths.regexCount = static_cast<std::uint32_t>(host.regexes.size());
+    for (auto& [regex, candidates] : host.regexes)
       regexLists.push_back({regex, lists.add(std::move(candidates))});
-    std::sort(regexLists.end() - built.regexCount, regexLists.end(),
+    std::sort(regexLists.end() - host.paths.regexCount, regexLists.end(),
               [&](const auto& a, const auto& b) {
                 return lists.bestRank(a.list) < lists.bestRank(b.list);
               });
-    tables_->buckets.push_back(built);
+  }
+
+  void fillHosts() {
+    std::vector<KeyedTable<HostPaths>::Entry> entries;
+    for (const Host& host : hosts_) {
+      if (host.name == "*") {
+        tables_->anyHost = host.paths;
+      } else if (host.name.starts_with("*.")) {
+        const std::string suffix = host.name.substr(2);
+        const auto labels = static_cast<std::size_t>(1 + std::ranges::count(suffix, '.'));
+        tables_->maxSuffixLabels = std::max(tables_->maxSuffixLabels, labels);
+        entries.push_back({RouterTables::kHostSuffix, suffix, host.paths});
+      } else {
+        entries.push_back({RouterTables::kExactHost, host.name, host.paths});
+      }
+    }
+    tables_->hosts = KeyedTable<HostPaths>(entries, key_);
   }
 
   std::unique_ptr<RouterTables> tables_;
@@ -299,10 +345,12 @@ class RouterBuilder {
   std::unordered_map<std::string, std::uint32_t> regexes_;
   std::size_t regexTableRoom_ = kRegexTableBudget;
   PathTreeBuilder trees_;
-  std::vector<Bucket> buckets_;
-  std::unordered_map<std::string, std::uint32_t> bucketOfHost_;
-  std::vector<KeyedTable::Entry> hosts_;
+  std::unordered_map<std::string, std::uint16_t> paramNames_;
+  std::vector<Host> hosts_;
+  std::unordered_map<std::string, std::uint32_t> hostIndex_;
 };
+
+}  // namespace
 
 Result<Router, RouterBuildError> Router::build(const std::vector<RouteMatch>& routes) {
   RouterBuilder builder(routes);

@@ -37,88 +37,88 @@ std::string expected(std::string_view what, std::string_view received) {
   return "expected " + std::string(what) + " but received " + std::string(received);
 }
 
-// How far a route came.
+// How far the triples of a route came.
 struct Standing {
   bool hostMatched = false;
-  bool pathMatched = false;         // of any path of the route, whatever the host
-  std::uint32_t rank = kNone;       // of its first triple whose host and path match
-  std::uint32_t firstRank = kNone;  // of its first triple
+  std::uint32_t rank = kNone;       // of the first whose host and path match
+  std::uint32_t firstRank = kNone;  // of the first
 };
 
-}  // namespace
-
-std::vector<Router::Candidate> Router::explain(const RouteRequest& request) const {
-  const RouterTables& tables = *tables_;
+std::vector<Standing> standingsOf(const RouterTables& tables, const RouteRequest& request) {
   std::vector<Standing> standings(tables.routes.size());
   for (std::uint32_t rank = 0; rank < tables.places.size(); ++rank) {
     const RoutePlace& place = tables.places[rank];
     Standing& standing = standings[place.routeIndex];
     standing.firstRank = std::min(standing.firstRank, rank);
-    const bool host = hostMatches(place.host, request.host);
+    if (!hostMatches(place.host, request.host)) continue;
+    standing.hostMatched = true;
     const std::uint32_t regex =
         tables.patternRegex[static_cast<std::size_t>(place.path - tables.patterns.data())];
-    const bool path = regex == kNone ? pathMatches(*place.path, request.path)
-                                     : tables.regexes[regex]->search(request.path);
-    standing.hostMatched |= host;
-    standing.pathMatched |= path;
-    if (host && path) standing.rank = std::min(standing.rank, rank);
+    const bool pathMatched = regex == kNone ? pathMatches(*place.path, request.path)
+                                            : tables.regexes[regex]->search(request.path);
+    if (pathMatched) standing.rank = std::min(standing.rank, rank);
   }
+  return standings;
+}
 
-  const std::uint64_t methodBit = tables.methodBit(request.method);
+// The first predicate that failed, and what it expected and received; both empty when none did.
+struct Failed {
+  std::string predicate;
+  std::string reason;
+};
+
+Failed failureOf(const RouteMatch& route, const RequestTests& tests, const Standing& standing,
+                 const RouteRequest& request) {
+  const RouteTest failed = tests.firstFailure(request);
+  if (failed == RouteTest::Listener) return {"listener", "it is for other listeners"};
+  if (!standing.hostMatched) {
+    const auto text = [](const std::string& host) { return host; };
+    return {"host", expected(alternatives(route.hosts, text), shown(request.host))};
+  }
+  if (standing.rank == kNone) {
+    const auto text = [](const PathMatch& path) { return path.text; };
+    return {"path", expected(alternatives(route.paths, text), shown(request.path))};
+  }
+  if (!route.methods.empty() &&
+      std::ranges::find(route.methods, request.method) == route.methods.end()) {
+    const auto text = [](const std::string& method) { return method; };
+    return {"method", expected(alternatives(route.methods, text), shown(request.method))};
+  }
+  if (failed == RouteTest::Header) {
+    const auto match = std::ranges::find_if_not(
+        tests.headers, [&](const auto& header) { return headerMatches(header, request.fields); });
+    return {"header",
+            "header `" + match->name + "`: " +
+                expected(describeExpectation(*match), describeHeader(match->name, request.fields))};
+  }
+  if (failed == RouteTest::Query) {
+    const auto match = std::ranges::find_if_not(
+        tests.query, [&](const auto& parameter) { return queryMatches(parameter, request.query); });
+    return {"query",
+            "query parameter `" + match->name + "`: " +
+                expected(describeExpectation(*match), describeQuery(match->name, request.query))};
+  }
+  if (failed == RouteTest::Client) {
+    const auto text = [](const IpPrefix& prefix) { return prefix.toString(); };
+    return {"client", expected("an address in " + alternatives(route.clients, text),
+                               shown(request.client.toString()))};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<Router::Candidate> Router::explain(const RouteRequest& request) const {
+  const RouterTables& tables = *tables_;
+  const std::vector<Standing> standings = standingsOf(tables, request);
   std::vector<std::pair<std::uint32_t, Candidate>> ranked;
   for (std::uint32_t i = 0; i < tables.routes.size(); ++i) {
-    const RouteMatch& route = tables.routes[i];
-    const RequestTests& tests = tables.tests[i];
     const Standing& standing = standings[i];
-    const RouteTest failed = tests.firstFailure(request, methodBit);
-    Candidate candidate;
-    candidate.route = i;
-    if (failed == RouteTest::Listener) {
-      candidate.predicate = "listener";
-      candidate.reason = "it is for other listeners";
-    } else if (!standing.hostMatched) {
-      candidate.predicate = "host";
-      candidate.reason =
-          expected(alternatives(route.hosts, [](const std::string& host) { return host; }),
-                   shown(request.host));
-    } else if (standing.rank == kNone) {
-      candidate.predicate = "path";
-      candidate.reason =
-          expected(alternatives(route.paths, [](const PathMatch& path) { return path.text; }),
-                   shown(request.path));
-    } else if (failed == RouteTest::Method) {
-      candidate.predicate = "method";
-      candidate.reason =
-          expected(alternatives(route.methods, [](const std::string& method) { return method; }),
-                   shown(request.method));
-    } else if (failed == RouteTest::Header) {
-      const auto match = std::ranges::find_if(tests.headers, [&](const CompiledValueMatch& header) {
-        return !headerMatches(header, request.fields);
-      });
-      candidate.predicate = "header";
-      candidate.reason =
-          "header `" + match->name + "`: " +
-          expected(describeExpectation(*match), describeHeader(match->name, request.fields));
-    } else if (failed == RouteTest::Query) {
-      const auto match =
-          std::ranges::find_if(tests.query, [&](const CompiledValueMatch& parameter) {
-            return !queryMatches(parameter, request.query);
-          });
-      candidate.predicate = "query";
-      candidate.reason =
-          "query parameter `" + match->name +
-          "`: " + expected(describeExpectation(*match), describeQuery(match->name, request.query));
-    } else if (failed == RouteTest::Client) {
-      candidate.predicate = "client";
-      candidate.reason = expected(
-          "an address in " +
-              alternatives(route.clients, [](const IpPrefix& prefix) { return prefix.toString(); }),
-          shown(request.client.toString()));
-    } else {
-      candidate.matched = true;
-    }
-    ranked.emplace_back(standing.rank != kNone ? standing.rank : standing.firstRank,
-                        std::move(candidate));
+    Failed failed = failureOf(tables.routes[i], tables.tests[i], standing, request);
+    const bool matched = failed.predicate.empty();
+    ranked.emplace_back(
+        standing.rank != kNone ? standing.rank : standing.firstRank,
+        Candidate{i, matched, std::move(failed.reason), std::move(failed.predicate)});
   }
   std::ranges::sort(ranked, {}, [](const auto& entry) { return entry.first; });
 

@@ -2,7 +2,6 @@
 // them. Immutable.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,7 +19,8 @@
 namespace tidegate {
 
 // The paths of one host.
-struct HostBucket {
+struct HostPaths {
+  std::uint32_t id = 0;        // context of its exact paths
   std::uint32_t best = kNone;  // the lowest rank in it
   std::uint32_t exactBest = kNone;
   std::uint32_t tree = kNone;  // root of its prefixes and templates
@@ -28,6 +28,14 @@ struct HostBucket {
   // Range of RouterTables::regexLists, lowest rank first.
   std::uint32_t firstRegex = 0;
   std::uint32_t regexCount = 0;
+};
+
+// The segments of templates, for the parameters of a match: a count, and for each a word.
+struct TemplateShapes {
+  static constexpr std::uint16_t kLiteral = 0xffff;
+  static constexpr std::uint16_t kTail = 0xfffe;  // other words are indices into names
+  std::vector<std::uint16_t> words;
+  std::vector<std::string> names;
 };
 
 struct RouterTables {
@@ -41,22 +49,23 @@ struct RouterTables {
   static constexpr std::uint32_t kExactHost = 0;
   static constexpr std::uint32_t kHostSuffix = 1;
 
+  // For the few who ask why; match() does not look at these.
   std::vector<RouteMatch> routes;
-  std::vector<RoutePlace> places;  // by rank
   std::vector<PathPattern> patterns;
-  std::vector<std::uint32_t> patternRegex;            // by pattern: index into regexes, or kNone
-  std::vector<std::unique_ptr<const Regex>> regexes;  // each different expression once
-  std::vector<RequestTests> tests;                    // by route
-  std::vector<std::string> methods;                   // by bit of a method mask
+  std::vector<std::uint32_t> patternRegex;  // by pattern: index into regexes, or kNone
+  std::vector<RoutePlace> places;           // by rank
 
-  std::vector<HostBucket> buckets;
-  KeyedTable hosts;               // to a bucket
-  std::uint32_t anyHost = kNone;  // bucket
+  KeyedTable<HostPaths> hosts;
+  HostPaths anyHost;
   std::size_t maxSuffixLabels = 0;
-  KeyedTable exactPaths;  // (bucket, path) to a list
+  KeyedTable<std::uint32_t> exactPaths;  // (host, path) to a list
   PathTree tree;
   std::vector<RegexList> regexLists;
   CandidateLists lists;
+  std::vector<std::unique_ptr<const Regex>> regexes;  // each different expression once
+  TemplateShapes shapes;
+  std::vector<RequestTests> tests;   // by route
+  std::vector<std::string> methods;  // by bit of a method mask
 
   std::uint64_t methodBit(std::string_view method) const;
 
@@ -65,7 +74,7 @@ struct RouterTables {
   template <typename Visitor>
   void visit(const RouteRequest& request, Visitor& visitor) const;
   template <typename Visitor>
-  void visitBucket(std::uint32_t bucket, std::string_view path, Visitor& visitor) const;
+  void visitPaths(const HostPaths& host, std::string_view path, Visitor& visitor) const;
 };
 
 }  // namespace tidegate
