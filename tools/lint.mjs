@@ -27,7 +27,7 @@ async function checkFormat() {
 async function checkTidy() {
   const program = await findClangTool('clang-tidy');
   if (!program) return `clang-tidy 19 is not here. ${clangRemedy}`;
-  const { failed } = await tidy(
+  const failed = await tidy(
     program,
     cppFiles().filter((file) => file.endsWith('.cc')),
   );

@@ -60,14 +60,13 @@ function readCache() {
   }
 }
 
-/** Checks the .cc files given; returns how many were looked at and which of them failed. */
+/** Checks the .cc files given; returns those that failed. */
 export async function tidy(program, files) {
   const args = compilerArgs();
   const settings = [program, ...args, readFileSync(inRoot('.clang-tidy'), 'utf8')].join('\0');
   const keys = new Map(files.map((file) => [file, keyOf(file, settings)]));
   const passed = readCache();
   const waiting = files.filter((file) => !passed.has(keys.get(file)));
-  const checked = waiting.length;
   const failed = [];
 
   const worker = async () => {
@@ -83,10 +82,13 @@ export async function tidy(program, files) {
       process.stdout.write(output.replace(/^\d+ warnings.*\n/gm, ''));
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
-
-  const current = new Set(keys.values());
-  mkdirSync(path.dirname(cacheFile), { recursive: true });
-  writeFileSync(cacheFile, JSON.stringify([...passed].filter((key) => current.has(key))));
-  return { checked, failed };
+  try {
+    await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  } finally {
+    // An interrupted run keeps what it has found out.
+    const current = new Set(keys.values());
+    mkdirSync(path.dirname(cacheFile), { recursive: true });
+    writeFileSync(cacheFile, JSON.stringify([...passed].filter((key) => current.has(key))));
+  }
+  return failed;
 }
