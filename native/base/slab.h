@@ -38,6 +38,13 @@ class Slab {
 
   std::size_t live() const { return live_; }
 
+  // Gives memory back when no object is alive. Called from time to time by an idle thread.
+  void trim() {
+    if (live_ != 0 || chunks_.size() <= 1) return;
+    chunks_.clear();
+    free_ = nullptr;
+  }
+
  private:
   union Cell {
     Cell() {}

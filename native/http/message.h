@@ -1,6 +1,7 @@
 // The message model that codecs produce and the exchange consumes: heads as offsets into one block of bytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -58,11 +59,12 @@ constexpr bool hasBody(BodyKind kind, std::uint64_t contentLength) {
   return kind != BodyKind::None && (kind != BodyKind::Length || contentLength > 0);
 }
 
-// Common to both heads. The views that the accessors return live as long as the bytes at base().
+// The fields of a head, over a table and bytes that others own. The views that the accessors return live as long as
+// the bytes at base().
 class HeadFields {
  public:
-  // Leaves the table as it is: clearing five KiB for each exchange would cost more than parsing its head.
-  HeadFields() {}
+  // An empty head with room for as many fields as the table has places. The table outlives it.
+  explicit HeadFields(std::span<Field> table) : table_(table.data()), capacity_(table.size()) {}
   HeadFields(const HeadFields&) = delete;
   HeadFields& operator=(const HeadFields&) = delete;
 
@@ -71,8 +73,8 @@ class HeadFields {
   void rebase(const char* base) { base_ = base; }
 
   std::string_view view(Slice s) const { return {base_ + s.offset, s.length}; }
-  std::span<const Field> fields() const { return {fields_.data(), count_}; }
-  std::span<Field> fields() { return {fields_.data(), count_}; }
+  std::span<const Field> fields() const { return {table_, count_}; }
+  std::span<Field> fields() { return {table_, count_}; }
   std::string_view name(const Field& f) const { return view(f.name); }
   std::string_view value(const Field& f) const { return view(f.value); }
 
@@ -87,23 +89,36 @@ class HeadFields {
   void clear() { count_ = 0; }
   // False when the table is full.
   bool add(const Field& f) {
-    if (count_ == fields_.size()) return false;
-    fields_[count_++] = f;
+    if (count_ == capacity_) return false;
+    table_[count_++] = f;
     return true;
   }
 
-  // Copies the used part of the table only.
-  void assign(const HeadFields& other) {
-    base_ = other.base_;
-    count_ = other.count_;
-    for (std::uint32_t i = 0; i < count_; ++i) fields_[i] = other.fields_[i];
+  // Becomes a copy of `other` in the memory given: a table of at least as many places as `other` has fields, and the
+  // bytes of `other`, copied to `base` already.
+  void assign(const HeadFields& other, Field* table, const char* base) {
+    table_ = table;
+    capacity_ = count_ = other.count_;
+    base_ = base;
+    std::copy_n(other.table_, other.count_, table_);
   }
 
  private:
   const char* base_ = nullptr;
-  std::uint32_t count_ = 0;
+  Field* table_;
+  std::size_t count_ = 0;
+  std::size_t capacity_;
+};
+
+// Fields with a table of their own, of the largest size. Not for each exchange: five KiB.
+class FieldTable : public HeadFields {
+ public:
+  FieldTable() : HeadFields(places_) {}
+
+ private:
+  // Not cleared: HeadFields knows how many are in use.
   union {
-    std::array<Field, kMaxFields> fields_;
+    std::array<Field, kMaxFields> places_;
   };
 };
 
@@ -129,7 +144,7 @@ struct RequestLine {
   bool teTrailers = false;     // TE: trailers
 };
 
-struct RequestHead : HeadFields {
+struct RequestHead : FieldTable {
   RequestLine line;
   std::uint32_t size = 0;  // bytes of the head, its last CRLF included
 };
@@ -146,7 +161,7 @@ struct StatusLine {
   bool upgrade = false;  // 101 with Upgrade and Connection: upgrade
 };
 
-struct ResponseHead : HeadFields {
+struct ResponseHead : FieldTable {
   StatusLine line;
   std::uint32_t size = 0;
 };

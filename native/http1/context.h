@@ -25,7 +25,7 @@ struct Context {
   alignas(64) std::array<char, kReadBytes> readBuffer;
   RequestHead requestHead;
   ResponseHead responseHead;
-  HeadFields trailers;
+  FieldTable trailers;
 };
 
 }  // namespace tidegate::http1

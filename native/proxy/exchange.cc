@@ -47,7 +47,7 @@ Exchange::~Exchange() { services_.stats.counters.exchangesActive.sub(); }
 
 void Exchange::start(const RequestHead& head) {
   keepHead(head);
-  requestDone_ = !hasBody(head_.line.body, head_.line.contentLength);
+  requestDone_ = !hasBody(line_.body, line_.contentLength);
   client_.limitBody(listener().bodyBytes);
   route();
 }
@@ -67,15 +67,15 @@ void Exchange::startRefused(Reason reason) {
 void Exchange::keepHead(const RequestHead& head) {
   // Room for the head and for all that is derived from it: normalised path and host are never longer than their sources.
   const std::size_t derived = head.line.path.length + head.line.host.length + RequestIds::kLength + IpAddress::kMaxText;
-  text_ = services_.pool.acquire(head.size + derived);
-  std::memcpy(text_.data(), head.base(), head.size);
-  head_.assign(head);
-  head_.line = head.line;
-  head_.size = head.size;
-  head_.rebase(text_.data());
+  const std::size_t table = head.fields().size_bytes();
+  text_ = services_.pool.acquire(table + head.size + derived);
+  char* at = text_.data() + table;
+  std::memcpy(at, head.base(), head.size);
+  head_.assign(head, new (text_.data()) Field[head.fields().size()], at);
+  line_ = head.line;
   hasHead_ = true;
 
-  char* at = text_.data() + head.size;
+  at += head.size;
   identity_ = identifyClient(head_, client_.peer(), listener());
   trustedPeer_ = identity_.trustedPeer;
   const std::size_t clientLength = client_.peer().isUnix && !trustedPeer_ ? 0 : identity_.address.format(at);
@@ -87,18 +87,18 @@ void Exchange::keepHead(const RequestHead& head) {
     requestId_ = {at, RequestIds::kLength};
     at += RequestIds::kLength;
   }
-  const std::string_view host = head_.view(head_.line.host);
+  const std::string_view host = head_.view(line_.host);
   host_ = normalizeHost(host, {at, host.size()});
   if (host_.data() == at) at += host_.size();
   path_ = {at, 0};
 }
 
 void Exchange::route() {
-  if (head_.line.method == Method::Trace && !listener().trace) {
+  if (line_.method == Method::Trace && !listener().trace) {
     answer(Reason::TraceRefused);
     return;
   }
-  const std::string_view raw = head_.view(head_.line.path);
+  const std::string_view raw = head_.view(line_.path);
   const NormalPath normal = normalizePath(raw, listener().paths, {const_cast<char*>(path_.data()), raw.size()});
   if (normal.error != PathError::None) {
     path_ = {};
@@ -111,8 +111,8 @@ void Exchange::route() {
   request.listener = static_cast<std::uint16_t>(listener_);
   request.host = host_;
   request.path = path_;
-  request.query = head_.view(head_.line.query);
-  request.method = head_.view(head_.line.methodToken);
+  request.query = head_.view(line_.query);
+  request.method = head_.view(line_.methodToken);
   request.fields = &head_;
   request.client = identity_.address;
   snapshot_->tables().router->match(request, match_);
@@ -131,7 +131,7 @@ void Exchange::runRoute() {
   }
   const std::uint64_t bodyLimit = std::min(route_->bodyBytes, listener().bodyBytes);
   client_.limitBody(bodyLimit);
-  if (head_.line.body == BodyKind::Length && head_.line.contentLength > bodyLimit) {
+  if (line_.body == BodyKind::Length && line_.contentLength > bodyLimit) {
     answer(Reason::BodyTooLarge);
     return;
   }
@@ -185,7 +185,7 @@ void Exchange::connect(bool fresh) {
   slot.active.add();
   if (queueMicros_ == kNoTime) queueMicros_ = microsSince(startedMicros_);
   stepMicros_ = services_.loop.nowMicros();
-  const bool probe = !isIdempotent(head_.line.method);
+  const bool probe = !isIdempotent(line_.method);
   const PoolLease lease = pool().acquire(*this, fresh, probe);
   if (lease.stream == nullptr) {
     if (retry(StreamFailure::ConnectRefused)) return;
@@ -225,13 +225,13 @@ void Exchange::forwardHead() {
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
   const ForwardedRequest what{listener(), *route_, upstream, upstream.endpoints[endpoint_], values, client_.peer(), trustedPeer_,
-                              head_.view(head_.line.authority)};
+                              head_.view(line_.authority)};
   OutgoingRequest out;
-  if (!composeRequest(head_, what, services_, out)) {
+  if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);
     return;
   }
-  if (head_.line.upgrade) {
+  if (line_.upgrade) {
     const Field* upgrade = head_.find(FieldId::Upgrade);
     if (upgrade != nullptr) out.upgrade = head_.value(*upgrade);
   }
@@ -307,7 +307,7 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
 
 void Exchange::passUpgrade(ResponseHead& head) {
   const Field* upgrade = head.find(FieldId::Upgrade);
-  if (!head_.line.upgrade || !head.line.upgrade || upgrade == nullptr) {
+  if (!line_.upgrade || !head.line.upgrade || upgrade == nullptr) {
     fail(Reason::UpgradeRefused);
     return;
   }
@@ -406,7 +406,7 @@ bool Exchange::retry(StreamFailure failure) {
   const bool connecting = state_ == State::Connecting;
   // Body that has gone cannot be sent again; what did not reach an application may be, whatever the method.
   if (bodyTaken_) return false;
-  if (!connecting && !isIdempotent(head_.line.method)) return false;
+  if (!connecting && !isIdempotent(line_.method)) return false;
   // A slow endpoint is not a broken one: another would only double the client's wait.
   if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed || failure == StreamFailure::HeadTooLarge) return false;
   if (retries_ >= route_->retries) return false;
@@ -429,7 +429,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   upstream_ = nullptr;
   const bool responseBegun = state_ == State::Responding || state_ == State::Tunnel;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
-  if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ && isIdempotent(head_.line.method)) {
+  if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ && isIdempotent(line_.method)) {
     // The endpoint closed an idle connection just when it was used: that says nothing about its health.
     services_.stats.counters.retries.add();
     leaveEndpoint();
@@ -538,10 +538,10 @@ void Exchange::record() {
   entry.firstByteMicros = firstByteMicros_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {
-    entry.method = head_.view(head_.line.methodToken);
-    entry.host = head_.view(head_.line.authority);
-    entry.target = head_.view(head_.line.target);
-    entry.minorVersion = head_.line.minorVersion;
+    entry.method = head_.view(line_.methodToken);
+    entry.host = head_.view(line_.authority);
+    entry.target = head_.view(line_.target);
+    entry.minorVersion = line_.minorVersion;
     if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);
     if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
   }
@@ -567,10 +567,10 @@ TemplateValues Exchange::templateValues() const {
   values.clientPort = identity_.port;
   values.host = host_;
   values.scheme = "http";
-  values.method = head_.view(head_.line.methodToken);
+  values.method = head_.view(line_.methodToken);
   values.path = path_;
-  values.query = head_.view(head_.line.query);
-  values.hasQuery = head_.line.hasQuery;
+  values.query = head_.view(line_.query);
+  values.hasQuery = line_.hasQuery;
   values.requestId = requestId_;
   values.match = &match_;
   values.fields = &head_;

@@ -80,7 +80,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
   const UpstreamConfig& upstreamConfig() const { return snapshot_->tables().upstreams[route_->upstream]; }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
-  bool isHead() const { return head_.line.method == Method::Head; }
+  bool isHead() const { return line_.method == Method::Head; }
   std::uint32_t microsSince(std::uint64_t start) const;
 
   ThreadServices& services_;
@@ -121,7 +121,8 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   ClientIdentity identity_;
   std::bitset<kMaxEndpoints> tried_;
   RouteResult match_;
-  RequestHead head_;
+  HeadFields head_{std::span<Field>{}};
+  RequestLine line_;
 };
 
 }  // namespace tidegate

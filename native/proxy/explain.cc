@@ -22,7 +22,7 @@ EngineError invalidRequest(std::string message) { return {"request_invalid", std
 // Fields as the parser would present them: one block of bytes and offsets into it.
 struct FieldBlock {
   std::string bytes;
-  HeadFields fields;
+  FieldTable fields;
 };
 
 // nullptr when there are more fields than a head may hold.

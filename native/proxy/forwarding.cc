@@ -97,7 +97,7 @@ void add(ThreadServices& services, std::string_view name, std::string_view value
 }
 
 // X-Forwarded-For, -Proto and -Host. What an untrusted client says in them is dropped, except by `keep`.
-void addXForwarded(const RequestHead& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+void addXForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
   const ForwardMode mode = what.listener.xForwarded;
   if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
   const bool believe = mode == ForwardMode::Append && what.trustedPeer;
@@ -111,7 +111,7 @@ void addXForwarded(const RequestHead& head, const ForwardedRequest& what, std::s
   }
 }
 
-void addForwarded(const RequestHead& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
   const ForwardMode mode = what.listener.forwarded;
   if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
   // IPv6 addresses, and hosts with a port, are not tokens: they go in quotes (RFC 7239 4 and 6).
@@ -169,7 +169,7 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
   return !out.host.empty() && std::all_of(out.host.begin(), out.host.end(), isHostByte);
 }
 
-void markForwardingFields(RequestHead& head, const ListenerConfig& listener) {
+void markForwardingFields(HeadFields& head, const RequestLine& line, const ListenerConfig& listener) {
   for (Field& f : head.fields()) {
     switch (f.id) {
       case FieldId::XForwardedFor:
@@ -178,7 +178,7 @@ void markForwardingFields(RequestHead& head, const ListenerConfig& listener) {
       case FieldId::Forwarded: f.dropped = listener.forwarded != ForwardMode::Keep; break;
       case FieldId::Via: f.dropped = !listener.via.empty(); break;
       // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
-      case FieldId::Expect: f.dropped = head.line.minorVersion == 0; break;
+      case FieldId::Expect: f.dropped = line.minorVersion == 0; break;
       default: f.dropped = false; break;
     }
     if (!listener.requestIdHeader.empty() && equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
@@ -219,15 +219,15 @@ std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfi
   return {};
 }
 
-bool composeRequest(RequestHead& head, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   services.fields.clear();
-  out.method = head.view(head.line.methodToken);
-  out.body = head.line.body;
-  out.contentLength = head.line.contentLength;
-  out.teTrailers = head.line.teTrailers;
+  out.method = head.view(line.methodToken);
+  out.body = line.body;
+  out.contentLength = line.contentLength;
+  out.teTrailers = line.teTrailers;
   if (!composePath(what, services, out) || !composeHost(what, services, out)) return false;
 
-  markForwardingFields(head, what.listener);
+  markForwardingFields(head, line, what.listener);
   std::string_view peerText = "unknown";
   if (!what.peer.isUnix) {
     char* text = services.arena.allocate(IpAddress::kMaxText);
@@ -236,7 +236,7 @@ bool composeRequest(RequestHead& head, const ForwardedRequest& what, ThreadServi
   addXForwarded(head, what, peerText, services);
   addForwarded(head, what, peerText, services);
   if (!what.listener.via.empty()) {
-    const std::string_view hop = services.arena.join({versionText(head.line.minorVersion), what.listener.via});
+    const std::string_view hop = services.arena.join({versionText(line.minorVersion), what.listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   if (!what.listener.requestIdHeader.empty()) add(services, what.listener.requestIdHeader, what.values.requestId);

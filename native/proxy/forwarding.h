@@ -34,7 +34,7 @@ struct ForwardedRequest {
 
 // Fills path, host and fields of `out`; may be called again for another endpoint. False when the rewritten path or host is not
 // valid. The views of `out` live until the arena's next reset().
-bool composeRequest(RequestHead& head, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out);
+bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out);
 
 // Fields of a response that is passed on.
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route, const TemplateValues& values,

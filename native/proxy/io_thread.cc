@@ -387,7 +387,12 @@ void IoThread::onHousekeeping() {
   stats_.counters.heapAllocations.set(threadAllocations());
   removeUnused();
   // Half of what no connection uses goes back each second; a busy thread takes its blocks from the warm half.
-  if (stats_.counters.exchangesActive.get() == 0) buffers_.trim();
+  if (stats_.counters.exchangesActive.get() == 0) {
+    buffers_.trim();
+    exchanges_.trim();
+  }
+  connections_.trim();
+  services_.upstreamConnections.trim();
 }
 
 void IoThread::removeUnused() {

@@ -95,7 +95,7 @@ struct Fixture {
 struct Request {
   RouteRequest route;
   std::string head;
-  HeadFields fields;
+  FieldTable fields;
 
   Request(std::string_view host, std::string_view target, std::string_view method = "GET") {
     route.host = host;
