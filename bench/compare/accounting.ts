@@ -5,6 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 export interface CpuTime {
   /** By the scheduler, to the nanosecond, over the threads that live. */
   nanoseconds: number;
+  /** Time that its threads could have run but had to wait for a core. */
+  waitedNanoseconds: number;
   /** By the tick, for the share of user and system only. */
   userTicks: number;
   systemTicks: number;
@@ -42,9 +44,10 @@ export function parseTicks(stat: string): { user: number; system: number } {
   return { user: Number(fields[11]), system: Number(fields[12]) };
 }
 
-/** The first number of a schedstat file: nanoseconds on a CPU. */
-export function parseSchedstat(schedstat: string): number {
-  return Number(schedstat.split(' ', 1)[0]);
+/** The first two numbers of a schedstat file: nanoseconds on a CPU, and in wait for one. */
+export function parseSchedstat(schedstat: string): { ran: number; waited: number } {
+  const [ran, waited] = schedstat.split(' ').map(Number);
+  return { ran: ran ?? Number.NaN, waited: waited ?? Number.NaN };
 }
 
 /** The cores of /proc/stat, by number. */
@@ -140,11 +143,14 @@ export function processTree(pid: number): number[] {
 }
 
 export function cpuTime(pids: readonly number[]): CpuTime {
-  const sum: CpuTime = { nanoseconds: 0, userTicks: 0, systemTicks: 0 };
+  const sum: CpuTime = { nanoseconds: 0, waitedNanoseconds: 0, userTicks: 0, systemTicks: 0 };
   for (const pid of pids) {
     for (const thread of listProc(`/proc/${pid}/task`)) {
       const schedstat = readProc(`/proc/${pid}/task/${thread}/schedstat`);
-      if (schedstat !== undefined) sum.nanoseconds += parseSchedstat(schedstat);
+      if (schedstat === undefined) continue;
+      const { ran, waited } = parseSchedstat(schedstat);
+      sum.nanoseconds += ran;
+      sum.waitedNanoseconds += waited;
     }
     const stat = readProc(`/proc/${pid}/stat`);
     if (stat === undefined) continue;

@@ -11,7 +11,6 @@ const keptOutput = 4000;
 
 export interface StartOptions {
   cores: readonly number[];
-  realtime?: boolean;
   cwd?: string;
   /** Where its standard output goes instead of being collected: a descriptor. */
   stdout?: number;
@@ -68,12 +67,11 @@ const deathSignal = existsSync('/proc/self') && findProgram('setpriv') !== undef
 export function start(
   name: string,
   command: readonly string[],
-  { cores, realtime = false, cwd, stdout, stdin = false }: StartOptions,
+  { cores, cwd, stdout, stdin = false }: StartOptions,
 ): Child {
   const [program = '', ...args] = [
     ...(deathSignal ? ['setpriv', '--pdeathsig', 'TERM'] : []),
     ...['taskset', '-c', cores.join(',')],
-    ...(realtime ? ['chrt', '--rr', '1'] : []),
     ...command,
   ];
   const process = spawn(program, args, {

@@ -1,9 +1,12 @@
 // The machine that the bench runs on, and which of its cores do what.
 import { execFileSync } from 'node:child_process';
-import { cpus, release } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
+import { constants, cpus, release, setPriority } from 'node:os';
 import { allowedCores } from './accounting.js';
 import { type Options, UsageError } from './options.js';
 import type { Machine } from './results.js';
+
+const autogroup = '/proc/self/autogroup';
 
 /** Divides the cores: one for the proxies, all others for load and origin unless said otherwise. */
 export function describeMachine(options: Options): Machine {
@@ -25,13 +28,26 @@ export function describeMachine(options: Options): Machine {
     loadCores,
     kernel: release(),
     node: process.version,
-    realtime: options.realtime,
+    priority: options.priority,
   };
 }
 
-/** Moves this process off the proxy's core; with real-time load, also in front of it. */
-export function moveAway({ loadCores, realtime }: Machine): void {
+/** Moves this process off the proxy's core. */
+export function moveAway({ loadCores }: Machine): void {
   const pid = String(process.pid);
   execFileSync('taskset', ['-acp', loadCores.join(','), pid], { stdio: 'ignore' });
-  if (realtime) execFileSync('chrt', ['-a', '--rr', '-p', '2', pid], { stdio: 'ignore' });
+}
+
+/**
+ * Puts this process and what it will start in front of everything else on a shared machine. Never
+ * a real-time class: a process of one that waits in the kernel for another, on the same core, waits
+ * for ever.
+ */
+export function goFirst(): void {
+  setPriority(constants.priority.PRIORITY_HIGHEST);
+  // Where sessions share the cores evenly, a priority counts within its session only.
+  if (existsSync(autogroup)) {
+    writeFileSync(autogroup, '-20');
+    process.on('exit', () => writeFileSync(autogroup, '0'));
+  }
 }

@@ -5,7 +5,7 @@ import { killEverything, stopAll } from './children.js';
 import type { Load } from './loads/load.js';
 import { OwnLoad } from './loads/own.js';
 import { ToolLoad } from './loads/tools.js';
-import { describeMachine, moveAway } from './machine.js';
+import { describeMachine, goFirst, moveAway } from './machine.js';
 import { type Options, readOptions, UsageError, usage } from './options.js';
 import { peers } from './peers/index.js';
 import type { Located, PeerName } from './peers/peer.js';
@@ -29,11 +29,10 @@ async function main(): Promise<void> {
   if (options.help) return console.log(usage);
   if (options.list) return list();
   const chosen = choose(options.scenarios);
-  for (const tool of ['taskset', ...(options.realtime ? ['chrt'] : [])]) {
-    if (!findProgram(tool)) throw new UsageError(`the bench needs ${tool} (package util-linux)`);
-  }
+  if (!findProgram('taskset')) throw new UsageError('the bench needs taskset (package util-linux)');
   const machine = describeMachine(options);
   moveAway(machine);
+  if (options.priority) goFirst();
   const { located, absent } = await locatePeers(options);
   const load = await openLoad(options, machine);
   await leaveOutBroken(located, absent, load, machine);
@@ -124,11 +123,11 @@ async function leaveOutBroken(
   if (located.size === 0) throw new UsageError('there is no proxy that runs');
 }
 
-async function openLoad({ load }: Options, { loadCores, realtime }: Machine): Promise<Load> {
-  const own = load === 'wrk' ? undefined : await OwnLoad.open(loadCores, realtime);
+async function openLoad({ load }: Options, { loadCores }: Machine): Promise<Load> {
+  const own = load === 'wrk' ? undefined : await OwnLoad.open(loadCores);
   if (own) return own;
   if (load === 'own') throw new UsageError('bench/load needs io_uring of Linux 6.1 or later');
-  const tools = await ToolLoad.open(loadCores, realtime);
+  const tools = await ToolLoad.open(loadCores);
   if (tools) return tools;
   throw new UsageError('wrk is not here (Debian: apt-get install wrk nghttp2-client)');
 }

@@ -40,7 +40,7 @@ function usageNow(peer: RunningPeer, load: Load): Usage {
   };
 }
 
-type Shares = Pick<Sample, 'proxyCoreBusy' | 'foreign' | 'stolen'>;
+type Shares = Pick<Sample, 'proxyBusy' | 'foreign' | 'stolen'>;
 
 /** Percent of the time between two readings. */
 function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
@@ -53,11 +53,16 @@ function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
   const others = machine.loadCores.map(core);
   const own = (use: 'proxy' | 'load') =>
     cpuBetween(before[use], after[use]).microseconds / microseconds;
+  const waited = after.proxy.waitedNanoseconds - before.proxy.waitedNanoseconds;
   const foreignToProxy = proxy.busy - proxy.stolen - own('proxy');
   const foreignToLoad =
     others.reduce((sum, each) => sum + each.busy - each.stolen, 0) - own('load');
   return {
-    proxyCoreBusy: 100 * proxy.busy,
+    // Not how busy its core was: other programs use what a proxy leaves.
+    proxyBusy: Math.min(
+      100,
+      (100 * (own('proxy') + waited / 1e3 / microseconds)) / (1 - proxy.stolen),
+    ),
     foreign: 100 * Math.max(0, foreignToProxy, foreignToLoad / others.length),
     stolen: 100 * Math.max(proxy.stolen, ...others.map((each) => each.stolen)),
   };

@@ -27,8 +27,8 @@ export const metrics = define({
   failed: { title: 'failed', unit: '', digits: 0, better: 'less' },
   refused: { title: 'refused', unit: '', digits: 0, better: 'less' },
   adoptionMs: { title: 'until adopted', unit: 'ms', digits: 0, better: 'less' },
-  /** Shares of the time, in percent. */
-  proxyCoreBusy: { title: 'core busy', unit: '%', digits: 0, better: 'more' },
+  /** Shares of the time, in percent. Of a proxy: in which it ran or waited for its core. */
+  proxyBusy: { title: 'busy', unit: '%', digits: 0, better: 'more' },
   loadBusy: { title: 'load busy', unit: '%', digits: 0, better: 'less' },
   /** Of programs that are not the bench's, on either core. */
   foreign: { title: 'foreign', unit: '%', digits: 0, better: 'less' },

@@ -18,7 +18,7 @@ export interface Options {
   paths: Partial<Record<PeerName, string>>;
   proxyCore: number | undefined;
   loadCores: number[] | undefined;
-  realtime: boolean;
+  priority: boolean;
   out: string;
   /** Forget earlier results instead of replacing those of the scenarios that run. */
   fresh: boolean;
@@ -42,7 +42,7 @@ export const usage = `npm run bench -- [scenario ...] [flags]
   --load own|wrk       bench/load over io_uring (where the kernel has it), or wrk and h2load
   --proxy-core N       the core of the proxies (the first that is allowed)
   --load-cores 1,2     the cores of load and origin (all the others)
-  --realtime           real-time priority for all of it, on a machine that is shared
+  --priority           in front of all other programs, on a machine that is shared (as root)
   --out DIR            where results go (bench/results)
   --fresh              forget earlier results, instead of replacing those of the same scenarios`;
 
@@ -66,7 +66,7 @@ export function readOptions(args: readonly string[]): Options {
         ? undefined
         : whole('--proxy-core', values['proxy-core'], 0, 4095),
     loadCores: values['load-cores']?.split(',').map((core) => whole('--load-cores', core, 0, 4095)),
-    realtime: values.realtime,
+    priority: values.priority,
     out: values.out,
     fresh: values.fresh,
     list: values.list,
@@ -90,7 +90,7 @@ function parse(args: readonly string[]) {
         load: { type: 'string' },
         'proxy-core': { type: 'string' },
         'load-cores': { type: 'string' },
-        realtime: { type: 'boolean', default: false },
+        priority: { type: 'boolean', default: false },
         out: { type: 'string', default: 'bench/results' },
         fresh: { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },

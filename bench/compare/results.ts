@@ -39,7 +39,7 @@ export interface Machine {
   loadCores: number[];
   kernel: string;
   node: string;
-  realtime: boolean;
+  priority: boolean;
 }
 
 export interface Results {

@@ -33,7 +33,7 @@ export class RunningPeer {
     program: string,
     wanted: Omit<Setup, 'port' | 'folder' | 'accessLog'> & { accessLog: boolean },
     probe: string,
-    { proxyCore, realtime }: Machine,
+    { proxyCore }: Machine,
   ): Promise<RunningPeer> {
     const folder = mkdtempSync(path.join(tmpdir(), `tidegate-bench-${peer.name}-`));
     const accessLog = wanted.accessLog ? path.join(folder, 'access.log') : undefined;
@@ -43,7 +43,6 @@ export class RunningPeer {
     const stdout = openSync(accessLog ?? '/dev/null', 'a');
     const child = start(peer.name, command, {
       cores: [proxyCore],
-      realtime,
       cwd: folder,
       stdout,
     });

@@ -51,7 +51,7 @@ const throughput: readonly MetricName[] = [
   'errors',
   'rssMib',
   'pssMib',
-  'proxyCoreBusy',
+  'proxyBusy',
 ];
 const bodies = throughput.map((name): MetricName => (name === 'cpuMicros' ? 'cpuMsPerGib' : name));
 

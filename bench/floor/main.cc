@@ -1,6 +1,6 @@
 // The kernel's floor: a single-threaded relay that only shovels bytes. Each client connection gets
-// one upstream connection of its own; nothing is parsed. No proxy that reads and writes
-// sockets once per message can cost less.
+// one upstream connection of its own; nothing is parsed. No proxy that makes a read and a write for
+// each message can cost less.
 //
 // Edge-triggered epoll: a turn of one direction is one read and one write, and a short read ends
 // it.

@@ -22,14 +22,17 @@ describe('/proc/PID/stat', () => {
   });
 });
 
-test('schedstat gives nanoseconds on a CPU', () => {
-  expect(parseSchedstat('2606660123 1009483 3\n')).toBe(2_606_660_123);
+test('schedstat gives nanoseconds on a CPU and in wait for one', () => {
+  expect(parseSchedstat('2606660123 1009483 3\n')).toEqual({
+    ran: 2_606_660_123,
+    waited: 1_009_483,
+  });
 });
 
 describe('CPU time between two readings', () => {
   test('is the scheduler’s, divided as the ticks are', () => {
-    const before = { nanoseconds: 1_000_000, userTicks: 10, systemTicks: 20 };
-    const after = { nanoseconds: 9_000_000, userTicks: 12, systemTicks: 26 };
+    const before = { nanoseconds: 1_000_000, waitedNanoseconds: 0, userTicks: 10, systemTicks: 20 };
+    const after = { nanoseconds: 9_000_000, waitedNanoseconds: 0, userTicks: 12, systemTicks: 26 };
     expect(cpuBetween(before, after)).toEqual({
       microseconds: 8000,
       userMicroseconds: 2000,
@@ -38,7 +41,7 @@ describe('CPU time between two readings', () => {
   });
 
   test('is all system when no tick has passed', () => {
-    const reading = { nanoseconds: 0, userTicks: 1, systemTicks: 1 };
+    const reading = { nanoseconds: 0, waitedNanoseconds: 0, userTicks: 1, systemTicks: 1 };
     expect(cpuBetween(reading, { ...reading, nanoseconds: 5000 })).toEqual({
       microseconds: 5,
       userMicroseconds: 0,

@@ -57,9 +57,9 @@ describe('Tidegate', () => {
   });
 
   test('gets one route for each path', () => {
-    const { routes } = yamlOf({ routes: 10_000 });
-    expect(routes).toHaveLength(10_000);
-    expect(routes[9999]).toMatchObject({ name: 'route-9999', match: { path: '/r/9999/*' } });
+    const { routes } = yamlOf({ routes: 100 });
+    expect(routes).toHaveLength(100);
+    expect(routes[99]).toMatchObject({ name: 'route-99', match: { path: '/r/99/*' } });
   });
 
   test('shows the generation of its configuration', () => {

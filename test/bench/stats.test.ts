@@ -38,9 +38,9 @@ function result(name: string, samples: Partial<Record<PeerName, Sample[]>>): Sce
 }
 
 const keepalive = result('keepalive-64', {
-  tidegate: [{ cpuMicros: 12, requestsPerSecond: 60_000, proxyCoreBusy: 99, foreign: 1 }],
-  haproxy: [{ cpuMicros: 20, requestsPerSecond: 40_000, proxyCoreBusy: 80, foreign: 30 }],
-  nginx: [{ cpuMicros: 12, requestsPerSecond: 50_000, proxyCoreBusy: 99, foreign: 1 }],
+  tidegate: [{ cpuMicros: 12, requestsPerSecond: 60_000, proxyBusy: 99, foreign: 1 }],
+  haproxy: [{ cpuMicros: 20, requestsPerSecond: 40_000, proxyBusy: 80, foreign: 30 }],
+  nginx: [{ cpuMicros: 12, requestsPerSecond: 50_000, proxyBusy: 99, foreign: 1 }],
 });
 
 const results: Results = {
@@ -51,7 +51,7 @@ const results: Results = {
     loadCores: [1],
     kernel: '6.1',
     node: 'v20.0.0',
-    realtime: false,
+    priority: false,
   },
   absent: { floor: 'it is not here' },
   scenarios: [keepalive],
@@ -130,7 +130,9 @@ describe('the report', () => {
   test('says which proxy was not the bottleneck, and which was disturbed', () => {
     const warnings = warningsOf(keepalive);
     expect(warnings).toHaveLength(2);
-    expect(warnings[0]).toContain('haproxy was not the bottleneck: its core was 80% busy');
+    expect(warnings[0]).toContain(
+      'haproxy was not the bottleneck: it was busy for 80% of the time',
+    );
     expect(warnings[1]).toContain('haproxy: other programs took more than 10%');
   });
 

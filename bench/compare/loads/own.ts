@@ -85,13 +85,13 @@ export class OwnLoad implements Load {
   }
 
   /** Undefined when the kernel has no io_uring for us. */
-  static async open(cores: readonly number[], realtime: boolean): Promise<OwnLoad | undefined> {
+  static async open(cores: readonly number[]): Promise<OwnLoad | undefined> {
     const program = await buildHelper('bench_load');
     const generators: Generator[] = [];
     let port = 0;
     for (const core of cores) {
       const command = [program, '--port', String(port)];
-      const child = start('bench_load', command, { cores: [core], realtime, stdin: true });
+      const child = start('bench_load', command, { cores: [core], stdin: true });
       const generator = new Generator(child);
       const first = await generator.line().catch(() => undefined);
       if (first === undefined) return undefined;

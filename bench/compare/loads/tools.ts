@@ -31,7 +31,6 @@ export class ToolLoad implements Load {
   private readonly wrk: string;
   private readonly h2load: string | undefined;
   private readonly cores: readonly number[];
-  private readonly realtime: boolean;
 
   private constructor(
     originPort: number,
@@ -39,26 +38,24 @@ export class ToolLoad implements Load {
     wrk: string,
     h2load: string | undefined,
     cores: readonly number[],
-    realtime: boolean,
   ) {
     this.originPort = originPort;
     this.origin = origin;
     this.wrk = wrk;
     this.h2load = h2load;
     this.cores = cores;
-    this.realtime = realtime;
   }
 
   /** Undefined when there is no wrk. */
-  static async open(cores: readonly number[], realtime: boolean): Promise<ToolLoad | undefined> {
+  static async open(cores: readonly number[]): Promise<ToolLoad | undefined> {
     const wrk = findProgram('wrk');
     if (wrk === undefined) return undefined;
     const program = await buildHelper('bench_origin');
     const command = [program, '--threads', String(cores.length)];
-    const origin = start('bench_origin', command, { cores, realtime });
+    const origin = start('bench_origin', command, { cores });
     if (origin.process.stdout) await once(origin.process.stdout, 'data');
     const port = Number(origin.output.trim().split(':').at(-1));
-    return new ToolLoad(port, origin, wrk, findProgram('h2load'), cores, realtime);
+    return new ToolLoad(port, origin, wrk, findProgram('h2load'), cores);
   }
 
   pids(): number[] {
@@ -120,7 +117,7 @@ export class ToolLoad implements Load {
     command: readonly string[],
     parse: (output: string) => LoadResult | undefined,
   ): Tool {
-    const child = start(name, command, { cores: this.cores, realtime: this.realtime });
+    const child = start(name, command, { cores: this.cores });
     const result = child.ended.then(() => {
       const parsed = parse(child.output);
       if (!parsed) throw new Error(`${name} said:\n${child.output}`);

@@ -39,12 +39,12 @@ function machineLines({ machine, absent, scenarios }: Results): string[] {
 }
 
 export function describe(machine: Machine): string {
-  const { cpu, cores, proxyCore, loadCores, kernel, node, realtime } = machine;
+  const { cpu, cores, proxyCore, loadCores, kernel, node, priority } = machine;
   return [
     `${cpu}, ${cores} cores (proxy on ${proxyCore}, load and origin on ${loadCores.join(', ')})`,
     `Linux ${kernel}`,
     `Node.js ${node}`,
-    ...(realtime ? ['all at real-time priority'] : []),
+    ...(priority ? ['in front of other programs'] : []),
   ].join('; ');
 }
 

@@ -5,7 +5,7 @@ import type { PeerResult, ScenarioResult, VariantResult } from '../results.js';
 import { disturbedPercent } from '../run.js';
 import { median, ratioOfMedians, spread } from '../stats.js';
 
-/** Under this, in percent, a core was waiting for the load. */
+/** Under this, in percent, a proxy was waiting for the load. */
 const busyPercent = 95;
 
 export function valuesOf({ samples }: PeerResult, metric: MetricName): number[] {
@@ -88,10 +88,10 @@ function bottleneckWarning(
   peer: PeerResult,
   subject: string,
 ): string[] {
-  const busy = median(valuesOf(peer, 'proxyCoreBusy'));
+  const busy = median(valuesOf(peer, 'proxyBusy'));
   if (!saturates || !(busy < busyPercent)) return [];
   return [
-    `${subject} was not the bottleneck: its core was ${busy.toFixed(0)}% busy, so its requests/s are those of the load.`,
+    `${subject} was not the bottleneck: it was busy for ${busy.toFixed(0)}% of the time, so its requests/s are those of the load.`,
   ];
 }
 

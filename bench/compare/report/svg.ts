@@ -75,7 +75,7 @@ export function renderChart(results: Results): string {
   parts.push(legend(results, y));
   y += 22;
   for (const panel of shown) y = drawPanel(panel, y, parts);
-  y += 14;
+  y += 24;
   for (const line of footer(results)) {
     parts.push(text(margin, y, line, 'quiet'));
     y += 17;
@@ -134,7 +134,7 @@ function legend({ scenarios }: Results, y: number): string {
     parts.push(text(x + 18, y, title));
     x += 18 + title.length * 7.2 + 24;
   }
-  parts.push(text(width - margin, y, 'paler: user time', 'quiet', 'end'));
+  parts.push(text(width - margin, y, 'fainter: user time', 'quiet', 'end'));
   return parts.join('\n');
 }
 
@@ -202,7 +202,9 @@ function footer(results: Results): string[] {
   return [
     ...wrap(`${named.join(', ')}. ${when}.`, 130),
     ...wrap(describe(results.machine), 130),
-    'At the right: the other’s time or memory, in multiples of Tidegate’s.',
+    ...(versions.has('tidegate')
+      ? ['At the right: the other’s time or memory, in multiples of Tidegate’s.']
+      : []),
   ];
 }
 
