@@ -23,6 +23,7 @@ import {
 import { runScenario } from './run.js';
 import { RunningPeer } from './running-peer.js';
 import { type Scenario, scenarios } from './scenarios.js';
+import { removeFolders } from './temporary.js';
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
@@ -132,13 +133,20 @@ async function openLoad({ load }: Options, { loadCores }: Machine): Promise<Load
   throw new UsageError('wrk is not here (Debian: apt-get install wrk nghttp2-client)');
 }
 
-process.on('exit', killEverything);
+/** Set by a signal: what fails from then on fails because its children were ended. */
+let ending = false;
+
+process.on('exit', () => {
+  killEverything();
+  removeFolders();
+});
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const) {
   process.on(signal, () => {
+    ending = true;
     void stopAll().finally(() => process.exit(code));
   });
 }
@@ -146,9 +154,12 @@ for (const [signal, code] of [
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`bench: ${error.message}\n\n${usage}`);
-  process.exitCode = 2;
+  if (error instanceof UsageError) {
+    console.error(`bench: ${error.message}\n\n${usage}`);
+    process.exitCode = 2;
+  } else if (!ending) {
+    throw error;
+  }
 } finally {
   await stopAll();
 }

@@ -1,13 +1,13 @@
 // A proxy that runs: started with a configuration in a folder of its own, and reloaded in it.
-import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Child, start, stop } from './children.js';
 import type { Peer, Setup } from './peers/peer.js';
 import type { Machine } from './results.js';
+import { makeFolder, removeFolder } from './temporary.js';
 
 const startSeconds = 20;
 const reloadSeconds = 2;
@@ -35,7 +35,7 @@ export class RunningPeer {
     probe: string,
     { proxyCore }: Machine,
   ): Promise<RunningPeer> {
-    const folder = mkdtempSync(path.join(tmpdir(), `tidegate-bench-${peer.name}-`));
+    const folder = makeFolder(peer.name);
     const accessLog = wanted.accessLog ? path.join(folder, 'access.log') : undefined;
     const setup: Setup = { ...wanted, folder, accessLog, port: await freePort() };
     writeFiles(peer, setup);
@@ -81,7 +81,7 @@ export class RunningPeer {
 
   async stop(): Promise<void> {
     await stop(this.child);
-    rmSync(this.setup.folder, { recursive: true, force: true });
+    removeFolder(this.setup.folder);
   }
 
   /** Asks until an answer is right; false when none was in time or the proxy has ended. */

@@ -57,6 +57,12 @@ export interface Load {
   release(): Promise<void>;
 }
 
+/** Keeps a failure for the one who awaits it in the end; until then it is not an unhandled one. */
+export function awaitedLater<Result>(promise: Promise<Result>): Promise<Result> {
+  promise.catch(() => {});
+  return promise;
+}
+
 export const noErrors: Errors = { refused: 0, connect: 0, broken: 0, status: 0, timeout: 0 };
 
 export function addErrors(all: readonly Errors[]): Errors {

@@ -5,6 +5,7 @@ import { buildHelper } from '../programs.js';
 import { type Buckets, mergeBuckets, percentile } from '../stats.js';
 import {
   addErrors,
+  awaitedLater,
   type Errors,
   type Load,
   type LoadRequest,
@@ -115,7 +116,7 @@ export class OwnLoad implements Load {
       generator.send(runCommand({ ...request, ...share }));
     }
     return {
-      result: Promise.all(users.map((each) => each.totals())).then(mergeTotals),
+      result: awaitedLater(Promise.all(users.map((each) => each.totals())).then(mergeTotals)),
       stop: () => {
         for (const each of users) each.send('stop');
       },

@@ -1,14 +1,15 @@
 // wrk and h2load, with bench_origin beside them on the load cores.
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Child, start } from '../children.js';
 import { buildHelper, findProgram } from '../programs.js';
+import { makeFolder, removeFolder } from '../temporary.js';
 import { h2loadArguments, parseH2load } from './h2load.js';
 import { Holder } from './holder.js';
 import {
   addErrors,
+  awaitedLater,
   type Load,
   type LoadRequest,
   type LoadResult,
@@ -73,14 +74,16 @@ export class ToolLoad implements Load {
         : [this.#start(request)];
     this.#children = tools.map((each) => each.child);
     return {
-      result: Promise.all(tools.map((each) => each.result)).then((parts) => ({
-        seconds: Math.max(...parts.map((each) => each.seconds)),
-        requests: parts.reduce((sum, each) => sum + each.requests, 0),
-        p50Micros: Math.max(...parts.map((each) => each.p50Micros)),
-        p99Micros: Math.max(...parts.map((each) => each.p99Micros)),
-        busy: Number.NaN,
-        errors: addErrors(parts.map((each) => each.errors)),
-      })),
+      result: awaitedLater(
+        Promise.all(tools.map((each) => each.result)).then((parts) => ({
+          seconds: Math.max(...parts.map((each) => each.seconds)),
+          requests: parts.reduce((sum, each) => sum + each.requests, 0),
+          p50Micros: Math.max(...parts.map((each) => each.p50Micros)),
+          p99Micros: Math.max(...parts.map((each) => each.p99Micros)),
+          busy: Number.NaN,
+          errors: addErrors(parts.map((each) => each.errors)),
+        })),
+      ),
       stop: () => {
         for (const { child } of tools) child.process.kill('SIGINT');
       },
@@ -88,10 +91,10 @@ export class ToolLoad implements Load {
   }
 
   #start(request: LoadRequest): Tool {
-    const folder = mkdtempSync(path.join(tmpdir(), 'tidegate-load-'));
+    const folder = makeFolder('load');
     const tool =
       request.rate === undefined ? this.#wrk(request, folder) : this.#h2load(request, folder);
-    const result = tool.result.finally(() => rmSync(folder, { recursive: true }));
+    const result = tool.result.finally(() => removeFolder(folder));
     return { child: tool.child, result };
   }
 
