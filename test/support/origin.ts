@@ -89,6 +89,7 @@ export class Origin {
   readonly #server: Server;
   readonly #waiting: (() => void)[] = [];
   #taken = 0;
+  #connectionsTaken = 0;
 
   constructor(script: Script) {
     this.script = script;
@@ -115,6 +116,21 @@ export class Origin {
     });
   }
 
+  /** The next connection that no earlier call of this has returned. */
+  async nextConnection(): Promise<OriginConnection> {
+    const next = async (): Promise<OriginConnection> => {
+      for (;;) {
+        const connection = this.connections[this.#connectionsTaken];
+        if (connection !== undefined) {
+          this.#connectionsTaken += 1;
+          return connection;
+        }
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+    };
+    return within(next(), 'a connection to the origin');
+  }
+
   /** The next request that no earlier call of this has returned. */
   async nextRequest(): Promise<OriginRequest> {
     const next = async (): Promise<OriginRequest> => {
@@ -132,7 +148,7 @@ export class Origin {
 
   record(request: OriginRequest): void {
     this.requests.push(request);
-    for (const resume of this.#waiting.splice(0)) resume();
+    this.#wake();
   }
 
   /** Forgets what was recorded; connections stay open. */
@@ -151,15 +167,20 @@ export class Origin {
   #serve(socket: Socket): void {
     const connection = new OriginConnection(socket, this.connections.length);
     this.connections.push(connection);
+    this.#wake();
     // A script that waits for what will not come any more, because the peer has ended: nothing is left to do.
     void (async () => this.script(connection))().catch(() => connection.close());
+  }
+
+  #wake(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
   }
 }
 
 const anyPort: ListenOptions = { host: '127.0.0.1', port: 0 };
 
-/** An origin that handles its connections itself. */
-export async function startRawOrigin(script: Script, listen = anyPort): Promise<Origin> {
+/** An origin whose connections a script, or the test itself through `nextConnection()`, handles. */
+export async function startRawOrigin(script: Script = () => {}, listen = anyPort): Promise<Origin> {
   const origin = new Origin(script);
   await origin.listen(listen);
   endLater('origin', () => origin.close());
@@ -183,7 +204,7 @@ export async function startOrigin(
 
 /** An address on which nobody listens. */
 export async function refusingAddress(): Promise<string> {
-  const origin = await startRawOrigin(() => {});
+  const origin = await startRawOrigin();
   const { address } = origin;
   await origin.close();
   return address;

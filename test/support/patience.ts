@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A core under a sanitizer is several times slower; so is a machine that runs several suites. */
-const factor = process.env['TIDEGATE_HOST'] ? 2 : 1;
+const factor = process.env['TIDEGATE_HOST'] ? 3 : 1;
 
 /** Below vitest's own limit, so that what was waited for is what the failure names. */
 export const patienceMillis = 15_000 * factor;
