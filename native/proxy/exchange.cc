@@ -299,7 +299,8 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   composeResponse(head, listener(), *route_, templateValues(), services_, out);
   out.body = head.line.body;
   out.contentLength = head.line.contentLength;
-  if (head.line.body == BodyKind::None && head.line.hasContentLength) out.announceLength = true;
+  // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
+  out.announceLength = head.line.body == BodyKind::None && head.line.hasContentLength && head.line.status != 204;
   status_ = out.status;
   client_.sendHead(out);
   upstream_->expectWithin(route_->idleTimeout);
