@@ -235,6 +235,7 @@ void IoThread::run() {
   for (;;) {
     const bool woken = loop_.turn();
     stats_.counters.loopTurns.add();
+    stats_.counters.heapAllocations.set(threadAllocations());
     if (woken && !handleMessages()) return;
   }
 }
@@ -384,7 +385,6 @@ void IoThread::onClosed(ServerConnection& connection) {
 
 void IoThread::onHousekeeping() {
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
-  stats_.counters.heapAllocations.set(threadAllocations());
   removeUnused();
   // Half of what no connection uses goes back each second; a busy thread takes its blocks from the warm half.
   if (stats_.counters.exchangesActive.get() == 0) {

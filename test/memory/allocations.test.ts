@@ -1,0 +1,42 @@
+// The data path takes its memory from pools: what a request needs was there before it came.
+import { beforeAll, expect, test } from 'vitest';
+import { connectTo, requestText } from '../support/client.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { type Origin, startOrigin } from '../support/origin.js';
+
+let origin: Origin;
+let gateway: Gateway;
+
+beforeAll(async () => {
+  origin = await startOrigin((request, connection) => {
+    connection.respond(`${request.method} ${request.text}`);
+  });
+  gateway = await startGateway(`
+listeners: [{ name: public, bind: "127.0.0.1:0", forwarding: { forwarded: append } }]
+routes:
+  - name: all
+    match: { path: "/items/:id", headers: { x-kind: { regex: "^a+$" } } }
+    rewrite: { path: "/v2/{id}" }
+    headers: { request: { set: { x-route: "{route.name}" } }, response: { remove: [x-secret] } }
+    upstream: origin
+upstreams: [{ name: origin, endpoints: ["${origin.address}"] }]
+`);
+});
+
+test('a keep-alive request in the steady state allocates nothing from the heap', async () => {
+  const client = await connectTo(gateway.address());
+  const exchange = async (count: number) => {
+    for (let i = 0; i < count; i += 1) {
+      client.send(
+        requestText(`POST /items/${i} HTTP/1.1`, 'x-kind: aaa', 'content-length: 4').concat('data'),
+      );
+      expect((await client.response()).text).toBe('POST data');
+    }
+  };
+  await exchange(100);
+  const before = await gateway.metric('tidegate_heap_allocations_total');
+  await exchange(500);
+  const after = await gateway.metric('tidegate_heap_allocations_total');
+  expect(after - before).toBe(0);
+  client.close();
+});
