@@ -20,6 +20,8 @@ const warmUpSeconds = 1;
 /** Left out at both ends of a run when it is asked who used the cores. */
 const edge = 0.2;
 const reloads = 50;
+/** Milliseconds in which a master whose workers serve already ends what it does for a reload. */
+const reloadPause = 100;
 /** Longer than 50 reloads of any of them take. */
 const reloadSeconds = 60;
 
@@ -151,6 +153,7 @@ export async function measureReload(
   for (let generation = 1; generation <= reloads; generation += 1) {
     const millis = await peer.reload(generation);
     if (millis !== undefined) times.push(millis);
+    await sleep(reloadPause);
   }
   running.stop();
   const result = await running.result;
