@@ -11,13 +11,17 @@ std::string describeNext(MsgpackReader reader) {
   std::int64_t signedWhole = 0;
   bool flag = false;
   std::string_view text;
+  std::uint32_t count = 0;
   if (reader.unsignedInteger(whole)) return std::to_string(whole);
   if (reader.signedInteger(signedWhole)) return std::to_string(signedWhole);
   if (reader.boolean(flag)) return flag ? "true" : "false";
   if (reader.text(text)) return quotedForMessage(text);
   if (type == MsgpackType::Number) return "a number that is not whole or is cut off";
   if (type == MsgpackType::Text) return "text that is not UTF-8 or is cut off";
-  return std::string(msgpackTypeName(type));
+  std::string name(msgpackTypeName(type));
+  if (type == MsgpackType::Array && !reader.array(count)) name += " that is cut off";
+  if (type == MsgpackType::Map && !reader.map(count)) name += " that is cut off";
+  return name;
 }
 
 }  // namespace

@@ -229,6 +229,60 @@ inline std::string sampleJson(std::string_view connectTo = "127.0.0.1:9000") {
   })";
 }
 
+// A snapshot in which every key is there, and hardly any value is its default.
+inline std::string fullJson() {
+  return R"({
+    "version": 3,
+    "accessLog": {"format": "combined", "path": "/var/log/access.log"},
+    "listeners": [
+      {"name": "public", "bind": "0.0.0.0:8080", "requestLineBytes": 4096, "headerBytes": 8192,
+       "headerCount": 50, "bodyBytes": 10737418240, "headTimeout": 5000, "bodyTimeout": null,
+       "idleTimeout": 61000, "writeTimeout": 31000, "maxRequests": 1000,
+       "paths": {"mergeSlashes": false, "escapedSlashes": "decode"}, "trace": true,
+       "trustedProxies": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"],
+       "xForwarded": "replace", "forwarded": "append", "via": "edge-1",
+       "requestIdHeader": "x-request-id", "requestIdAccept": "always", "server": "overwrite"},
+      {"name": "public", "bind": "unix:/run/tidegate.sock"}
+    ],
+    "upstreams": [
+      {"name": "orders", "metricSlot": 1, "balance": "leastConnections", "hostHeader": "literal",
+       "hostLiteral": "orders.internal", "endpoints": [
+         {"address": "a.internal:9000", "connectTo": "10.0.0.11:9000", "weight": 2,
+          "metricSlot": 2},
+         {"address": "[::1]:9000", "connectTo": "[::1]:9000"},
+         {"address": "unix:/run/app.sock", "connectTo": "unix:/run/app.sock"}],
+       "connectTimeout": 2500, "firstByteTimeout": null, "idleTimeout": 62000, "poolMaxIdle": 5,
+       "poolIdleTimeout": 7000, "poolMaxAge": null, "poolMaxRequests": 100,
+       "responseHeaderBytes": 16384, "responseHeaderCount": 90, "retries": 2,
+       "passiveFailures": 0, "passiveDownFor": 9000}
+    ],
+    "routes": [
+      {"match": {"name": "orders", "priority": -5, "listeners": [0, 1],
+                 "hosts": ["api.example.com", "*.example.net"],
+                 "paths": [{"kind": "template", "text": "/orders/:id"},
+                           {"kind": "prefix", "text": "/v1/*"}],
+                 "methods": ["GET", "POST"],
+                 "headers": [{"name": "x-tenant", "test": "exact", "value": "blue"},
+                             {"name": "x-debug", "test": "present"}],
+                 "query": [{"name": "version", "test": "regex", "value": "^2"}],
+                 "clients": ["10.1.0.0/16"]},
+       "metricSlot": 3, "action": "proxy", "upstream": 0, "requestTimeout": 90000,
+       "firstByteTimeout": 1000, "idleTimeout": 2000, "tunnelTimeout": null, "retries": 3,
+       "bodyBytes": 1048576, "stripPrefix": "", "rewritePath": ["/items/", {"param": "id"}],
+       "rewriteHost": ["app.", {"host": ""}],
+       "requestEdits": {"set": [{"name": "X-Route", "value": ["r ", {"routeName": ""}]}],
+                        "add": [{"name": "x-tenant", "value": [{"header": "x-t"}]}],
+                        "remove": ["cookie"]},
+       "responseEdits": {"remove": ["server"]}},
+      {"match": {"name": "moved"}, "action": "redirect", "status": 308,
+       "location": ["https://", {"host": ""}, {"path": ""}, {"questionQuery": ""}]},
+      {"match": {"name": "hello", "paths": [{"kind": "exact", "text": "/hello"}]},
+       "action": "respond", "status": 200, "body": ["hello\n", {"clientAddress": ""}],
+       "responseEdits": {"set": [{"name": "content-type", "value": ["text/plain"]}]}}
+    ]
+  })";
+}
+
 inline std::vector<std::uint8_t> sampleSnapshot(std::string_view connectTo = "127.0.0.1:9000") {
   return encodeJson(sampleJson(connectTo));
 }
