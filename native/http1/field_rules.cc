@@ -84,22 +84,28 @@ constexpr std::uint64_t kNeverNamed =
 // Each is looked for among all fields, so their number bounds what a head can cost.
 constexpr std::uint8_t kMaxNamedFields = 32;
 
+ParseError noteConnectionOption(std::string_view option, FieldFacts& facts) {
+  const FieldId id = fieldIdOf(option);
+  if (id == FieldId::KeepAlive) {
+    facts.keepAliveOption = true;
+  } else if (id == FieldId::Upgrade) {
+    facts.upgradeOption = true;
+  } else if (equalsIgnoreCase(option, "close")) {
+    facts.closeOption = true;
+  } else if ((kNeverNamed & bitOf(id)) != 0 || !isToken(option)) {
+    return ParseError::BadConnection;
+  } else if ((kHopByHopFields & bitOf(id)) == 0 && ++facts.namedFields > kMaxNamedFields) {
+    return ParseError::BadConnection;
+  }
+  return ParseError::None;
+}
+
 ParseError noteConnection(std::string_view value, FieldFacts& facts) {
   for (bool more = true; more;) {
     const std::string_view option = nextElement(value, more);
     if (option.empty()) continue;
-    if (!isToken(option)) return ParseError::BadConnection;
-    const FieldId id = fieldIdOf(option);
-    if ((kNeverNamed & bitOf(id)) != 0) return ParseError::BadConnection;
-    if (id == FieldId::KeepAlive) {
-      facts.keepAliveOption = true;
-    } else if (id == FieldId::Upgrade) {
-      facts.upgradeOption = true;
-    } else if (equalsIgnoreCase(option, "close")) {
-      facts.closeOption = true;
-    } else if ((kHopByHopFields & bitOf(id)) == 0) {
-      if (++facts.namedFields > kMaxNamedFields) return ParseError::BadConnection;
-    }
+    const ParseError error = noteConnectionOption(option, facts);
+    if (error != ParseError::None) return error;
   }
   return ParseError::None;
 }

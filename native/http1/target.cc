@@ -16,7 +16,7 @@ bool isIpv6Literal(std::string_view text) {
 }
 
 // Where the host at the start of `text` ends; nullptr when there is none.
-const char* hostEnd(std::string_view text) {
+const char* hostEnd(const char* readable, std::string_view text) {
   const char* const begin = text.data();
   const char* const end = begin + text.size();
   if (!text.empty() && text.front() == '[') {
@@ -24,7 +24,7 @@ const char* hostEnd(std::string_view text) {
     if (close == std::string_view::npos) return nullptr;
     return isIpv6Literal(text.substr(1, close - 1)) ? begin + close + 1 : nullptr;
   }
-  const char* const stop = scanHost(begin, begin, end);
+  const char* const stop = scanHost(readable, begin, end);
   return stop != begin ? stop : nullptr;
 }
 
@@ -77,7 +77,7 @@ ParseError parseAbsolute(const char* base, std::string_view target, const char* 
   const std::string_view beforeQuery(authority, static_cast<std::size_t>(query - authority));
   const std::size_t slash = beforeQuery.find('/');
   const std::string_view text = beforeQuery.substr(0, slash);
-  if (!parseAuthority(text, host.authority)) return ParseError::BadTarget;
+  if (!parseAuthority(base, text, host.authority)) return ParseError::BadTarget;
   line.authority = sliceOf(base, text);
   line.host = sliceOf(base, host.authority.host);
   const char* const end = target.data() + target.size();
@@ -93,8 +93,8 @@ ParseError parseAbsolute(const char* base, std::string_view target, const char* 
 
 }  // namespace
 
-bool parseAuthority(std::string_view text, Authority& authority) {
-  const char* const stop = hostEnd(text);
+bool parseAuthority(const char* readable, std::string_view text, Authority& authority) {
+  const char* const stop = hostEnd(readable, text);
   if (stop == nullptr) return false;
   authority.host = text.substr(0, static_cast<std::size_t>(stop - text.data()));
   authority.port = 0;
@@ -123,7 +123,7 @@ ParseError parseTarget(const char* base, const char* query, RequestLine& line, T
 
 ParseError applyHost(const char* base, Slice value, const TargetHost& host, RequestLine& line) {
   Authority given;
-  if (!parseAuthority({base + value.offset, value.length}, given)) return ParseError::BadHost;
+  if (!parseAuthority(base, {base + value.offset, value.length}, given)) return ParseError::BadHost;
   if (host.authority.host.empty()) {
     line.authority = value;
     line.host = sliceOf(base, given.host);

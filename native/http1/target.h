@@ -15,10 +15,11 @@ struct Authority {
   std::uint32_t port = 0;  // 0: none is given
 };
 
-// False unless `text` is uri-host [":" port] with a host. Stricter than RFC 3986 where a host could
-// be spelt in two ways or read as two: no percent-encoding, no sub-delims (a comma above all), no
+// False unless `text` is uri-host [":" port] with a host; `readable` is where readable bytes begin,
+// which may be before `text` and helps to scan it. Stricter than RFC 3986 where a host could be
+// spelt in two ways or read as two: no percent-encoding, no sub-delims (a comma above all), no
 // IPvFuture, no zone; a port is 1..65535.
-bool parseAuthority(std::string_view text, Authority& authority);
+bool parseAuthority(const char* readable, std::string_view text, Authority& authority);
 
 // What an absolute target says of the host; no host in the other forms.
 struct TargetHost {
