@@ -82,7 +82,7 @@ bool ServerConnection::wantsInput() const {
     case Phase::Idle:
     case Phase::Head:
     case Phase::Lingering: return true;
-    case Phase::Active: return !requestDone_ && !paused_;
+    case Phase::Active: return awaitsBody();
     case Phase::Tunnel: return !paused_ && !peerEnded_;
     case Phase::Closed: return false;
   }
@@ -309,8 +309,14 @@ void ServerConnection::bodyFailed(Reason reason) {
 void ServerConnection::resumeBody() {
   if (!paused_) return;
   paused_ = false;
-  if (phase_ == Phase::Active && !requestDone_) setDeadline(settings_.bodyTimeout);
+  if (awaitsBody() && !blocked_) setDeadline(settings_.bodyTimeout);
   if (!processing_ && (readable_ || !in_.empty())) context_.loop.goOnLater(*this);
+}
+
+void ServerConnection::pauseBody() {
+  paused_ = true;
+  // While nobody reads, the client is not slow.
+  if (!blocked_) deadline_.clear();
 }
 
 void ServerConnection::limitBody(std::uint64_t bytes) {
@@ -400,6 +406,7 @@ void ServerConnection::onFlush() {
       if (blocked_) {
         blocked_ = false;
         deadline_.clear();
+        if (awaitsBody()) setDeadline(settings_.bodyTimeout);
         if (events_ != nullptr) events_->onClientDrained();
         if (phase_ == Phase::Closed) return;
       }
@@ -461,7 +468,7 @@ void ServerConnection::onDeadline() {
     case Phase::Tunnel:
       if (blocked_) {
         gone(Reason::ClientWriteTimeout);
-      } else if (!requestDone_) {
+      } else if (awaitsBody()) {
         bodyFailed(Reason::BodyTimeout);
       }
       break;

@@ -64,7 +64,7 @@ class ServerConnection final : public Pollable, public ClientStream, public List
 
   // ClientStream
   void resumeBody() override;
-  void pauseBody() override { paused_ = true; }
+  void pauseBody() override;
   void sendInformational(const OutgoingResponse& head) override;
   void sendHead(const OutgoingResponse& head) override;
   void sendBody(std::string_view bytes) override;
@@ -103,6 +103,7 @@ class ServerConnection final : public Pollable, public ClientStream, public List
   void refuse(Reason reason, ParseError error);
 
   bool wantsInput() const;
+  bool awaitsBody() const { return phase_ == Phase::Active && !requestDone_ && !paused_; }
   void onReadEnd();
   void onDeadline();
   void responseFlushed();
