@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { dirname, extname, resolve } from 'node:path';
 import type { Environment } from './expand.js';
 import { checkMeaning } from './meaning/index.js';
-import { readModule } from './moduleSource.js';
 import { type Problem, sortProblems } from './problem.js';
 import type { Config } from './schema/index.js';
 import { checkShape } from './shape.js';
@@ -43,14 +42,18 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
 async function readSource(file: string, env: Environment): Promise<Read> {
   const extension = extname(file);
   if (yamlExtensions.includes(extension)) return readYamlFile(file, env);
-  if (moduleExtensions.includes(extension)) return readModule(file, env);
+  if (moduleExtensions.includes(extension)) {
+    // esbuild takes its time to load, and YAML needs none of it.
+    const { readModule } = await import('./moduleSource.js');
+    return readModule(file, env);
+  }
   const known = [...yamlExtensions, ...moduleExtensions].join(' ');
   const message = `expected a file name that ends in one of ${known}`;
   return { problems: [problemOf(file, 'config_unreadable', message)] };
 }
 
-/** Checks the shape of what was read, then what it means. */
-function checkRead(file: string, { source, problems: before }: Read): Loaded {
+/** Checks the shape of what was read, then what it means. `file` is the name of it for people. */
+export function checkRead(file: string, { source, problems: before }: Read): Loaded {
   if (source === undefined) {
     return { ok: false, problems: sortProblems(before), files: [resolve(file)] };
   }
