@@ -220,15 +220,15 @@ export class Gateway {
 
   async #stop(): Promise<void> {
     this.#forget();
+    // One that did not start has said why.
+    if (this.#ready === undefined) return void this.process.kill('SIGKILL');
     try {
-      if (this.process.exitCode === null && this.process.signalCode === null && this.#ready) {
+      if (this.process.exitCode === null && this.process.signalCode === null) {
         await this.idle();
         this.signal('SIGTERM');
-      } else {
-        this.process.kill('SIGKILL');
       }
       const status = await within(this.exited, 'the end of the gateway');
-      if (this.#ready && status !== 0) throw new Error(`the gateway ended with ${status}`);
+      if (status !== 0) throw new Error(`the gateway ended with ${status}`);
       if (this.defects.length > 0) throw new Error('the gateway reported a defect');
     } catch (error) {
       this.process.kill('SIGKILL');
