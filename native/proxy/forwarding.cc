@@ -225,7 +225,13 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   out.body = line.body;
   out.contentLength = line.contentLength;
   out.teTrailers = line.teTrailers;
-  if (!composePath(what, services, out) || !composeHost(what, services, out)) return false;
+  if (head.line.serverWide) {
+    // About the server and no resource of it: no rewrite applies (RFC 9112 3.2.4).
+    out.path = "*";
+  } else if (!composePath(what, services, out)) {
+    return false;
+  }
+  if (!composeHost(what, services, out)) return false;
 
   markForwardingFields(head, line, what.listener);
   std::string_view peerText = "unknown";
