@@ -225,7 +225,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   out.body = line.body;
   out.contentLength = line.contentLength;
   out.teTrailers = line.teTrailers;
-  if (head.line.serverWide) {
+  if (line.serverWide) {
     // About the server and no resource of it: no rewrite applies (RFC 9112 3.2.4).
     out.path = "*";
   } else if (!composePath(what, services, out)) {
