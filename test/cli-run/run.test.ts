@@ -3,6 +3,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { hostPath } from '../engine/support.js';
 import { addressOf } from '../support/address.js';
 import { connectTo, get, requestText } from '../support/client.js';
 import { temporaryFolder } from '../support/folder.js';
@@ -314,6 +315,29 @@ describe('tidegate run, stopping', () => {
     expect(gateway.log.all.at(-1)).toContain('"stopped"');
     await expect(gateway.stop()).rejects.toThrow('ended with 143');
     client.close();
+  });
+});
+
+describe('tidegate run over a bare host', () => {
+  const env = { TIDEGATE_HOST: hostPath };
+
+  it('carries traffic, and writes the access log where it would without', async () => {
+    const gateway = await startGateway(answering('hello'), { env, ioThreads: 2 });
+    expect(gateway.ready.ioThreads).toBe(2);
+    expect((await get(gateway.address(), '/a')).text).toBe('hello');
+    expect(await gateway.loggedTarget('/a')).toMatchObject({ status: 200, route: 'all' });
+    await gateway.metricIs('tidegate_exchanges_total', 1);
+  });
+
+  it('ends with status 1 when the host dies, and says how', async () => {
+    const gateway = new Gateway(answering('hello'), { env });
+    await gateway.start();
+    const { pid } = gateway;
+    const [host] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    process.kill(Number(host), 'SIGKILL');
+    expect(await within(gateway.exited, 'the end')).toBe(1);
+    expect(await logged(gateway, 'SIGKILL')).toMatchObject({ level: 'fatal', code: 'core_died' });
+    await expect(gateway.stop()).rejects.toThrow('ended with 1');
   });
 });
 
