@@ -12,7 +12,8 @@ std::unique_ptr<Balancer> makeBalancer(BalanceAlgorithm algorithm,
   switch (algorithm) {
     case BalanceAlgorithm::LeastConnections:
       return std::make_unique<LeastConnections>(endpoints, seed);
-    case BalanceAlgorithm::RoundRobin: break;
+    case BalanceAlgorithm::RoundRobin:
+      break;
   }
   return std::make_unique<RoundRobin>(endpoints, seed);
 }

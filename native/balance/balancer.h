@@ -1,5 +1,5 @@
-// The balancer seam: choose an endpoint of a set, told what was tried already. A balancer is built from a set and
-// swapped whole when the set changes; one I/O thread owns each.
+// The balancer seam: choose an endpoint of a set, told what was tried already. A balancer is built
+// from a set and swapped whole when the set changes; one I/O thread owns each.
 #pragma once
 
 #include <bitset>
@@ -23,7 +23,8 @@ struct BalanceEndpoint {
 struct PickContext {
   std::uint64_t nowMillis = 0;
   std::uint64_t downForMillis = 0;
-  // Endpoints that this exchange has failed on; they are chosen only when nothing else is left. nullptr: none.
+  // Endpoints that this exchange has failed on; they are chosen only when nothing else is left.
+  // nullptr: none.
   const std::bitset<kMaxEndpoints>* tried = nullptr;
 };
 
@@ -37,7 +38,8 @@ class Balancer {
 };
 
 // `seed` differs between threads, so that they do not all begin with the same endpoint.
-std::unique_ptr<Balancer> makeBalancer(BalanceAlgorithm algorithm, std::span<const BalanceEndpoint> endpoints,
+std::unique_ptr<Balancer> makeBalancer(BalanceAlgorithm algorithm,
+                                       std::span<const BalanceEndpoint> endpoints,
                                        std::uint32_t seed);
 
 }  // namespace tidegate

@@ -1,5 +1,5 @@
-// What all I/O threads share about one endpoint: its health and load. Lives as long as any snapshot that names the
-// endpoint, so that a reload forgets nothing.
+// What all I/O threads share about one endpoint: its health and load. Lives as long as any snapshot
+// that names the endpoint, so that a reload forgets nothing.
 #pragma once
 
 #include <atomic>
@@ -10,29 +10,33 @@
 
 namespace tidegate {
 
-// Passive health: `failures` in a row take the endpoint out for `downFor`; then single exchanges try it again until
-// one succeeds. Any thread; times are milliseconds of the monotonic clock.
+// Passive health: `failures` in a row take the endpoint out for `downFor`; then single exchanges
+// try it again until one succeeds. Any thread; times are milliseconds of the monotonic clock.
 class alignas(64) EndpointState {
  public:
   EndpointState(std::uint32_t id, std::string name, SocketAddress address)
       : id(id), name(std::move(name)), address(address) {}
 
-  const std::uint32_t id;    // dense over the process: index of each thread's pool
-  const std::string name;    // as configured
+  const std::uint32_t id;  // dense over the process: index of each thread's pool
+  const std::string name;  // as configured
   const SocketAddress address;
 
-  // Whether an exchange may go there now. For an endpoint that is down, true once each `downForMillis`, to one caller.
+  // Whether an exchange may go there now. For an endpoint that is down, true once each
+  // `downForMillis`, to one caller.
   bool admits(std::uint64_t nowMillis, std::uint64_t downForMillis) {
     std::uint64_t until = downUntil_.load(std::memory_order_relaxed);
     if (until == 0) return true;
     if (nowMillis < until) return false;
-    return downUntil_.compare_exchange_strong(until, nowMillis + downForMillis, std::memory_order_relaxed);
+    return downUntil_.compare_exchange_strong(until, nowMillis + downForMillis,
+                                              std::memory_order_relaxed);
   }
 
   void recordSuccess() {
     // Loads first: in the good case nothing is written, and the cache line stays shared.
-    if (failures_.load(std::memory_order_relaxed) != 0) failures_.store(0, std::memory_order_relaxed);
-    if (downUntil_.load(std::memory_order_relaxed) != 0) downUntil_.store(0, std::memory_order_relaxed);
+    if (failures_.load(std::memory_order_relaxed) != 0)
+      failures_.store(0, std::memory_order_relaxed);
+    if (downUntil_.load(std::memory_order_relaxed) != 0)
+      downUntil_.store(0, std::memory_order_relaxed);
   }
 
   // `limit` 0: passive health is off.

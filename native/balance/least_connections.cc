@@ -18,8 +18,7 @@ std::uint32_t LeastConnections::pick(const PickContext& context) {
       if (context.tried != nullptr && context.tried->test(i)) continue;
       if (endpoint.state->downUntilMillis() > context.nowMillis) continue;
       const std::uint64_t load = std::uint64_t{endpoint.state->active()} + 1;
-      if (best == kNoEndpoint ||
-          load * endpoints_[best].weight < bestLoad * endpoint.weight) {
+      if (best == kNoEndpoint || load * endpoints_[best].weight < bestLoad * endpoint.weight) {
         best = i;
         bestLoad = load;
       }

@@ -1,4 +1,5 @@
-// Least connections: the endpoint with the fewest exchanges under way for its weight, over all threads.
+// Least connections: the endpoint with the fewest exchanges under way for its weight, over all
+// threads.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
-// At each choice every eligible endpoint gains its weight; the one that has gained most is chosen and pays the sum.
+// At each choice every eligible endpoint gains its weight; the one that has gained most is chosen
+// and pays the sum.
 #include "balance/round_robin.h"
 
 namespace tidegate {
@@ -12,11 +13,13 @@ RoundRobin::RoundRobin(std::span<const BalanceEndpoint> endpoints, std::uint32_t
 }
 
 std::uint32_t RoundRobin::pick(const PickContext& context) {
-  // Another thread may take the one try of an endpoint that is down; then the choice is made again without it.
+  // Another thread may take the one try of an endpoint that is down; then the choice is made again
+  // without it.
   for (std::size_t attempt = 0; attempt < entries_.size(); ++attempt) {
     const std::uint32_t chosen = choose(context);
     if (chosen == kNoEndpoint) return chosen;
-    if (entries_[chosen].endpoint.state->admits(context.nowMillis, context.downForMillis)) return chosen;
+    if (entries_[chosen].endpoint.state->admits(context.nowMillis, context.downForMillis))
+      return chosen;
   }
   return kNoEndpoint;
 }

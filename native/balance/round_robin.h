@@ -1,4 +1,5 @@
-// Smooth weighted round-robin: each endpoint gets its share of every round, spread evenly over it (as in nginx).
+// Smooth weighted round-robin: each endpoint gets its share of every round, spread evenly over it
+// (as in nginx).
 #pragma once
 
 #include <vector>

@@ -1,11 +1,13 @@
-// A doubly linked list whose links live in the objects: no allocation, O(1) removal from the middle.
+// A doubly linked list whose links live in the objects: no allocation, O(1) removal from the
+// middle.
 #pragma once
 
 #include <cstddef>
 
 namespace tidegate {
 
-// Base of what can be in a list; `Tag` tells apart the lists that one object may be in at the same time.
+// Base of what can be in a list; `Tag` tells apart the lists that one object may be in at the same
+// time.
 template <typename Tag>
 class ListNode {
  public:

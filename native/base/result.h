@@ -7,7 +7,8 @@
 
 namespace tidegate {
 
-// Wraps an error so that Result<T, E> can be built from it even where T and E convert into each other.
+// Wraps an error so that Result<T, E> can be built from it even where T and E convert into each
+// other.
 template <typename E>
 struct Failure {
   E error;
@@ -19,9 +20,12 @@ Failure(E) -> Failure<E>;
 template <typename T, typename E>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  // Implicit, both: a function returns a value or a Failure as it is.
+  Result(T value)  // NOLINT(google-explicit-constructor)
+      : state_(std::in_place_index<0>, std::move(value)) {}
   template <typename F>
-  Result(Failure<F> failure) : state_(std::in_place_index<1>, std::move(failure.error)) {}
+  Result(Failure<F> failure)  // NOLINT(google-explicit-constructor)
+      : state_(std::in_place_index<1>, std::move(failure.error)) {}
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }

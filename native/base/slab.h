@@ -1,4 +1,5 @@
-// Slab allocator: objects of one type in chunks, reused last-in first-out so that the next one is warm in cache.
+// Slab allocator: objects of one type in chunks, reused last-in first-out so that the next one is
+// warm in cache.
 #pragma once
 
 #include <array>
@@ -10,8 +11,8 @@
 
 namespace tidegate {
 
-// One thread owns it. Memory of destroyed objects is kept for the next ones until the slab itself goes; objects
-// must not outlive it.
+// One thread owns it. Memory of destroyed objects is kept for the next ones until the slab itself
+// goes; objects must not outlive it.
 template <typename T, std::size_t ChunkObjects = 32>
 class Slab {
  public:

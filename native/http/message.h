@@ -1,4 +1,5 @@
-// The message model that codecs produce and the exchange consumes: heads as offsets into one block of bytes.
+// The message model that codecs produce and the exchange consumes: heads as offsets into one block
+// of bytes.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,8 @@
 
 namespace tidegate {
 
-// A range of a head's bytes. Offsets and not pointers, so that a head can be moved to other memory by
-// copying its bytes and changing one base pointer.
+// A range of a head's bytes. Offsets and not pointers, so that a head can be moved to other memory
+// by copying its bytes and changing one base pointer.
 struct Slice {
   std::uint32_t offset = 0;
   std::uint32_t length = 0;
@@ -36,7 +37,18 @@ inline constexpr std::size_t kMaxFields = 256;
 // What limits.headerBytes may be at most, in bytes.
 inline constexpr std::size_t kMaxHeadBytes = 64 * 1024;
 
-enum class Method : std::uint8_t { Other, Get, Head, Post, Put, Delete, Patch, Options, Trace, Connect };
+enum class Method : std::uint8_t {
+  Other,
+  Get,
+  Head,
+  Post,
+  Put,
+  Delete,
+  Patch,
+  Options,
+  Trace,
+  Connect
+};
 
 Method methodOf(std::string_view token);
 
@@ -59,8 +71,8 @@ constexpr bool hasBody(BodyKind kind, std::uint64_t contentLength) {
   return kind != BodyKind::None && (kind != BodyKind::Length || contentLength > 0);
 }
 
-// The fields of a head, over a table and bytes that others own. The views that the accessors return live as long as
-// the bytes at base().
+// The fields of a head, over a table and bytes that others own. The views that the accessors return
+// live as long as the bytes at base().
 class HeadFields {
  public:
   // An empty head with room for as many fields as the table has places. The table outlives it.
@@ -94,8 +106,8 @@ class HeadFields {
     return true;
   }
 
-  // Becomes a copy of `other` in the memory given: a table of at least as many places as `other` has fields, and the
-  // bytes of `other`, copied to `base` already.
+  // Becomes a copy of `other` in the memory given: a table of at least as many places as `other`
+  // has fields, and the bytes of `other`, copied to `base` already.
   void assign(const HeadFields& other, Field* table, const char* base) {
     table_ = table;
     capacity_ = count_ = other.count_;
@@ -127,21 +139,22 @@ struct RequestLine {
   Method method = Method::Other;
   Slice methodToken;
   Slice target;     // as sent
-  Slice host;       // authority without port: of an absolute target, else of Host; empty only for HTTP/1.0 without Host
+  Slice host;       // authority without port: of an absolute target, else of Host; empty only for
+                    // HTTP/1.0 without Host
   Slice authority;  // as sent, with port
   Slice path;       // begins with "/", as sent, before normalisation; "*" for OPTIONS *
   Slice query;      // without "?"; see hasQuery
   bool hasQuery = false;
-  // OPTIONS about the server as a whole: "*", or an absolute target without path and query, for which
-  // `path` is "/" though "*" is to be sent on (RFC 9112 3.2.4).
+  // OPTIONS about the server as a whole: "*", or an absolute target without path and query, for
+  // which `path` is "/" though "*" is to be sent on (RFC 9112 3.2.4).
   bool serverWide = false;
   std::uint8_t minorVersion = 1;  // HTTP/1.x
   BodyKind body = BodyKind::None;
   std::uint64_t contentLength = 0;
-  bool keepAlive = true;       // what this message says of its connection (RFC 9112 9.3)
+  bool keepAlive = true;  // what this message says of its connection (RFC 9112 9.3)
   bool expectContinue = false;
-  bool upgrade = false;        // Connection names Upgrade, an Upgrade field is there, and HTTP/1.1
-  bool teTrailers = false;     // TE: trailers
+  bool upgrade = false;     // Connection names Upgrade, an Upgrade field is there, and HTTP/1.1
+  bool teTrailers = false;  // TE: trailers
 };
 
 struct RequestHead : FieldTable {

@@ -1,8 +1,9 @@
-// The stream seam: one request or one response as a codec presents it, whichever HTTP version is on the wire.
-// An exchange joins two streams: the client's and the upstream's.
+// The stream seam: one request or one response as a codec presents it, whichever HTTP version is on
+// the wire. An exchange joins two streams: the client's and the upstream's.
 //
-// All calls come from the I/O thread that owns the connection. Views are borrowed for the call. A command never calls an
-// event of the same stream back before it returns, but for resumeBody(), which may deliver body that was kept.
+// All calls come from the I/O thread that owns the connection. Views are borrowed for the call. A
+// command never calls an event of the same stream back before it returns, but for resumeBody(),
+// which may deliver body that was kept.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ struct OutgoingField {
   std::string_view value;
 };
 
-// The fields of a head that is sent on: those of the head that came in, without the dropped and the hop-by-hop ones, then the extra ones.
+// The fields of a head that is sent on: those of the head that came in, without the dropped and the
+// hop-by-hop ones, then the extra ones.
 struct OutgoingFields {
   const HeadFields* source = nullptr;  // nullptr: extra fields alone
   std::span<const OutgoingField> extra;
@@ -32,7 +34,8 @@ struct OutgoingRequest {
   std::string_view query;
   bool hasQuery = false;
   std::string_view host;  // value of Host (or :authority)
-  OutgoingFields fields;  // Host and Content-Length of the source are left out: the codec writes its own
+  OutgoingFields
+      fields;  // Host and Content-Length of the source are left out: the codec writes its own
   BodyKind body = BodyKind::None;
   std::uint64_t contentLength = 0;
   std::string_view upgrade;  // empty: none is asked for
@@ -60,12 +63,12 @@ struct PeerInfo {
 
 // How the codec saw an upstream's stream fail; the exchange makes a Reason and a retry of it.
 enum class StreamFailure : std::uint8_t {
-  ConnectRefused,   // refused, unreachable, reset while connecting
+  ConnectRefused,  // refused, unreachable, reset while connecting
   ConnectTimeout,
-  Closed,           // the peer closed or reset the connection
-  Malformed,        // a head, chunk or trailer that no rule allows
+  Closed,     // the peer closed or reset the connection
+  Malformed,  // a head, chunk or trailer that no rule allows
   HeadTooLarge,
-  Timeout,          // the deadline set by expectWithin() passed
+  Timeout,  // the deadline set by expectWithin() passed
   WriteFailed,
 };
 
@@ -75,16 +78,17 @@ class ClientStreamEvents {
   virtual void onClientBody(std::string_view bytes) = 0;
   // The request is complete. `trailers` is nullptr when there are none.
   virtual void onClientEnd(const HeadFields* trailers) = 0;
-  // The request's body cannot be completed (a bad chunk, too large, too slow). The stream can still carry a response:
-  // the exchange answers and closes, or aborts.
+  // The request's body cannot be completed (a bad chunk, too large, too slow). The stream can still
+  // carry a response: the exchange answers and closes, or aborts.
   virtual void onClientBodyFailure(Reason reason) = 0;
   // The client went away or stopped reading. The stream is gone and must not be used any more.
   virtual void onClientGone(Reason reason) = 0;
-  // More was sent than the connection takes: stop reading the other side. onClientDrained() says go on.
+  // More was sent than the connection takes: stop reading the other side. onClientDrained() says go
+  // on.
   virtual void onClientBlocked() = 0;
   virtual void onClientDrained() = 0;
-  // The response has been handed over completely (to the kernel) and the request has been read: the stream is done and
-  // must not be used any more.
+  // The response has been handed over completely (to the kernel) and the request has been read: the
+  // stream is done and must not be used any more.
   virtual void onClientDone() = 0;
 
  protected:
@@ -104,7 +108,8 @@ class ClientStream {
   virtual void finish(const HeadFields* trailers) = 0;
   // After a 101: bytes pass as they are in both directions, until both have ended.
   virtual void startTunnel() = 0;
-  // Breaks the stream off so that the client sees that the response is not complete. No event follows.
+  // Breaks the stream off so that the client sees that the response is not complete. No event
+  // follows.
   virtual void abort() = 0;
   virtual const PeerInfo& peer() const = 0;
   // Body bytes may not exceed this; beyond it onClientBodyFailure(BodyTooLarge).
@@ -140,12 +145,14 @@ class UpstreamStream {
   virtual void pauseBody() = 0;
   virtual void resumeBody() = 0;
   virtual void startTunnel() = 0;
-  // onUpstreamFailure(Timeout) when nothing has arrived (or could be written) by then; each call replaces the last, 0 ends it.
+  // onUpstreamFailure(Timeout) when nothing has arrived (or could be written) by then; each call
+  // replaces the last, 0 ends it.
   virtual void expectWithin(std::uint64_t millis) = 0;
-  // The exchange has no more use for it. A stream whose request and response are complete leaves its connection for
-  // others; any other is broken off. No event follows.
+  // The exchange has no more use for it. A stream whose request and response are complete leaves
+  // its connection for others; any other is broken off. No event follows.
   virtual void release() = 0;
-  // Nothing of a response has been seen and the connection had served requests before: it may have been closed while idle.
+  // Nothing of a response has been seen and the connection had served requests before: it may have
+  // been closed while idle.
   virtual bool mayBeStale() const = 0;
 
  protected:

@@ -15,13 +15,12 @@ constexpr std::uint8_t kMaxSizeDigits = 16;
 constexpr std::uint64_t kMaxChunkBytes = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t kFinalLineBytes = 2;  // the empty line that ends a trailer section
 
-// Reads trailer fields into `sink(field)` and refuses those that a trailer may not hold.
+// Reads trailer fields into `sink(field)`, which is false when it has no room, and refuses those
+// that a trailer may not hold.
 template <typename Sink>
 ParseOutcome readTrailers(Input& in, Sink&& sink) {
-  std::size_t count = 0;
   ParseOutcome outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
-        if (count++ == kMaxFields) return ParseError::TrailersTooLarge;
         Field field;
         field.name = in.slice(name, nameEnd);
         field.value = in.slice(value, valueEnd);
@@ -175,7 +174,8 @@ ParseError ChunkedDecoder::endExtension(char c) {
 ParseOutcome ChunkedDecoder::passTrailers(const char*& p, const char* end) {
   Input in({p, static_cast<std::size_t>(end - p)}, kMaxTrailerBytes + kFinalLineBytes,
            ParseError::TrailersTooLarge);
-  const ParseOutcome outcome = readTrailers(in, [](const Field&) {});
+  const ParseOutcome outcome = readTrailers(
+      in, [count = std::size_t{0}](const Field&) mutable { return ++count <= kMaxFields; });
   if (outcome.status != ParseStatus::Complete) return outcome;
   trailers_ = {p, static_cast<std::size_t>(in.p - p) - kFinalLineBytes};
   p = in.p;
@@ -187,7 +187,8 @@ ParseOutcome ChunkedDecoder::parseTrailers(std::string_view section, HeadFields&
   fields.clear();
   fields.rebase(section.data());
   Input in(section, kMaxTrailerBytes + 1, ParseError::TrailersTooLarge);
-  const ParseOutcome outcome = readTrailers(in, [&fields](const Field& f) { fields.add(f); });
+  const ParseOutcome outcome =
+      readTrailers(in, [&fields](const Field& f) { return fields.add(f); });
   if (outcome.status == ParseStatus::Error) return outcome;
   // The section has no empty line: it is whole where it ends behind a line, and never complete.
   const bool whole = outcome.status == ParseStatus::NeedMore && in.p == in.end;

@@ -120,7 +120,8 @@ void ClientConnection::onFlush() {
       context_.loop.goOnLater(*this);
       return;
     case Output::Status::Blocked:
-      // Told again after each bit of progress, so that the exchange can give the endpoint more time.
+      // Told again after each bit of progress, so that the exchange can give the endpoint more
+      // time.
       if (!blocked_ || result.bytes > 0) {
         blocked_ = true;
         if (events_ != nullptr) events_->onUpstreamBlocked();
@@ -164,13 +165,16 @@ void ClientConnection::onEvents(std::uint32_t events) {
 
 bool ClientConnection::wantsInput() const {
   switch (phase_) {
-    case Phase::Head: return events_ != nullptr;
+    case Phase::Head:
+      return events_ != nullptr;
     case Phase::Body:
-    case Phase::Tunnel: return !paused_;
+    case Phase::Tunnel:
+      return !paused_;
     case Phase::Connecting:
     case Phase::Idle:
     case Phase::Done:
-    case Phase::Closed: return false;
+    case Phase::Closed:
+      return false;
   }
   return false;
 }
@@ -188,8 +192,8 @@ void ClientConnection::pump() {
     if (!readable_ || !wantsInput()) return;
 
     const bool partial = !in_.empty();
-    const std::span<char> room = partial ? in_.room(context_.pool, kKeptReadBytes)
-                                         : std::span<char>(context_.readBuffer);
+    const std::span<char> room =
+        partial ? in_.room(context_.pool, kKeptReadBytes) : std::span<char>(context_.readBuffer);
     const IoResult io = socket_.read(room);
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
@@ -257,8 +261,8 @@ std::size_t ClientConnection::processHead(std::string_view bytes) {
   const ParseOutcome outcome = parseResponseHead(bytes, limits_, method_, head);
   if (outcome.status == ParseStatus::NeedMore) return 0;
   if (outcome.status == ParseStatus::Error) {
-    const bool large = outcome.error == ParseError::HeadTooLarge ||
-                       outcome.error == ParseError::TooManyHeaders;
+    const bool large =
+        outcome.error == ParseError::HeadTooLarge || outcome.error == ParseError::TooManyHeaders;
     fail(large ? StreamFailure::HeadTooLarge : StreamFailure::Malformed);
     return bytes.size();
   }
@@ -280,10 +284,15 @@ std::size_t ClientConnection::processHead(std::string_view bytes) {
 
 std::size_t ClientConnection::processBody(std::string_view bytes) {
   switch (responseBody_) {
-    case BodyKind::Chunked: return processChunked(bytes);
-    case BodyKind::UntilClose: events_->onUpstreamBody(bytes); return bytes.size();
-    case BodyKind::None: return 0;
-    case BodyKind::Length: break;
+    case BodyKind::Chunked:
+      return processChunked(bytes);
+    case BodyKind::UntilClose:
+      events_->onUpstreamBody(bytes);
+      return bytes.size();
+    case BodyKind::None:
+      return 0;
+    case BodyKind::Length:
+      break;
   }
   const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), bodyRemaining_));
   bodyRemaining_ -= n;
@@ -298,9 +307,14 @@ std::size_t ClientConnection::processChunked(std::string_view bytes) {
     const ChunkedDecoder::Step step = decoder_.decode(bytes.substr(used));
     used += step.consumed;
     switch (step.status) {
-      case ChunkedDecoder::Status::Data: events_->onUpstreamBody(step.data); break;
-      case ChunkedDecoder::Status::NeedMore: return used;
-      case ChunkedDecoder::Status::Error: fail(StreamFailure::Malformed); return bytes.size();
+      case ChunkedDecoder::Status::Data:
+        events_->onUpstreamBody(step.data);
+        break;
+      case ChunkedDecoder::Status::NeedMore:
+        return used;
+      case ChunkedDecoder::Status::Error:
+        fail(StreamFailure::Malformed);
+        return bytes.size();
       case ChunkedDecoder::Status::Done: {
         HeadFields* trailers = nullptr;
         if (decoder_.hasTrailers()) {

@@ -1,6 +1,8 @@
-// The HTTP/1 codec on the upstream's side: one connection to an endpoint, its exchanges one after the other.
+// The HTTP/1 codec on the upstream's side: one connection to an endpoint, its exchanges one after
+// the other.
 //
-// Owned by the pool of the I/O thread that opened it. It presents one UpstreamStream at a time, which is itself.
+// Owned by the pool of the I/O thread that opened it. It presents one UpstreamStream at a time,
+// which is itself.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +23,14 @@ struct PoolLink;
 // Who owns the connections: the pool of an endpoint.
 class ClientHost {
  public:
-  // The exchange is over and the connection can serve another: the host keeps it or calls closeIdle().
+  // The exchange is over and the connection can serve another: the host keeps it or calls
+  // closeIdle().
   virtual void onReusable(ClientConnection& connection) = 0;
   // The connection is closed (also one that was idle); memory is given back later, by onDisposed().
   virtual void onConnectionClosed(ClientConnection& connection) = 0;
   virtual void onDisposed(ClientConnection& connection) = 0;
-  // Facts for passive health: whether a connect succeeded, and whether an exchange got a response head.
+  // Facts for passive health: whether a connect succeeded, and whether an exchange got a response
+  // head.
   virtual void onConnected(bool success) = 0;
 
  protected:
@@ -38,11 +42,12 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   ClientConnection(Context& context, ClientHost& host, Socket socket, const HeadLimits& limits);
   ~ClientConnection() = default;
 
-  // Registers with the loop and waits for the connection at most `connectMillis`. False when registering fails.
+  // Registers with the loop and waits for the connection at most `connectMillis`. False when
+  // registering fails.
   bool start(UpstreamStreamEvents& events, std::uint64_t connectMillis);
 
-  // A pooled connection gets its next exchange. False when the peer has closed it or sent something meanwhile
-  // (looked at only when `probe`); it is closed then.
+  // A pooled connection gets its next exchange. False when the peer has closed it or sent something
+  // meanwhile (looked at only when `probe`); it is closed then.
   bool assign(UpstreamStreamEvents& events, const HeadLimits& limits, bool probe);
 
   // A pooled connection: closes when nothing happens within `millis`.

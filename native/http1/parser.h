@@ -111,9 +111,9 @@ class ChunkedDecoder {
   bool hasTrailers() const { return !trailers_.empty(); }
   std::string_view trailerSection() const { return trailers_; }
 
-  // The fields of a trailerSection(); their base is the section. Complete or Error: decode() has
-  // refused malformed sections and fields that may not stand in a trailer (framing, routing,
-  // authentication ...; RFC 9110 6.5.1).
+  // The fields of a trailerSection(); their base is the section, and `fields` has kMaxFields
+  // places. Complete or Error: decode() has refused malformed sections and fields that may not
+  // stand in a trailer (framing, routing, authentication ...; RFC 9110 6.5.1).
   static ParseOutcome parseTrailers(std::string_view section, HeadFields& fields);
 
   // Bytes known to remain of the current chunk; 0 between chunks.

@@ -1,4 +1,5 @@
-// Order of this file: birth, reading, the request, the response, the end of a request, the end of the connection.
+// Order of this file: birth, reading, the request, the response, the end of a request, the end of
+// the connection.
 #include "http1/server_connection.h"
 
 #include <sys/epoll.h>
@@ -22,19 +23,27 @@ constexpr std::size_t kKeptReadBytes = 3 * 1024;
 
 Reason reasonOf(ParseError error) {
   switch (parseErrorStatus(error)) {
-    case 414: return Reason::TargetTooLong;
-    case 417: return Reason::ExpectationFailed;
-    case 431: return Reason::HeadTooLarge;
-    case 501: return error == ParseError::ConnectRefused ? Reason::MethodRefused : Reason::UnsupportedCoding;
-    case 505: return Reason::UnsupportedVersion;
-    default: return Reason::BadRequest;
+    case 414:
+      return Reason::TargetTooLong;
+    case 417:
+      return Reason::ExpectationFailed;
+    case 431:
+      return Reason::HeadTooLarge;
+    case 501:
+      return error == ParseError::ConnectRefused ? Reason::MethodRefused
+                                                 : Reason::UnsupportedCoding;
+    case 505:
+      return Reason::UnsupportedVersion;
+    default:
+      return Reason::BadRequest;
   }
 }
 
 }  // namespace
 
-ServerConnection::ServerConnection(Context& context, ServerHost& host, const ServerSettings& settings,
-                                   Socket socket, const PeerInfo& peer, void* hostData)
+ServerConnection::ServerConnection(Context& context, ServerHost& host,
+                                   const ServerSettings& settings, Socket socket,
+                                   const PeerInfo& peer, void* hostData)
     : context_(context),
       host_(host),
       settings_(settings),
@@ -81,10 +90,14 @@ bool ServerConnection::wantsInput() const {
   switch (phase_) {
     case Phase::Idle:
     case Phase::Head:
-    case Phase::Lingering: return true;
-    case Phase::Active: return awaitsBody();
-    case Phase::Tunnel: return !paused_ && !peerEnded_;
-    case Phase::Closed: return false;
+    case Phase::Lingering:
+      return true;
+    case Phase::Active:
+      return awaitsBody();
+    case Phase::Tunnel:
+      return !paused_ && !peerEnded_;
+    case Phase::Closed:
+      return false;
   }
   return false;
 }
@@ -103,8 +116,8 @@ void ServerConnection::pump() {
     if (!readable_ || !wantsInput()) return;
 
     const bool partial = !in_.empty();
-    const std::span<char> room = partial ? in_.room(context_.pool, kKeptReadBytes)
-                                         : std::span<char>(context_.readBuffer);
+    const std::span<char> room =
+        partial ? in_.room(context_.pool, kKeptReadBytes) : std::span<char>(context_.readBuffer);
     const IoResult io = socket_.read(room);
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
@@ -148,8 +161,12 @@ std::size_t ServerConnection::process(std::string_view bytes) {
     std::size_t step = 0;
     switch (phase_) {
       case Phase::Idle:
-      case Phase::Head: step = processHead(bytes.substr(used)); break;
-      case Phase::Active: step = processBody(bytes.substr(used)); break;
+      case Phase::Head:
+        step = processHead(bytes.substr(used));
+        break;
+      case Phase::Active:
+        step = processBody(bytes.substr(used));
+        break;
       case Phase::Tunnel:
         step = bytes.size() - used;
         deliverBody(bytes.substr(used));
@@ -159,7 +176,8 @@ std::size_t ServerConnection::process(std::string_view bytes) {
         bodyRemaining_ -= std::min<std::uint64_t>(bodyRemaining_, step);
         if (bodyRemaining_ == 0) close();
         break;
-      case Phase::Closed: break;
+      case Phase::Closed:
+        break;
     }
     used += step;
     progress = step > 0;
@@ -173,7 +191,9 @@ void ServerConnection::onReadEnd() {
   peerEnded_ = true;
   switch (phase_) {
     case Phase::Idle:
-    case Phase::Lingering: close(); return;
+    case Phase::Lingering:
+      close();
+      return;
     case Phase::Head:
       // Half a head and no more to come.
       refuse(Reason::BadRequest, ParseError::BadRequestLine);
@@ -185,7 +205,8 @@ void ServerConnection::onReadEnd() {
       requestEnded(nullptr);
       if (halfClosed_) finish(nullptr);
       return;
-    case Phase::Closed: return;
+    case Phase::Closed:
+      return;
   }
 }
 
@@ -259,9 +280,14 @@ std::size_t ServerConnection::processChunked(std::string_view bytes) {
     const ChunkedDecoder::Step step = decoder_.decode(bytes.substr(used));
     used += step.consumed;
     switch (step.status) {
-      case ChunkedDecoder::Status::Data: deliverBody(step.data); break;
-      case ChunkedDecoder::Status::NeedMore: return used;
-      case ChunkedDecoder::Status::Error: bodyFailed(Reason::BadRequest); return bytes.size();
+      case ChunkedDecoder::Status::Data:
+        deliverBody(step.data);
+        break;
+      case ChunkedDecoder::Status::NeedMore:
+        return used;
+      case ChunkedDecoder::Status::Error:
+        bodyFailed(Reason::BadRequest);
+        return bytes.size();
       case ChunkedDecoder::Status::Done: {
         if (!decoder_.hasTrailers()) {
           requestEnded(nullptr);
@@ -298,7 +324,8 @@ void ServerConnection::requestEnded(const HeadFields* trailers) {
 }
 
 void ServerConnection::bodyFailed(Reason reason) {
-  // Where the body ends is not known any more, or too far: nothing after it can be read as a request.
+  // Where the body ends is not known any more, or too far: nothing after it can be read as a
+  // request.
   requestDone_ = true;
   closeAfter_ = true;
   readable_ = true;
@@ -319,9 +346,7 @@ void ServerConnection::pauseBody() {
   if (!blocked_) deadline_.clear();
 }
 
-void ServerConnection::limitBody(std::uint64_t bytes) {
-  bodyLimit_ = std::min(bodyLimit_, bytes);
-}
+void ServerConnection::limitBody(std::uint64_t bytes) { bodyLimit_ = std::min(bodyLimit_, bytes); }
 
 // The response
 
@@ -384,7 +409,8 @@ void ServerConnection::startTunnel() {
 
 void ServerConnection::abort() {
   events_ = nullptr;
-  // An orderly close would make a response that only the end of the connection delimits look complete.
+  // An orderly close would make a response that only the end of the connection delimits look
+  // complete.
   if (headSent_ && responseBody_ == BodyKind::UntilClose) socket_.abort();
   close();
 }
@@ -394,7 +420,9 @@ void ServerConnection::onFlush() {
   const Output::FlushResult result = out_.flush(context_.pool, socket_);
   context_.counters.clientBytesWritten.add(result.bytes);
   switch (result.status) {
-    case Output::Status::Failed: gone(Reason::ClientClosed); return;
+    case Output::Status::Failed:
+      gone(Reason::ClientClosed);
+      return;
     case Output::Status::Blocked:
       if (result.bytes > 0 || !blocked_) setDeadline(settings_.writeTimeout);
       if (!blocked_) {
@@ -426,7 +454,8 @@ void ServerConnection::responseFlushed() {
     return;
   }
   ClientStreamEvents* events = std::exchange(events_, nullptr);
-  // A response that came before its request was complete: the rest of that request is not worth reading.
+  // A response that came before its request was complete: the rest of that request is not worth
+  // reading.
   if (!requestDone_) closeAfter_ = true;
   if (closeAfter_ || draining_) {
     const bool quiet = requestDone_ && !readable_ && in_.empty();
@@ -462,8 +491,12 @@ void ServerConnection::linger() {
 void ServerConnection::onDeadline() {
   switch (phase_) {
     case Phase::Idle:
-    case Phase::Lingering: close(); break;
-    case Phase::Head: refuse(Reason::HeadTimeout, ParseError::None); break;
+    case Phase::Lingering:
+      close();
+      break;
+    case Phase::Head:
+      refuse(Reason::HeadTimeout, ParseError::None);
+      break;
     case Phase::Active:
     case Phase::Tunnel:
       if (blocked_) {
@@ -472,7 +505,8 @@ void ServerConnection::onDeadline() {
         bodyFailed(Reason::BodyTimeout);
       }
       break;
-    case Phase::Closed: break;
+    case Phase::Closed:
+      break;
   }
   context_.loop.flushNow();
 }
@@ -497,9 +531,8 @@ void ServerConnection::close() {
 }
 
 void ServerConnection::setDeadline(std::uint64_t millisFromNow) {
-  deadline_.set(context_.loop.timers(), millisFromNow == ~std::uint64_t{0}
-                                            ? 0
-                                            : context_.loop.nowMillis() + millisFromNow);
+  deadline_.set(context_.loop.timers(),
+                millisFromNow == ~std::uint64_t{0} ? 0 : context_.loop.nowMillis() + millisFromNow);
 }
 
 }  // namespace tidegate::http1

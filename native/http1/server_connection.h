@@ -1,7 +1,8 @@
-// The HTTP/1 codec on the client's side: one client connection, its requests one after the other (RFC 9112).
+// The HTTP/1 codec on the client's side: one client connection, its requests one after the other
+// (RFC 9112).
 //
-// Owned by the I/O thread that accepted it. It presents one ClientStream at a time, which is itself; pipelined requests
-// wait in the socket until the one before them is answered.
+// Owned by the I/O thread that accepted it. It presents one ClientStream at a time, which is
+// itself; pipelined requests wait in the socket until the one before them is answered.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace tidegate::http1 {
 
-// Limits and times of a listener, in bytes and milliseconds. Outlives its connections; may change between requests.
+// Limits and times of a listener, in bytes and milliseconds. Outlives its connections; may change
+// between requests.
 struct ServerSettings {
   HeadLimits head;
   std::uint64_t bodyBytes = 0;
@@ -33,10 +35,13 @@ struct ConnectionLink;
 // Who takes the requests.
 class ServerHost {
  public:
-  // A complete head. The returned exchange gets the stream's events from now on. `head` is borrowed for the call; never nullptr.
+  // A complete head. The returned exchange gets the stream's events from now on. `head` is borrowed
+  // for the call; never nullptr.
   virtual ClientStreamEvents& onRequest(ServerConnection& connection, RequestHead& head) = 0;
-  // A head that is refused or did not come in time: the exchange shall answer with the reason's status and close.
-  virtual ClientStreamEvents& onRefused(ServerConnection& connection, Reason reason, ParseError error) = 0;
+  // A head that is refused or did not come in time: the exchange shall answer with the reason's
+  // status and close.
+  virtual ClientStreamEvents& onRefused(ServerConnection& connection, Reason reason,
+                                        ParseError error) = 0;
   // The connection is closed; the host gives back its memory.
   virtual void onClosed(ServerConnection& connection) = 0;
 
@@ -44,10 +49,12 @@ class ServerHost {
   ~ServerHost() = default;
 };
 
-class ServerConnection final : public Pollable, public ClientStream, public ListNode<ConnectionLink> {
+class ServerConnection final : public Pollable,
+                               public ClientStream,
+                               public ListNode<ConnectionLink> {
  public:
-  ServerConnection(Context& context, ServerHost& host, const ServerSettings& settings, Socket socket,
-                   const PeerInfo& peer, void* hostData);
+  ServerConnection(Context& context, ServerHost& host, const ServerSettings& settings,
+                   Socket socket, const PeerInfo& peer, void* hostData);
   ~ServerConnection() = default;
 
   // Registers with the loop. False when that fails; the connection is then closed.
@@ -133,16 +140,16 @@ class ServerConnection final : public Pollable, public ClientStream, public List
   BodyKind requestBody_ = BodyKind::None;
   BodyKind responseBody_ = BodyKind::None;
   std::uint8_t minorVersion_ = 1;
-  bool readable_ = false;      // the socket may have more to read
-  bool peerEnding_ = false;    // an end or an error waits behind what is readable
-  bool peerEnded_ = false;     // the client has sent all that it will
+  bool readable_ = false;    // the socket may have more to read
+  bool peerEnding_ = false;  // an end or an error waits behind what is readable
+  bool peerEnded_ = false;   // the client has sent all that it will
   bool paused_ = true;
   bool processing_ = false;
   bool requestDone_ = true;
   bool headSent_ = false;
   bool responseDone_ = false;
   bool blocked_ = false;
-  bool halfClosed_ = false;    // a tunnel whose upstream has ended
+  bool halfClosed_ = false;  // a tunnel whose upstream has ended
   bool closeAfter_ = false;
   bool draining_ = false;
 };

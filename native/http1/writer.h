@@ -1,4 +1,5 @@
-// Writes HTTP/1.1 heads, chunks and trailers (RFC 9112). The bytes go straight into a connection's output.
+// Writes HTTP/1.1 heads, chunks and trailers (RFC 9112). The bytes go straight into a connection's
+// output.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 
 namespace tidegate::http1 {
 
-// How the body is to be delimited and what the connection does afterwards, as the writer shall announce it.
+// How the body is to be delimited and what the connection does afterwards, as the writer shall
+// announce it.
 struct ResponseFraming {
   bool contentLength = false;
   std::uint64_t length = 0;
@@ -20,9 +22,11 @@ struct ResponseFraming {
 };
 
 void writeRequestHead(Output& out, BufferPool& pool, const OutgoingRequest& head);
-void writeResponseHead(Output& out, BufferPool& pool, const OutgoingResponse& head, const ResponseFraming& framing);
+void writeResponseHead(Output& out, BufferPool& pool, const OutgoingResponse& head,
+                       const ResponseFraming& framing);
 
-// One chunk; `data` is borrowed until the next flush. Nothing for empty data, which would end the body.
+// One chunk; `data` is borrowed until the next flush. Nothing for empty data, which would end the
+// body.
 void writeChunk(Output& out, BufferPool& pool, std::string_view data);
 // The last chunk, with trailer fields when there are any.
 void writeLastChunk(Output& out, BufferPool& pool, const HeadFields* trailers);

@@ -28,8 +28,7 @@ Block BufferPool::acquire(std::size_t bytes) {
     header->pool = this;
     return Block(header);
   }
-  auto* header =
-      static_cast<Header*>(::operator new(total, std::align_val_t{alignof(Header)}));
+  auto* header = static_cast<Header*>(::operator new(total, std::align_val_t{alignof(Header)}));
   header->pool = this;
   header->capacity = static_cast<std::uint32_t>(total - sizeof(Header));
   header->sizeClass = sizeClass;

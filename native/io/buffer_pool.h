@@ -1,4 +1,5 @@
-// Pooled blocks of bytes in few size classes. Last in, first out: the next block is one that is warm in cache.
+// Pooled blocks of bytes in few size classes. Last in, first out: the next block is one that is
+// warm in cache.
 #pragma once
 
 #include <array>
@@ -48,7 +49,8 @@ class Block {
 // One thread owns it; it must outlive its blocks.
 class BufferPool {
  public:
-  static constexpr std::array<std::uint32_t, 4> kClasses = {4 * 1024, 16 * 1024, 80 * 1024, 272 * 1024};
+  static constexpr std::array<std::uint32_t, 4> kClasses = {4 * 1024, 16 * 1024, 80 * 1024,
+                                                            272 * 1024};
   // Bytes kept for reuse over all classes; blocks beyond that are freed at once.
   static constexpr std::size_t kMaxKept = 32 * 1024 * 1024;
 

@@ -1,5 +1,6 @@
-// One turn: wait, events, timers, what was left over, destruction. Flushes come after each event, so that what one event
-// produces for a connection goes out in one write while it is still in cache.
+// One turn: wait, events, timers, what was left over, destruction. Flushes come after each event,
+// so that what one event produces for a connection goes out in one write while it is still in
+// cache.
 #include "io/event_loop.h"
 
 #include <sys/epoll.h>
@@ -58,9 +59,10 @@ void EventLoop::readClock() {
 
 bool EventLoop::add(int fd, Pollable& target, bool exclusive) {
   epoll_event event{};
-  // EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again, and saves the
-  // system calls that would switch it on and off.
-  event.events = exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  // EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again,
+  // and saves the system calls that would switch it on and off.
+  event.events =
+      exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &target;
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
@@ -96,7 +98,8 @@ bool EventLoop::turn(int maxWaitMillis) {
   timers_.advance(nowMillis());
   flushNow();
 
-  // Only what stood there before: who asks again waits for the next turn, so that events come in between.
+  // Only what stood there before: who asks again waits for the next turn, so that events come in
+  // between.
   IntrusiveList<Pollable, ReadyLink> ready;
   ready.splice(ready_);
   while (Pollable* p = ready.popFront()) {

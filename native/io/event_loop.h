@@ -1,5 +1,5 @@
-// The event loop of one I/O thread: epoll (edge-triggered), timers, and the three lists of work that a turn leaves
-// behind: connections to flush, to go on with, and to destroy.
+// The event loop of one I/O thread: epoll (edge-triggered), timers, and the three lists of work
+// that a turn leaves behind: connections to flush, to go on with, and to destroy.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,9 @@ struct ReadyLink;
 struct DisposeLink;
 
 // What the loop calls: a connection or a listener. All calls come from the loop's thread.
-class Pollable : public ListNode<FlushLink>, public ListNode<ReadyLink>, public ListNode<DisposeLink> {
+class Pollable : public ListNode<FlushLink>,
+                 public ListNode<ReadyLink>,
+                 public ListNode<DisposeLink> {
  public:
   // EPOLL* bits. May come once more in the turn in which the file was closed; ignore it then.
   virtual void onEvents(std::uint32_t events) = 0;
@@ -43,8 +45,8 @@ class TimerFor final : public Timer {
   Owner& owner_;
 };
 
-// A deadline that moves with every request and fires seldom: moving it later costs one store, and the wheel is
-// touched only when it comes nearer or fires too early.
+// A deadline that moves with every request and fires seldom: moving it later costs one store, and
+// the wheel is touched only when it comes nearer or fires too early.
 template <typename Owner, void (Owner::*Expire)()>
 class LazyDeadline final : public Timer {
  public:
@@ -79,7 +81,6 @@ class LazyDeadline final : public Timer {
 
 class EventLoop {
  public:
-
   EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -87,9 +88,9 @@ class EventLoop {
 
   bool valid() const { return epoll_ >= 0 && wake_ >= 0; }
 
-  // Registers for reading, writing and hang-up, edge-triggered; the file stays registered until it is closed.
-  // `exclusive`: one of several threads that poll the same file is woken (for shared listening sockets; reading only).
-  // False with errno when the kernel refuses.
+  // Registers for reading, writing and hang-up, edge-triggered; the file stays registered until it
+  // is closed. `exclusive`: one of several threads that poll the same file is woken (for shared
+  // listening sockets; reading only). False with errno when the kernel refuses.
   bool add(int fd, Pollable& target, bool exclusive = false);
   void remove(int fd);
 
@@ -110,8 +111,8 @@ class EventLoop {
   // Calls onFlush() of all that asked for it, also of those that ask meanwhile.
   void flushNow();
 
-  // One turn: waits for events (at most `maxWaitMillis`; -1: as long as no timer is due), handles all of them.
-  // True when another thread called wake() since the last turn.
+  // One turn: waits for events (at most `maxWaitMillis`; -1: as long as no timer is due), handles
+  // all of them. True when another thread called wake() since the last turn.
   bool turn(int maxWaitMillis = -1);
 
   // Any thread: makes turn() return soon.

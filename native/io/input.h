@@ -1,5 +1,5 @@
-// Bytes that were read but could not be used yet: a partial head, pipelined requests, body that the other side does
-// not take at the moment. Empty most of the time, and then it holds no block.
+// Bytes that were read but could not be used yet: a partial head, pipelined requests, body that the
+// other side does not take at the moment. Empty most of the time, and then it holds no block.
 #pragma once
 
 #include <cstring>
@@ -13,7 +13,9 @@ namespace tidegate {
 class Input {
  public:
   bool empty() const { return begin_ == end_; }
-  std::string_view view() const { return {block_ ? block_.data() + begin_ : nullptr, end_ - begin_}; }
+  std::string_view view() const {
+    return {block_ ? block_.data() + begin_ : nullptr, end_ - begin_};
+  }
 
   // Copies `bytes`, which are not part of this buffer, behind what is there.
   void keep(BufferPool& pool, std::string_view bytes) {
@@ -22,7 +24,8 @@ class Input {
     end_ += bytes.size();
   }
 
-  // At least `bytes` of free space behind what is there, for reading into; grow() takes what was read.
+  // At least `bytes` of free space behind what is there, for reading into; grow() takes what was
+  // read.
   std::span<char> room(BufferPool& pool, std::size_t bytes) {
     if (end_ + bytes > block_.capacity()) {
       const std::size_t used = end_ - begin_;

@@ -74,7 +74,8 @@ void Output::consume(BufferPool& pool, std::size_t bytes) {
   const std::size_t fromBlock = std::min(bytes, before);
   const std::size_t fromBorrowed = std::min(bytes - fromBlock, borrowed_.size());
   const std::size_t fromTail = bytes - fromBlock - fromBorrowed;
-  const std::string_view head(block_ ? block_.data() + begin_ + fromBlock : nullptr, before - fromBlock);
+  const std::string_view head(block_ ? block_.data() + begin_ + fromBlock : nullptr,
+                              before - fromBlock);
   const std::string_view body = borrowed_.substr(fromBorrowed);
   const std::string_view tail(block_ ? block_.data() + borrowedAt_ + fromTail : nullptr,
                               end_ - borrowedAt_ - fromTail);

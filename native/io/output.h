@@ -1,5 +1,5 @@
-// What a connection has to write: bytes of its own in one pooled block, and at most one borrowed part that goes out
-// without being copied unless the socket is full.
+// What a connection has to write: bytes of its own in one pooled block, and at most one borrowed
+// part that goes out without being copied unless the socket is full.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ class Output {
 
   void append(BufferPool& pool, std::string_view bytes);
 
-  // The bytes must stay where they are until the next flush(), in the same event. Small parts are copied; so are all after the
-  // first large one.
+  // The bytes must stay where they are until the next flush(), in the same event. Small parts are
+  // copied; so are all after the first large one.
   void appendBorrowed(BufferPool& pool, std::string_view bytes);
 
   bool empty() const { return begin_ == end_ && borrowed_.empty(); }

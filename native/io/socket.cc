@@ -27,12 +27,13 @@ void setNoDelay(int fd) {
 
 // A socket file that nobody listens on any more is in the way of a restart.
 void removeStaleSocket(const SocketAddress& address) {
-  struct stat info {};
+  struct stat info{};
   const std::string path = address.unixPath();
   if (stat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
   FileHandle probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!probe) return;
-  if (::connect(probe.get(), address.native(), address.nativeLength()) != 0 && errno == ECONNREFUSED) {
+  if (::connect(probe.get(), address.native(), address.nativeLength()) != 0 &&
+      errno == ECONNREFUSED) {
     unlink(path.c_str());
   }
 }
@@ -124,7 +125,8 @@ ListenResult listenOn(const SocketAddress& address, bool reusePort) {
     removeStaleSocket(address);
   } else {
     setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // "[::]" means IPv6 only here; IPv4 has its own listener. What one address means must not hang on a sysctl.
+    // "[::]" means IPv6 only here; IPv4 has its own listener. What one address means must not hang
+    // on a sysctl.
     if (address.family() == AF_INET6) {
       setsockopt(file.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
@@ -132,7 +134,8 @@ ListenResult listenOn(const SocketAddress& address, bool reusePort) {
       return failure("cannot share the port of");
     }
   }
-  if (bind(file.get(), address.native(), address.nativeLength()) != 0) return failure("cannot bind");
+  if (bind(file.get(), address.native(), address.nativeLength()) != 0)
+    return failure("cannot bind");
   if (listen(file.get(), kBacklog) != 0) return failure("cannot listen on");
 
   sockaddr_storage bound{};

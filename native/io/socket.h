@@ -56,10 +56,12 @@ class Socket {
   Socket() = default;
   explicit Socket(FileHandle file) : file_(std::move(file)) {}
 
-  // Begins a connection; the socket becomes writable when it is there (connectError()). A Failed result names the errno.
+  // Begins a connection; the socket becomes writable when it is there (connectError()). A Failed
+  // result names the errno.
   static IoResult connect(const SocketAddress& address, Socket& out);
 
-  // An open, non-blocking socket as accept4() returns it: sets what the proxy wants of it (TCP_NODELAY).
+  // An open, non-blocking socket as accept4() returns it: sets what the proxy wants of it
+  // (TCP_NODELAY).
   static void prepareAccepted(int fd, bool tcp);
 
   bool open() const { return static_cast<bool>(file_); }
@@ -83,8 +85,8 @@ class Socket {
   FileHandle file_;
 };
 
-// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR; `reusePort` for one socket a thread.
-// The error text names address and cause.
+// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR; `reusePort` for one socket
+// a thread. The error text names address and cause.
 struct ListenResult {
   FileHandle file;
   SocketAddress address;  // with the real port

@@ -1,4 +1,5 @@
-// Socket addresses as values: IPv4, IPv6 and Unix paths, parsed from and written as configuration text.
+// Socket addresses as values: IPv4, IPv6 and Unix paths, parsed from and written as configuration
+// text.
 #pragma once
 
 #include <sys/socket.h>

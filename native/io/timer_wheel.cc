@@ -1,5 +1,5 @@
-// The wheel's arithmetic. A timer stands on the level of the highest bit in which its time differs from the
-// wheel's, so it cascades at most once a level on its way down.
+// The wheel's arithmetic. A timer stands on the level of the highest bit in which its time differs
+// from the wheel's, so it cascades at most once a level on its way down.
 #include "io/timer_wheel.h"
 
 #include <algorithm>

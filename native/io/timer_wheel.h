@@ -1,4 +1,5 @@
-// Hierarchical timing wheel (Varghese and Lauck, 1987): O(1) insert and cancel for any number of timers.
+// Hierarchical timing wheel (Varghese and Lauck, 1987): O(1) insert and cancel for any number of
+// timers.
 #pragma once
 
 #include <array>
@@ -13,7 +14,8 @@ struct TimerLink;
 // Intrusive: lives in the object that waits. Unlink (cancel) before it is destroyed.
 class Timer : public ListNode<TimerLink> {
  public:
-  // The time that the wheel will fire it at, in milliseconds of the wheel's clock; only while linked().
+  // The time that the wheel will fire it at, in milliseconds of the wheel's clock; only while
+  // linked().
   std::uint64_t when() const { return when_; }
 
  protected:
@@ -30,14 +32,16 @@ class TimerWheel {
  public:
   explicit TimerWheel(std::uint64_t nowMillis) : elapsed_(nowMillis) {}
 
-  // Fires once, at the first advance() whose time is `whenMillis` or later, never inside schedule(). Re-schedules when linked.
+  // Fires once, at the first advance() whose time is `whenMillis` or later, never inside
+  // schedule(). Re-schedules when linked.
   void schedule(Timer& timer, std::uint64_t whenMillis);
   static void cancel(Timer& timer) { timer.unlink(); }
 
   // Fires what is due. Callbacks may schedule and cancel any timer.
   void advance(std::uint64_t nowMillis);
 
-  // Milliseconds until advance() has work to do (at most; a cascade may find nothing due), -1 when no timer is set.
+  // Milliseconds until advance() has work to do (at most; a cascade may find nothing due), -1 when
+  // no timer is set.
   int timeoutMillis(std::uint64_t nowMillis) const;
 
  private:

@@ -275,8 +275,8 @@ void AccessLog::Impl::dropRestOfLine() {
   AccessRing& ring = *rings[first_];
   for (const std::string_view part : ring.peek()) {
     const std::size_t newline = part.find('\n');
-    ring.release(newline == part.npos ? part.size() : newline + 1);
-    if (newline != part.npos) break;
+    ring.release(newline == std::string_view::npos ? part.size() : newline + 1);
+    if (newline != std::string_view::npos) break;
   }
   midLine_ = false;
   dropped.fetch_add(1, std::memory_order_relaxed);

@@ -42,7 +42,8 @@ PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
     onConnected(false);
     return {};
   }
-  ClientConnection* connection = slab_.create(context_, *this, std::move(socket), settings_.responseLimits);
+  ClientConnection* connection =
+      slab_.create(context_, *this, std::move(socket), settings_.responseLimits);
   ++connections_;
   busy_.pushBack(connection);
   if (!connection->start(events, settings_.connectTimeout)) {
@@ -53,7 +54,8 @@ PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
 }
 
 void EndpointPool::recordFailure() {
-  endpoint_->recordFailure(context_.loop.nowMillis(), settings_.passiveFailures, settings_.passiveDownFor);
+  endpoint_->recordFailure(context_.loop.nowMillis(), settings_.passiveFailures,
+                           settings_.passiveDownFor);
 }
 
 void EndpointPool::onConnected(bool success) {
@@ -65,7 +67,8 @@ void EndpointPool::onConnected(bool success) {
 
 void EndpointPool::onReusable(ClientConnection& connection) {
   const bool old = context_.loop.nowMillis() - connection.openedAtMillis() >= settings_.maxAge;
-  if (retired_ || old || idleCount_ >= settings_.maxIdle || connection.served() >= settings_.maxRequests) {
+  if (retired_ || old || idleCount_ >= settings_.maxIdle ||
+      connection.served() >= settings_.maxRequests) {
     connection.closeIdle();
     return;
   }

@@ -1,4 +1,5 @@
-// The pool seam: a stream to an endpoint, over an idle connection or a new one. One a thread and endpoint.
+// The pool seam: a stream to an endpoint, over an idle connection or a new one. One a thread and
+// endpoint.
 #pragma once
 
 #include <cstdint>
@@ -25,23 +26,26 @@ struct PoolSettings {
 
 struct PoolLease {
   UpstreamStream* stream = nullptr;  // nullptr: no connection could even be begun
-  bool ready = false;   // the head may be sent now; otherwise onUpstreamReady() follows
+  bool ready = false;  // the head may be sent now; otherwise onUpstreamReady() follows
   bool reused = false;
 };
 
 class EndpointPool final : public http1::ClientHost {
  public:
-  EndpointPool(http1::Context& context, std::shared_ptr<EndpointState> endpoint, Slab<http1::ClientConnection>& slab);
+  EndpointPool(http1::Context& context, std::shared_ptr<EndpointState> endpoint,
+               Slab<http1::ClientConnection>& slab);
   ~EndpointPool();
 
-  // `settings` outlives the pool or the next configure(); false `wanted`: no snapshot names the endpoint any more.
+  // `settings` outlives the pool or the next configure(); false `wanted`: no snapshot names the
+  // endpoint any more.
   void configure(const PoolSettings& settings);
   void retire();
-  // No snapshot names the endpoint, no connection is left, and no exchange of an older snapshot can open one.
+  // No snapshot names the endpoint, no connection is left, and no exchange of an older snapshot can
+  // open one.
   bool unused() const { return retired_ && connections_ == 0 && endpoint_.use_count() == 1; }
 
-  // `fresh`: a new connection even when one is idle. `probe`: look whether the idle one was closed by the endpoint (for requests
-  // that must not be sent twice).
+  // `fresh`: a new connection even when one is idle. `probe`: look whether the idle one was closed
+  // by the endpoint (for requests that must not be sent twice).
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe);
 
   // What an exchange saw of the endpoint, for passive health.

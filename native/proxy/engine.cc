@@ -1,5 +1,5 @@
-// Owns the I/O threads and turns an encoded snapshot into what they adopt. Everything that can fail is done before
-// anything is published.
+// Owns the I/O threads and turns an encoded snapshot into what they adopt. Everything that can fail
+// is done before anything is published.
 #include "proxy/engine.h"
 
 #include <sys/resource.h>
@@ -31,7 +31,8 @@ void raiseFileLimit() {
 std::uint64_t monotonicMillis() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
 void removeFile(const std::string& path) {
@@ -43,7 +44,8 @@ std::size_t slotsOf(const Snapshot& snapshot) {
   for (const RouteConfig& route : snapshot.routes) highest = std::max(highest, route.metricSlot);
   for (const UpstreamConfig& upstream : snapshot.upstreams) {
     highest = std::max(highest, upstream.metricSlot);
-    for (const EndpointConfig& endpoint : upstream.endpoints) highest = std::max(highest, endpoint.metricSlot);
+    for (const EndpointConfig& endpoint : upstream.endpoints)
+      highest = std::max(highest, endpoint.metricSlot);
   }
   return std::size_t{highest} + 1;
 }
@@ -69,14 +71,15 @@ struct Engine::Impl {
 
   Result<Opened, EngineError> openListeners(const Snapshot& snapshot);
   bool openOne(const ListenerConfig& config, Opened& opened, EngineError& error);
-  Result<std::shared_ptr<const PublishedSnapshot>, EngineError> publishable(std::shared_ptr<const Snapshot> tables);
+  Result<std::shared_ptr<const PublishedSnapshot>, EngineError> publishable(
+      std::shared_ptr<const Snapshot> tables);
   void forgetListeners(const Snapshot& snapshot);
   void removeSocketFiles();
 
   ConnectionBudget budget;
   AccessLog log;
   std::vector<std::unique_ptr<IoThread>> threads;
-  std::map<std::string, Bound> bound;  // by ListenerConfig::bind
+  std::map<std::string, Bound> bound;  // by listenerKey()
   // By upstream, address and resolved address: what stays the same over a reload keeps its state.
   std::map<std::string, std::shared_ptr<EndpointState>> endpoints;
   std::uint32_t nextEndpointId = 0;
@@ -95,17 +98,20 @@ Result<std::unique_ptr<Engine>, EngineError> Engine::start(const EngineOptions& 
   for (std::uint32_t i = 0; i < options.ioThreads; ++i) {
     IoThread::Settings settings;
     settings.index = i;
-    if (!options.pinCpus.empty()) settings.pinCpu = static_cast<int>(options.pinCpus[i % options.pinCpus.size()]);
+    if (!options.pinCpus.empty())
+      settings.pinCpu = static_cast<int>(options.pinCpus[i % options.pinCpus.size()]);
     impl->threads.push_back(std::make_unique<IoThread>(settings, impl->budget, impl->log));
     if (!impl->threads.back()->start()) {
-      return Failure{EngineError{"thread_start_failed", "cannot create the event loop of I/O thread " + std::to_string(i) +
-                                                            ": raise the limit of open files or lower --io-threads"}};
+      return Failure{EngineError{"thread_start_failed",
+                                 "cannot create the event loop of I/O thread " + std::to_string(i) +
+                                     ": raise the limit of open files or lower --io-threads"}};
     }
   }
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
 }
 
-Result<std::vector<BoundListener>, EngineError> Engine::apply(std::span<const std::uint8_t> encoded) {
+Result<std::vector<BoundListener>, EngineError> Engine::apply(
+    std::span<const std::uint8_t> encoded) {
   if (impl_->stopped || impl_->draining) return Failure{invalid("the engine is stopping")};
   auto decoded = decodeSnapshot(encoded);
   if (!decoded) return Failure{invalid(decoded.error().message)};
@@ -114,7 +120,8 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(std::span<const st
   auto published = impl_->publishable(tables);
   if (!published) return Failure{published.error()};
   for (const auto& thread : impl_->threads) {
-    if (!thread->stats().ensureSlots(slotsOf(*tables))) return Failure{invalid("too many routes, upstreams and endpoints")};
+    if (!thread->stats().ensureSlots(slotsOf(*tables)))
+      return Failure{invalid("too many routes, upstreams and endpoints")};
   }
   auto opened = impl_->openListeners(*tables);
   if (!opened) return Failure{opened.error()};
@@ -123,7 +130,7 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(std::span<const st
   }
 
   // Nothing fails from here on.
-  for (auto& [bind, bound] : opened->bound) impl_->bound[bind] = std::move(bound);
+  for (auto& [key, bound] : opened->bound) impl_->bound[key] = std::move(bound);
   impl_->current = published.value();
   for (std::size_t i = 0; i < impl_->threads.size(); ++i) {
     impl_->threads[i]->adopt(impl_->current, std::move(opened->byThread[i]));
@@ -134,7 +141,8 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(std::span<const st
 
   std::vector<BoundListener> result;
   for (const ListenerConfig& listener : tables->listeners) {
-    result.push_back({listener.name, listener.bind, impl_->bound.at(listener.bind).address});
+    result.push_back(
+        {listener.name, listener.bind, impl_->bound.at(listenerKey(listener)).address});
   }
   return result;
 }
@@ -144,14 +152,19 @@ Result<std::shared_ptr<const PublishedSnapshot>, EngineError> Engine::Impl::publ
   auto published = std::make_shared<PublishedSnapshot>();
   for (const UpstreamConfig& upstream : tables->upstreams) {
     if (upstream.endpoints.size() > kMaxEndpoints) {
-      return Failure{invalid("upstream " + upstream.name + " has more than " + std::to_string(kMaxEndpoints) + " endpoints")};
+      return Failure{invalid("upstream " + upstream.name + " has more than " +
+                             std::to_string(kMaxEndpoints) + " endpoints")};
     }
     auto& states = published->endpoints.emplace_back();
     for (const EndpointConfig& endpoint : upstream.endpoints) {
       const auto address = SocketAddress::parse(endpoint.connectTo);
-      if (!address) return Failure{invalid("endpoint address " + endpoint.connectTo + " is not an address with a port")};
-      std::shared_ptr<EndpointState>& state = endpoints[upstream.name + '\n' + endpoint.address + '\n' + endpoint.connectTo];
-      if (state == nullptr) state = std::make_shared<EndpointState>(nextEndpointId++, endpoint.address, *address);
+      if (!address)
+        return Failure{
+            invalid("endpoint address " + endpoint.connectTo + " is not an address with a port")};
+      std::shared_ptr<EndpointState>& state =
+          endpoints[upstream.name + '\n' + endpoint.address + '\n' + endpoint.connectTo];
+      if (state == nullptr)
+        state = std::make_shared<EndpointState>(nextEndpointId++, endpoint.address, *address);
       states.push_back(state);
     }
   }
@@ -163,8 +176,9 @@ Result<Engine::Impl::Opened, EngineError> Engine::Impl::openListeners(const Snap
   Opened opened;
   opened.byThread.resize(threads.size());
   for (const ListenerConfig& config : snapshot.listeners) {
-    if (bound.contains(config.bind)) continue;
-    if (opened.bound.contains(config.bind)) return Failure{invalid("two listeners bind " + config.bind)};
+    const std::string key = listenerKey(config);
+    if (bound.contains(key)) continue;
+    if (opened.bound.contains(key)) return Failure{invalid("two listeners bind " + config.bind)};
     EngineError error;
     if (!openOne(config, opened, error)) return Failure{error};
   }
@@ -174,7 +188,8 @@ Result<Engine::Impl::Opened, EngineError> Engine::Impl::openListeners(const Snap
 bool Engine::Impl::openOne(const ListenerConfig& config, Opened& opened, EngineError& error) {
   const auto parsed = SocketAddress::parse(config.bind);
   if (!parsed) {
-    error = invalid("listener " + config.name + ": " + config.bind + " is not an address with a port");
+    error =
+        invalid("listener " + config.name + ": " + config.bind + " is not an address with a port");
     return false;
   }
   SocketAddress address = *parsed;
@@ -182,40 +197,43 @@ bool Engine::Impl::openOne(const ListenerConfig& config, Opened& opened, EngineE
     error = {"bind_failed", "listener " + config.name + ": " + why};
     return false;
   };
-  // A first socket that does not share its port finds out whether another process is on it; those that share would
-  // silently take turns with it.
+  // A first socket that does not share its port finds out whether another process is on it; those
+  // that share would silently take turns with it.
   ListenResult first = listenOn(address, false);
   if (!first.file) return failed(first.error);
   address = first.address;
   if (address.isUnix()) {
     for (std::size_t i = 0; i < threads.size(); ++i) {
       FileHandle file = first.file.duplicate();
-      if (!file) return failed("cannot share " + address.toString() + " between threads: too many open files");
-      opened.byThread[i].push_back({config.bind, std::move(file), true});
+      if (!file)
+        return failed("cannot share " + address.toString() +
+                      " between threads: too many open files");
+      opened.byThread[i].push_back({listenerKey(config), std::move(file), true});
     }
   } else {
     first.file.reset();
     for (std::size_t i = 0; i < threads.size(); ++i) {
       ListenResult own = listenOn(address, true);
       if (!own.file) return failed(own.error);
-      opened.byThread[i].push_back({config.bind, std::move(own.file), false});
+      opened.byThread[i].push_back({listenerKey(config), std::move(own.file), false});
     }
   }
-  opened.bound[config.bind] = {address.toString(), address.unixPath()};
+  opened.bound[listenerKey(config)] = {address.toString(), address.unixPath()};
   return true;
 }
 
 void Engine::Impl::forgetListeners(const Snapshot& snapshot) {
   std::erase_if(bound, [&](const auto& entry) {
-    const bool named = std::any_of(snapshot.listeners.begin(), snapshot.listeners.end(),
-                                   [&](const ListenerConfig& c) { return c.bind == entry.first; });
+    const bool named =
+        std::any_of(snapshot.listeners.begin(), snapshot.listeners.end(),
+                    [&](const ListenerConfig& c) { return listenerKey(c) == entry.first; });
     if (!named) removeFile(entry.second.unixPath);
     return !named;
   });
 }
 
 void Engine::Impl::removeSocketFiles() {
-  for (const auto& [bind, listener] : bound) removeFile(listener.unixPath);
+  for (const auto& [key, listener] : bound) removeFile(listener.unixPath);
   bound.clear();
 }
 
@@ -258,7 +276,8 @@ std::vector<EndpointStatus> Engine::endpoints() const {
       status.address = config.address;
       status.up = !state.isDown();
       std::uint64_t active = 0;
-      for (const auto& thread : impl_->threads) active += thread->stats().slot(config.metricSlot).active.get();
+      for (const auto& thread : impl_->threads)
+        active += thread->stats().slot(config.metricSlot).active.get();
       status.active = static_cast<std::uint32_t>(active);
       const std::uint64_t until = state.downUntilMillis();
       status.downForMillis = until > now ? until - now : 0;

@@ -1,4 +1,5 @@
-// The core's control interface: what a host (the addon, the bare host, a test) may ask of the running I/O threads.
+// The core's control interface: what a host (the addon, the bare host, a test) may ask of the
+// running I/O threads.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +15,21 @@
 namespace tidegate {
 
 struct EngineOptions {
-  std::uint32_t ioThreads = 1;             // 1..256
-  std::vector<std::uint32_t> pinCpus;      // empty: not pinned; thread i runs on pinCpus[i % size]
-  std::uint64_t maxConnections = 10'000;   // client connections of the process
+  std::uint32_t ioThreads = 1;            // 1..256
+  std::vector<std::uint32_t> pinCpus;     // empty: not pinned; thread i runs on pinCpus[i % size]
+  std::uint64_t maxConnections = 10'000;  // client connections of the process
 };
 
-// A listener that accepts connections. `address` has the real port: "127.0.0.1:41234" or "unix:/path".
+// A listener that accepts connections. `address` has the real port: "127.0.0.1:41234" or
+// "unix:/path".
 struct BoundListener {
   std::string name;
   std::string bind;  // as the snapshot says it
   std::string address;
 };
 
-// `code` is one of "snapshot_invalid", "bind_failed", "access_log_failed", "thread_start_failed"; `message` is for people.
+// `code` is one of "snapshot_invalid", "bind_failed", "access_log_failed", "thread_start_failed";
+// `message` is for people.
 struct EngineError {
   std::string code;
   std::string message;
@@ -41,7 +44,8 @@ struct EndpointStatus {
   std::uint64_t downForMillis = 0;  // until it is tried again; 0 when up
 };
 
-// Owns the I/O threads, listeners and snapshot. Every call is the control thread's alone; the destructor joins the threads.
+// Owns the I/O threads, listeners and snapshot. Every call is the control thread's alone; the
+// destructor joins the threads.
 class Engine {
  public:
   // Starts the I/O threads, without listeners yet.
@@ -51,8 +55,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Adopts a snapshot, all or nothing: decodes it, binds new listeners, opens the access log, publishes. On an error the one
-  // in force stays as it was. Returns every listener of the snapshot.
+  // Adopts a snapshot, all or nothing: decodes it, binds new listeners, opens the access log,
+  // publishes. On an error the one in force stays as it was. Returns every listener of the
+  // snapshot.
   Result<std::vector<BoundListener>, EngineError> apply(std::span<const std::uint8_t> snapshot);
 
   // Stops accepting, closes idle connections, and answers the rest with `Connection: close`.
@@ -61,7 +66,8 @@ class Engine {
   // No client connection is left.
   bool drained() const;
 
-  // Closes everything and joins the threads. Idempotent; nothing but stats() may be called after it.
+  // Closes everything and joins the threads. Idempotent; nothing but stats() may be called after
+  // it.
   void stop();
 
   // Opens the access log's path again. Error text or empty.

@@ -1,4 +1,5 @@
-// Request ids come from clients at times: they are visible ASCII by then, and quotes and backslashes are escaped here.
+// Request ids come from clients at times: they are visible ASCII by then, and quotes and
+// backslashes are escaped here.
 #include "proxy/error_response.h"
 
 #include <array>
@@ -22,7 +23,8 @@ std::string_view escapeJson(std::string_view text, TextArena& arena) {
 }
 
 bool wantsText(std::string_view accept) {
-  return accept.find("json") == std::string_view::npos && accept.find("text/") != std::string_view::npos;
+  return accept.find("json") == std::string_view::npos &&
+         accept.find("text/") != std::string_view::npos;
 }
 
 }  // namespace
@@ -35,8 +37,8 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view re
   const std::string_view title = http1::statusPhrase(status);
   if (wantsText(accept)) {
     return {"text/plain; charset=utf-8",
-            arena.join({statusText, " ", title, "\n", reasonText(reason), "\nreason: ", reasonCode(reason),
-                        "\nrequest id: ", requestId, "\n"})};
+            arena.join({statusText, " ", title, "\n", reasonText(reason),
+                        "\nreason: ", reasonCode(reason), "\nrequest id: ", requestId, "\n"})};
   }
   return {"application/problem+json",
           arena.join({R"({"type":"about:blank","title":")", title, R"(","status":)", statusText,

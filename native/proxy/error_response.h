@@ -1,4 +1,5 @@
-// Answers that the gateway makes itself: problem+json (RFC 9457) or plain text, by what the client accepts.
+// Answers that the gateway makes itself: problem+json (RFC 9457) or plain text, by what the client
+// accepts.
 #pragma once
 
 #include <string_view>
@@ -13,9 +14,9 @@ struct ErrorBody {
   std::string_view body;  // lives until the arena's next reset()
 };
 
-// `accept`: the request's Accept value, empty when there is none. JSON unless text/plain or text/* (or text/html) is named and
-// JSON is not.
-ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId, std::string_view accept,
-                        TextArena& arena);
+// `accept`: the request's Accept value, empty when there is none. JSON unless text/plain or text/*
+// (or text/html) is named and JSON is not.
+ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId,
+                        std::string_view accept, TextArena& arena);
 
 }  // namespace tidegate

@@ -18,22 +18,27 @@ constexpr std::string_view kAllButTrace = "GET, HEAD, POST, PUT, DELETE, PATCH, 
 
 Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
   switch (failure) {
-    case StreamFailure::ConnectRefused: return Reason::UpstreamConnectFailed;
-    case StreamFailure::ConnectTimeout: return Reason::UpstreamConnectTimeout;
+    case StreamFailure::ConnectRefused:
+      return Reason::UpstreamConnectFailed;
+    case StreamFailure::ConnectTimeout:
+      return Reason::UpstreamConnectTimeout;
     case StreamFailure::Malformed:
       return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamBadResponse;
-    case StreamFailure::HeadTooLarge: return Reason::UpstreamHeadTooLarge;
+    case StreamFailure::HeadTooLarge:
+      return Reason::UpstreamHeadTooLarge;
     case StreamFailure::Timeout:
       return firstByte ? Reason::UpstreamFirstByteTimeout : Reason::UpstreamIdleTimeout;
     case StreamFailure::Closed:
-    case StreamFailure::WriteFailed: break;
+    case StreamFailure::WriteFailed:
+      break;
   }
   return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamClosed;
 }
 
 }  // namespace
 
-Exchange::Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener, ClientStream& client)
+Exchange::Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener,
+                   ClientStream& client)
     : services_(services),
       snapshot_(std::move(snapshot)),
       client_(client),
@@ -65,8 +70,10 @@ void Exchange::startRefused(Reason reason) {
 // Deciding
 
 void Exchange::keepHead(const RequestHead& head) {
-  // Room for the head and for all that is derived from it: normalised path and host are never longer than their sources.
-  const std::size_t derived = head.line.path.length + head.line.host.length + RequestIds::kLength + IpAddress::kMaxText;
+  // Room for the head and for all that is derived from it: normalised path and host are never
+  // longer than their sources.
+  const std::size_t derived =
+      head.line.path.length + head.line.host.length + RequestIds::kLength + IpAddress::kMaxText;
   const std::size_t table = head.fields().size_bytes();
   text_ = services_.pool.acquire(table + head.size + derived);
   char* at = text_.data() + table;
@@ -78,7 +85,8 @@ void Exchange::keepHead(const RequestHead& head) {
   at += head.size;
   identity_ = identifyClient(head_, client_.peer(), listener());
   trustedPeer_ = identity_.trustedPeer;
-  const std::size_t clientLength = client_.peer().isUnix && !trustedPeer_ ? 0 : identity_.address.format(at);
+  const std::size_t clientLength =
+      client_.peer().isUnix && !trustedPeer_ ? 0 : identity_.address.format(at);
   clientText_ = {at, clientLength};
   at += clientLength;
   requestId_ = acceptedRequestId(head_, listener(), trustedPeer_);
@@ -99,7 +107,8 @@ void Exchange::route() {
     return;
   }
   const std::string_view raw = head_.view(line_.path);
-  const NormalPath normal = normalizePath(raw, listener().paths, {const_cast<char*>(path_.data()), raw.size()});
+  const NormalPath normal =
+      normalizePath(raw, listener().paths, {const_cast<char*>(path_.data()), raw.size()});
   if (normal.error != PathError::None) {
     path_ = {};
     answer(Reason::BadPath);
@@ -127,7 +136,8 @@ void Exchange::runRoute() {
   route_ = &snapshot_->tables().routes[match_.route];
   services_.stats.slot(route_->metricSlot).active.add();
   if (route_->requestTimeout != kUnlimited) {
-    services_.loop.timers().schedule(requestTimer_, services_.loop.nowMillis() + route_->requestTimeout);
+    services_.loop.timers().schedule(requestTimer_,
+                                     services_.loop.nowMillis() + route_->requestTimeout);
   }
   const std::uint64_t bodyLimit = std::min(route_->bodyBytes, listener().bodyBytes);
   client_.limitBody(bodyLimit);
@@ -151,7 +161,8 @@ void Exchange::answerRoute(const RouteConfig& route) {
   std::string_view body;
   if (route.action == RouteAction::Redirect) {
     reason_ = Reason::RouteRedirect;
-    services_.fields.push_back({"Location", renderTemplate(route.location, values, TemplateUse::Uri, services_.arena)});
+    services_.fields.push_back(
+        {"Location", renderTemplate(route.location, values, TemplateUse::Uri, services_.arena)});
   } else {
     reason_ = Reason::RouteRespond;
     body = renderTemplate(route.body, values, TemplateUse::Text, services_.arena);
@@ -224,8 +235,9 @@ void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
-  const ForwardedRequest what{listener(), *route_, upstream, upstream.endpoints[endpoint_], values, client_.peer(), trustedPeer_,
-                              head_.view(line_.authority)};
+  const ForwardedRequest what{
+      listener(), *route_,        upstream,     upstream.endpoints[endpoint_],
+      values,     client_.peer(), trustedPeer_, head_.view(line_.authority)};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);
@@ -272,7 +284,8 @@ void Exchange::onUpstreamBlocked() {
 
 void Exchange::onUpstreamDrained() {
   if (upstream_ == nullptr) return;
-  if (state_ == State::Forwarding) upstream_->expectWithin(requestDone_ ? route_->firstByteTimeout : 0);
+  if (state_ == State::Forwarding)
+    upstream_->expectWithin(requestDone_ ? route_->firstByteTimeout : 0);
   client_.resumeBody();
 }
 
@@ -300,7 +313,8 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   out.body = head.line.body;
   out.contentLength = head.line.contentLength;
   // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
-  out.announceLength = head.line.body == BodyKind::None && head.line.hasContentLength && head.line.status != 204;
+  out.announceLength =
+      head.line.body == BodyKind::None && head.line.hasContentLength && head.line.status != 204;
   status_ = out.status;
   client_.sendHead(out);
   upstream_->expectWithin(route_->idleTimeout);
@@ -386,13 +400,15 @@ void Exchange::answer(Reason reason) {
   const Field* accept = hasHead_ ? head_.find(FieldId::Accept) : nullptr;
   OutgoingResponse out;
   out.status = reasonStatus(reason);
-  const ErrorBody error = makeErrorBody(reason, out.status, requestId_,
-                                        accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
+  const ErrorBody error =
+      makeErrorBody(reason, out.status, requestId_,
+                    accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
   services_.fields.push_back({"Content-Type", error.contentType});
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
   if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
   if (reason == Reason::MethodNotAllowed) {
-    const std::span<char> room(services_.arena.allocate(Router::kMaxAllowBytes), Router::kMaxAllowBytes);
+    const std::span<char> room(services_.arena.allocate(Router::kMaxAllowBytes),
+                               Router::kMaxAllowBytes);
     services_.fields.push_back({"Allow", snapshot_->tables().router->writeAllow(match_, room)});
   } else if (out.status == 405) {
     services_.fields.push_back({"Allow", kAllButTrace});
@@ -405,11 +421,14 @@ void Exchange::answer(Reason reason) {
 
 bool Exchange::retry(StreamFailure failure) {
   const bool connecting = state_ == State::Connecting;
-  // Body that has gone cannot be sent again; what did not reach an application may be, whatever the method.
+  // Body that has gone cannot be sent again; what did not reach an application may be, whatever the
+  // method.
   if (bodyTaken_) return false;
   if (!connecting && !isIdempotent(line_.method)) return false;
   // A slow endpoint is not a broken one: another would only double the client's wait.
-  if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed || failure == StreamFailure::HeadTooLarge) return false;
+  if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed ||
+      failure == StreamFailure::HeadTooLarge)
+    return false;
   if (retries_ >= route_->retries) return false;
   ++retries_;
   services_.stats.counters.retries.add();
@@ -430,8 +449,10 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   upstream_ = nullptr;
   const bool responseBegun = state_ == State::Responding || state_ == State::Tunnel;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
-  if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ && isIdempotent(line_.method)) {
-    // The endpoint closed an idle connection just when it was used: that says nothing about its health.
+  if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
+      isIdempotent(line_.method)) {
+    // The endpoint closed an idle connection just when it was used: that says nothing about its
+    // health.
     services_.stats.counters.retries.add();
     leaveEndpoint();
     client_.pauseBody();
@@ -493,7 +514,8 @@ void Exchange::end() {
   services_.exchanges->destroy(this);
 }
 
-void Exchange::countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros, bool failed) {
+void Exchange::countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros,
+                         bool failed) {
   SlotCounters& slot = services_.stats.slot(index);
   slot.requests.add();
   if (status >= 100 && status < 600) slot.statusClasses[status / 100 - 1].add();
@@ -509,13 +531,15 @@ void Exchange::countSlot(std::uint32_t index, std::uint16_t status, std::uint64_
 void Exchange::record() {
   const std::uint64_t micros = services_.loop.nowMicros() - startedMicros_;
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
-  const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect && reason_ != Reason::RouteRespond;
+  const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
+                      reason_ != Reason::RouteRespond;
   if (route_ != nullptr) {
     countSlot(route_->metricSlot, status_, micros, failed);
     if (route_->action == RouteAction::Proxy) {
       const UpstreamConfig& upstream = upstreamConfig();
       countSlot(upstream.metricSlot, status_, micros, failed);
-      if (endpoint_ != kNoEndpoint) countSlot(upstream.endpoints[endpoint_].metricSlot, status_, micros, failed);
+      if (endpoint_ != kNoEndpoint)
+        countSlot(upstream.endpoints[endpoint_].metricSlot, status_, micros, failed);
     }
   }
 
@@ -553,8 +577,10 @@ void Exchange::record() {
       if (endpoint_ != kNoEndpoint) entry.endpoint = upstreamConfig().endpoints[endpoint_].address;
     }
   }
-  const std::size_t length = formatAccess(format, entry, services_.logLine.data(), services_.logLine.size());
-  if (length > 0 && services_.log.ring(services_.threadIndex).push({services_.logLine.data(), length})) {
+  const std::size_t length =
+      formatAccess(format, entry, services_.logLine.data(), services_.logLine.size());
+  if (length > 0 &&
+      services_.log.ring(services_.threadIndex).push({services_.logLine.data(), length})) {
     services_.stats.counters.accessLogLines.add();
     services_.log.notify(services_.threadIndex);
   } else {
@@ -579,14 +605,16 @@ TemplateValues Exchange::templateValues() const {
     values.routeName = route_->match.name;
     if (route_->action == RouteAction::Proxy) {
       values.upstreamName = upstreamConfig().name;
-      if (endpoint_ != kNoEndpoint) values.endpointAddress = upstreamConfig().endpoints[endpoint_].address;
+      if (endpoint_ != kNoEndpoint)
+        values.endpointAddress = upstreamConfig().endpoints[endpoint_].address;
     }
   }
   return values;
 }
 
 std::uint32_t Exchange::microsSince(std::uint64_t start) const {
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(services_.loop.nowMicros() - start, kNoTime - 1));
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(services_.loop.nowMicros() - start, kNoTime - 1));
 }
 
 }  // namespace tidegate

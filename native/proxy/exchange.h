@@ -4,10 +4,11 @@
 //   Deciding    the head is here: normalise, route, run the plan's native steps
 //   Connecting  an endpoint is chosen, its connection is not there yet
 //   Forwarding  the request is on its way, no response head has come
-//   Responding  the response head was passed on (or an answer of the gateway's own), its body streams
-//   Tunnel      after a 101: bytes pass both ways
-// Every failure leads to fail(), which answers while that is possible and breaks the client's stream off when it is not. end() is the one
-// way out. One I/O thread owns an exchange from its head to its end; in the steady state it allocates nothing.
+//   Responding  the response head was passed on (or an answer of the gateway's own), its body
+//   streams Tunnel      after a 101: bytes pass both ways
+// Every failure leads to fail(), which answers while that is possible and breaks the client's
+// stream off when it is not. end() is the one way out. One I/O thread owns an exchange from its
+// head to its end; in the steady state it allocates nothing.
 #pragma once
 
 #include <bitset>
@@ -23,8 +24,10 @@ namespace tidegate {
 
 class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
  public:
-  // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and destroys itself in end().
-  Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener, ClientStream& client);
+  // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and
+  // destroys itself in end().
+  Exchange(ThreadServices& services, SnapshotRef snapshot, std::uint32_t listener,
+           ClientStream& client);
   ~Exchange();
 
   // Exactly one of the two, once, right after it was made.
@@ -78,7 +81,9 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
 
   TemplateValues templateValues() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
-  const UpstreamConfig& upstreamConfig() const { return snapshot_->tables().upstreams[route_->upstream]; }
+  const UpstreamConfig& upstreamConfig() const {
+    return snapshot_->tables().upstreams[route_->upstream];
+  }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
   bool isHead() const { return line_.method == Method::Head; }
   std::uint32_t microsSince(std::uint64_t start) const;
@@ -99,10 +104,10 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   bool hasHead_ = false;
   bool reused_ = false;
   bool requestDone_ = true;
-  bool bodyTaken_ = false;       // body bytes went to an endpoint: the request cannot be sent again
+  bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again
   bool responseEnded_ = false;
   bool trustedPeer_ = false;
-  bool countsLoad_ = false;      // this exchange is in the endpoint's active count
+  bool countsLoad_ = false;  // this exchange is in the endpoint's active count
   std::uint32_t queueMicros_ = kNoTime;
   std::uint32_t connectMicros_ = kNoTime;
   std::uint32_t firstByteMicros_ = kNoTime;

@@ -26,7 +26,8 @@ std::string_view takeLast(std::string_view& list) {
 
 // "1.2.3.4", "1.2.3.4:80", "[::1]", "[::1]:80", "::1"; with or without quotes.
 std::optional<IpAddress> parseNode(std::string_view node) {
-  if (node.size() >= 2 && node.front() == '"' && node.back() == '"') node = node.substr(1, node.size() - 2);
+  if (node.size() >= 2 && node.front() == '"' && node.back() == '"')
+    node = node.substr(1, node.size() - 2);
   if (node.starts_with('[')) {
     const std::size_t end = node.find(']');
     if (end == std::string_view::npos) return std::nullopt;
@@ -48,9 +49,10 @@ std::string_view forwardedFor(std::string_view element) {
   return {};
 }
 
-// Walks the fields of that id from the last to the first and each of them from the right, as long as the addresses are
-// trusted proxies; the first that is not (or the leftmost) is the client.
-bool walkForwarded(const HeadFields& fields, FieldId id, const ListenerConfig& listener, IpAddress& client) {
+// Walks the fields of that id from the last to the first and each of them from the right, as long
+// as the addresses are trusted proxies; the first that is not (or the leftmost) is the client.
+bool walkForwarded(const HeadFields& fields, FieldId id, const ListenerConfig& listener,
+                   IpAddress& client) {
   bool found = false;
   const auto all = fields.fields();
   for (std::size_t i = all.size(); i-- > 0;) {
@@ -77,8 +79,19 @@ bool isHostByte(char c) {
          std::string_view("-._~!$&'()*+,;=:[]%").find(c) != std::string_view::npos;
 }
 
+// Whether a segment of `path` is "." or "..".
+bool hasDotSegment(std::string_view path) {
+  for (std::size_t at = path.find("/."); at != std::string_view::npos;
+       at = path.find("/.", at + 1)) {
+    const std::string_view segment = path.substr(at + 1, path.find('/', at + 1) - at - 1);
+    if (segment == "." || segment == "..") return true;
+  }
+  return false;
+}
+
 // All values of one field, joined by ", " (RFC 9110 5.3), with `last` behind them.
-std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last, TextArena& arena) {
+std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last,
+                          TextArena& arena) {
   std::string_view joined;
   for (const Field& f : fields.fields()) {
     if (f.id != id) continue;
@@ -96,35 +109,46 @@ void add(ThreadServices& services, std::string_view name, std::string_view value
   services.fields.push_back({name, value});
 }
 
-// X-Forwarded-For, -Proto and -Host. What an untrusted client says in them is dropped, except by `keep`.
-void addXForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+// X-Forwarded-For, -Proto and -Host. What an untrusted client says in them is dropped, except by
+// `keep`.
+void addXForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText,
+                   ThreadServices& services) {
   const ForwardMode mode = what.listener.xForwarded;
   if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
   const bool believe = mode == ForwardMode::Append && what.trustedPeer;
   add(services, "X-Forwarded-For",
       believe ? joinWith(head, FieldId::XForwardedFor, peerText, services.arena) : peerText);
-  const std::string_view proto = believe ? firstValue(head, FieldId::XForwardedProto) : std::string_view{};
+  const std::string_view proto =
+      believe ? firstValue(head, FieldId::XForwardedProto) : std::string_view{};
   add(services, "X-Forwarded-Proto", proto.empty() ? what.values.scheme : proto);
-  const std::string_view host = believe ? firstValue(head, FieldId::XForwardedHost) : std::string_view{};
+  const std::string_view host =
+      believe ? firstValue(head, FieldId::XForwardedHost) : std::string_view{};
   if (!host.empty() || !what.originalHost.empty()) {
     add(services, "X-Forwarded-Host", host.empty() ? what.originalHost : host);
   }
 }
 
-void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText, ThreadServices& services) {
+void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::string_view peerText,
+                  ThreadServices& services) {
   const ForwardMode mode = what.listener.forwarded;
   if (mode == ForwardMode::Keep || mode == ForwardMode::Off) return;
   // IPv6 addresses, and hosts with a port, are not tokens: they go in quotes (RFC 7239 4 and 6).
   const bool v6 = peerText.find(':') != std::string_view::npos;
   TextArena& arena = services.arena;
-  const std::string_view node = what.peer.isUnix ? "unknown" : v6 ? arena.join({"\"[", peerText, "]\""}) : peerText;
+  const std::string_view node = what.peer.isUnix ? "unknown"
+                                : v6             ? arena.join({"\"[", peerText, "]\""})
+                                                 : peerText;
   std::string_view element = arena.join({"for=", node, ";proto=", what.values.scheme});
-  if (!what.originalHost.empty()) element = arena.join({element, ";host=\"", what.originalHost, "\""});
+  if (!what.originalHost.empty())
+    element = arena.join({element, ";host=\"", what.originalHost, "\""});
   const bool believe = mode == ForwardMode::Append && what.trustedPeer;
-  add(services, "Forwarded", believe ? joinWith(head, FieldId::Forwarded, element, arena) : element);
+  add(services, "Forwarded",
+      believe ? joinWith(head, FieldId::Forwarded, element, arena) : element);
 }
 
-std::string_view versionText(std::uint8_t minorVersion) { return minorVersion == 0 ? "1.0 " : "1.1 "; }
+std::string_view versionText(std::uint8_t minorVersion) {
+  return minorVersion == 0 ? "1.0 " : "1.1 ";
+}
 
 bool composePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   const RouteConfig& route = what.route;
@@ -142,7 +166,8 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
     return true;
   }
   if (route.rewritePath.empty()) return true;
-  std::string_view path = renderTemplate(route.rewritePath, what.values, TemplateUse::Uri, services.arena);
+  std::string_view path =
+      renderTemplate(route.rewritePath, what.values, TemplateUse::Uri, services.arena);
   // A template may end in a query of its own: `/find?id={id}`.
   if (const std::size_t mark = path.find('?'); mark != std::string_view::npos) {
     out.query = path.substr(mark + 1);
@@ -150,18 +175,23 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
     path = path.substr(0, mark);
   }
   out.path = path;
-  return path.starts_with('/') && std::all_of(path.begin(), path.end(), isUriByteForPath) &&
-         std::all_of(out.query.begin(), out.query.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+  // What a variable brought must not lead out of where the template points.
+  return path.starts_with('/') && !hasDotSegment(path) &&
+         std::all_of(path.begin(), path.end(), isUriByteForPath) &&
+         std::all_of(out.query.begin(), out.query.end(),
+                     [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   if (!what.route.rewriteHost.empty()) {
-    out.host = renderTemplate(what.route.rewriteHost, what.values, TemplateUse::Text, services.arena);
+    out.host =
+        renderTemplate(what.route.rewriteHost, what.values, TemplateUse::Text, services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
   } else if (what.upstream.hostHeader == HostHeader::Endpoint) {
-    out.host = std::string_view(what.endpoint.address).starts_with("unix:") ? "localhost"
-                                                                            : std::string_view(what.endpoint.address);
+    out.host = std::string_view(what.endpoint.address).starts_with("unix:")
+                   ? "localhost"
+                   : std::string_view(what.endpoint.address);
   } else {
     // HTTP/1.0 clients may send none, and HTTP/1.1 upstreams must get one.
     out.host = what.originalHost.empty() ? "localhost" : what.originalHost;
@@ -169,33 +199,48 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
   return !out.host.empty() && std::all_of(out.host.begin(), out.host.end(), isHostByte);
 }
 
-void markForwardingFields(HeadFields& head, const RequestLine& line, const ListenerConfig& listener) {
+void markForwardingFields(HeadFields& head, const RequestLine& line,
+                          const ListenerConfig& listener) {
   for (Field& f : head.fields()) {
     switch (f.id) {
       case FieldId::XForwardedFor:
       case FieldId::XForwardedHost:
-      case FieldId::XForwardedProto: f.dropped = listener.xForwarded != ForwardMode::Keep; break;
-      case FieldId::Forwarded: f.dropped = listener.forwarded != ForwardMode::Keep; break;
-      case FieldId::Via: f.dropped = !listener.via.empty(); break;
+      case FieldId::XForwardedProto:
+        f.dropped = listener.xForwarded != ForwardMode::Keep;
+        break;
+      case FieldId::Forwarded:
+        f.dropped = listener.forwarded != ForwardMode::Keep;
+        break;
+      case FieldId::Via:
+        f.dropped = !listener.via.empty();
+        break;
       // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
-      case FieldId::Expect: f.dropped = line.minorVersion == 0; break;
-      default: f.dropped = false; break;
+      case FieldId::Expect:
+        f.dropped = line.minorVersion == 0;
+        break;
+      default:
+        f.dropped = false;
+        break;
     }
-    if (!listener.requestIdHeader.empty() && equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
+    if (!listener.requestIdHeader.empty() &&
+        equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
       f.dropped = true;
     }
   }
 }
 
 bool matches(const HeadFields& fields, const Field& f, FieldId id, std::string_view name) {
-  return id != FieldId::Other ? f.id == id : f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), name);
+  return id != FieldId::Other ? f.id == id
+                              : f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), name);
 }
 
 }  // namespace
 
-ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer, const ListenerConfig& listener) {
+ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer,
+                              const ListenerConfig& listener) {
   ClientIdentity identity{peer.address, peer.port, false};
-  if (listener.trustedProxies.empty() || peer.isUnix || !isTrusted(peer.address, listener)) return identity;
+  if (listener.trustedProxies.empty() || peer.isUnix || !isTrusted(peer.address, listener))
+    return identity;
   identity.trustedPeer = true;
   IpAddress client;
   if (walkForwarded(fields, FieldId::XForwardedFor, listener, client) ||
@@ -206,20 +251,24 @@ ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer, co
   return identity;
 }
 
-std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener, bool trustedPeer) {
-  if (listener.requestIdHeader.empty() || listener.requestIdAccept == RequestIdAccept::Never) return {};
+std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener,
+                                   bool trustedPeer) {
+  if (listener.requestIdHeader.empty() || listener.requestIdAccept == RequestIdAccept::Never)
+    return {};
   if (listener.requestIdAccept == RequestIdAccept::Trusted && !trustedPeer) return {};
   for (const Field& f : fields.fields()) {
     if (!equalsIgnoreCase(fields.name(f), listener.requestIdHeader)) continue;
     const std::string_view id = fields.value(f);
-    const bool valid = !id.empty() && id.size() <= kMaxRequestId &&
-                       std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+    const bool valid =
+        !id.empty() && id.size() <= kMaxRequestId &&
+        std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
     return valid ? id : std::string_view{};
   }
   return {};
 }
 
-bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
+                    ThreadServices& services, OutgoingRequest& out) {
   services.fields.clear();
   out.method = head.view(line.methodToken);
   out.body = line.body;
@@ -242,17 +291,20 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   addXForwarded(head, what, peerText, services);
   addForwarded(head, what, peerText, services);
   if (!what.listener.via.empty()) {
-    const std::string_view hop = services.arena.join({versionText(line.minorVersion), what.listener.via});
+    const std::string_view hop =
+        services.arena.join({versionText(line.minorVersion), what.listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
-  if (!what.listener.requestIdHeader.empty()) add(services, what.listener.requestIdHeader, what.values.requestId);
+  if (!what.listener.requestIdHeader.empty())
+    add(services, what.listener.requestIdHeader, what.values.requestId);
   applyEdits(what.route.requestEdits, &head, what.values, services);
   out.fields = {&head, services.fields};
   return true;
 }
 
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route,
-                     const TemplateValues& values, ThreadServices& services, OutgoingResponse& out) {
+                     const TemplateValues& values, ThreadServices& services,
+                     OutgoingResponse& out) {
   services.fields.clear();
   out.status = head.line.status;
   out.reason = head.view(head.line.reason);
@@ -260,27 +312,35 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const R
   bool hasServer = false;
   for (Field& f : head.fields()) {
     switch (f.id) {
-      case FieldId::Via: f.dropped = !listener.via.empty(); break;
-      case FieldId::Date: hasDate = true; break;
+      case FieldId::Via:
+        f.dropped = !listener.via.empty();
+        break;
+      case FieldId::Date:
+        hasDate = true;
+        break;
       case FieldId::Server:
         hasServer = true;
         f.dropped = listener.server != ServerField::Pass;
         break;
-      default: break;
+      default:
+        break;
     }
   }
   if (!listener.via.empty()) {
-    const std::string_view hop = services.arena.join({versionText(head.line.minorVersion), listener.via});
+    const std::string_view hop =
+        services.arena.join({versionText(head.line.minorVersion), listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   // RFC 9110 6.6.1: who forwards a response without Date adds when it was received.
-  if (!hasDate && head.line.status >= 200) add(services, "Date", services.date.at(services.loop.wallMillis()));
+  if (!hasDate && head.line.status >= 200)
+    add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
   applyEdits(route.responseEdits, &head, values, services);
   out.fields = {&head, services.fields};
 }
 
-void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values, ThreadServices& services) {
+void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
+                ThreadServices& services) {
   if (edits.empty()) return;
   const auto drop = [&](FieldId id, std::string_view name) {
     if (fields != nullptr) {
@@ -288,11 +348,13 @@ void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValu
         if (matches(*fields, f, id, name)) f.dropped = true;
       }
     }
-    std::erase_if(services.fields, [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+    std::erase_if(services.fields,
+                  [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
   };
   for (const std::string& name : edits.remove) drop(fieldIdOf(name), name);
   for (const FieldEdit& edit : edits.set) {
-    const std::string_view value = renderTemplate(edit.value, values, TemplateUse::Text, services.arena);
+    const std::string_view value =
+        renderTemplate(edit.value, values, TemplateUse::Text, services.arena);
     drop(edit.id, edit.name);
     add(services, edit.name, value);
   }

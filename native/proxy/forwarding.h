@@ -1,4 +1,5 @@
-// What a gateway changes in heads on their way: forwarding fields, Via, request id, Date, Server, and the route's edits.
+// What a gateway changes in heads on their way: forwarding fields, Via, request id, Date, Server,
+// and the route's edits.
 #pragma once
 
 #include <string_view>
@@ -10,16 +11,21 @@
 
 namespace tidegate {
 
-// Who the client is, looking through proxies that the listener trusts (X-Forwarded-For, else Forwarded, from the right).
+// Who the client is, looking through proxies that the listener trusts (X-Forwarded-For, else
+// Forwarded, from the right).
 struct ClientIdentity {
   IpAddress address;
   std::uint16_t port = 0;  // of the connection; 0 when the address is taken from a field
-  bool trustedPeer = false;  // the peer is a trusted proxy: its forwarding fields and request id are believed
+  bool trustedPeer =
+      false;  // the peer is a trusted proxy: its forwarding fields and request id are believed
 };
-ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer, const ListenerConfig& listener);
+ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer,
+                              const ListenerConfig& listener);
 
-// The id that the request came with, where the listener accepts it; empty: one is to be made. Only visible ASCII, at most 128 bytes.
-std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener, bool trustedPeer);
+// The id that the request came with, where the listener accepts it; empty: one is to be made. Only
+// visible ASCII, at most 128 bytes.
+std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener,
+                                   bool trustedPeer);
 
 struct ForwardedRequest {
   const ListenerConfig& listener;
@@ -32,15 +38,18 @@ struct ForwardedRequest {
   std::string_view originalHost;  // as the client sent it, with port
 };
 
-// Fills path, host and fields of `out`; may be called again for another endpoint. False when the rewritten path or host is not
-// valid. The views of `out` live until the arena's next reset().
-bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out);
+// Fills path, host and fields of `out`; may be called again for another endpoint. False when the
+// rewritten path or host is not valid. The views of `out` live until the arena's next reset().
+bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
+                    ThreadServices& services, OutgoingRequest& out);
 
 // Fields of a response that is passed on.
-void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route, const TemplateValues& values,
-                     ThreadServices& services, OutgoingResponse& out);
+void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route,
+                     const TemplateValues& values, ThreadServices& services, OutgoingResponse& out);
 
-// Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or remove.
-void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values, ThreadServices& services);
+// Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or
+// remove.
+void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
+                ThreadServices& services);
 
 }  // namespace tidegate

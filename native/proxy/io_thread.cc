@@ -1,4 +1,5 @@
-// Order of this file: listening ports, birth and end of the thread, messages, requests, housekeeping.
+// Order of this file: listening ports, birth and end of the thread, messages, requests,
+// housekeeping.
 #include "proxy/io_thread.h"
 
 #include <pthread.h>
@@ -44,7 +45,8 @@ http1::ServerSettings serverSettings(const ListenerConfig& config) {
 
 PoolSettings poolSettings(const UpstreamConfig& config) {
   PoolSettings settings;
-  settings.responseLimits = {config.responseHeaderBytes, config.responseHeaderBytes, config.responseHeaderCount};
+  settings.responseLimits = {config.responseHeaderBytes, config.responseHeaderBytes,
+                             config.responseHeaderCount};
   settings.connectTimeout = config.connectTimeout;
   settings.idleTimeout = config.poolIdleTimeout;
   settings.maxAge = config.poolMaxAge;
@@ -61,14 +63,17 @@ PoolSettings poolSettings(const UpstreamConfig& config) {
 class IoThread::Port final : public Pollable {
  public:
   Port(IoThread& thread, NewListener listener)
-      : thread_(thread), bind_(std::move(listener.bind)), file_(std::move(listener.file)), shared_(listener.shared) {}
+      : thread_(thread),
+        key_(std::move(listener.key)),
+        file_(std::move(listener.file)),
+        shared_(listener.shared) {}
 
   ~Port() {
     retry_.unlink();
     EventLoop::forget(*this);
   }
 
-  const std::string& bind() const { return bind_; }
+  const std::string& key() const { return key_; }
   const http1::ServerSettings& settings() const { return settings_; }
   std::uint32_t index() const { return index_; }
   SnapshotRef& snapshot() { return snapshot_; }
@@ -142,13 +147,15 @@ class IoThread::Port final : public Pollable {
     }
     sockaddr_storage address{};
     socklen_t length = sizeof address;
-    FileHandle file(accept4(file_.get(), reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    FileHandle file(accept4(file_.get(), reinterpret_cast<sockaddr*>(&address), &length,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!file) {
       thread_.budget_.giveBack();
       return onAcceptError(errno);
     }
     paused_ = false;
-    begin(std::move(file), SocketAddress::fromNative(reinterpret_cast<const sockaddr*>(&address), length));
+    begin(std::move(file),
+          SocketAddress::fromNative(reinterpret_cast<const sockaddr*>(&address), length));
     return true;
   }
 
@@ -168,21 +175,22 @@ class IoThread::Port final : public Pollable {
   void pause() {
     if (!paused_) thread_.stats_.counters.acceptPauses.add();
     paused_ = true;
-    if (!retired()) thread_.loop_.timers().schedule(retry_, thread_.loop_.nowMillis() + kAcceptRetryMillis);
+    if (!retired())
+      thread_.loop_.timers().schedule(retry_, thread_.loop_.nowMillis() + kAcceptRetryMillis);
   }
 
   void begin(FileHandle file, const SocketAddress& peer) {
     thread_.stats_.counters.connectionsAccepted.add();
     Socket::prepareAccepted(file.get(), !peer.isUnix());
     const PeerInfo info{peer.ip(), peer.port(), peer.isUnix()};
-    ServerConnection* connection = thread_.connections_.create(thread_.services_.http1, thread_, settings_,
-                                                               Socket(std::move(file)), info, this);
+    ServerConnection* connection = thread_.connections_.create(
+        thread_.services_.http1, thread_, settings_, Socket(std::move(file)), info, this);
     connections_.pushBack(connection);
     if (connection->start() && thread_.draining_) connection->drain();
   }
 
   IoThread& thread_;
-  const std::string bind_;
+  const std::string key_;
   FileHandle file_;
   const bool shared_;
   bool paused_ = false;
@@ -223,7 +231,8 @@ void IoThread::stop() {
 }
 
 void IoThread::run() {
-  pthread_setname_np(pthread_self(), ("tidegate-io-" + std::to_string(settings_.index)).substr(0, 15).c_str());
+  pthread_setname_np(pthread_self(),
+                     ("tidegate-io-" + std::to_string(settings_.index)).substr(0, 15).c_str());
   if (settings_.pinCpu >= 0) {
     cpu_set_t cpus;
     CPU_ZERO(&cpus);
@@ -251,7 +260,8 @@ void IoThread::post(Message message) {
   loop_.wake();
 }
 
-void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot, std::vector<NewListener> listeners) {
+void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot,
+                     std::vector<NewListener> listeners) {
   post({Message::Kind::Adopt, std::move(snapshot), std::move(listeners)});
 }
 
@@ -278,8 +288,12 @@ bool IoThread::handleMessages() {
   bool goOn = true;
   for (Message& message : messages) {
     switch (message.kind) {
-      case Message::Kind::Adopt: handleAdopt(message); break;
-      case Message::Kind::Drain: handleDrain(); break;
+      case Message::Kind::Adopt:
+        handleAdopt(message);
+        break;
+      case Message::Kind::Drain:
+        handleDrain();
+        break;
       case Message::Kind::Stop:
         handleStop();
         goOn = false;
@@ -293,8 +307,8 @@ bool IoThread::handleMessages() {
 }
 
 void IoThread::handleAdopt(Message& message) {
-  snapshot_ = SnapshotRef(std::make_unique<ThreadSnapshot>(std::move(message.snapshot),
-                                                           static_cast<std::uint32_t>(settings_.index)));
+  snapshot_ = SnapshotRef(std::make_unique<ThreadSnapshot>(
+      std::move(message.snapshot), static_cast<std::uint32_t>(settings_.index)));
   configurePools();
   for (NewListener& listener : message.listeners) {
     ports_.push_back(std::make_unique<Port>(*this, std::move(listener)));
@@ -304,8 +318,9 @@ void IoThread::handleAdopt(Message& message) {
   const std::vector<ListenerConfig>& listeners = snapshot_->tables().listeners;
   for (const auto& port : ports_) {
     if (port->retired()) continue;
-    const auto found = std::find_if(listeners.begin(), listeners.end(),
-                                    [&](const ListenerConfig& c) { return c.bind == port->bind(); });
+    const auto found =
+        std::find_if(listeners.begin(), listeners.end(),
+                     [&](const ListenerConfig& c) { return listenerKey(c) == port->key(); });
     if (found == listeners.end()) {
       port->retire();
     } else {
@@ -324,7 +339,8 @@ void IoThread::configurePools() {
       if (state->id >= services_.pools.size()) services_.pools.resize(state->id + 1);
       std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
       if (pool == nullptr) {
-        pool = std::make_unique<EndpointPool>(services_.http1, state, services_.upstreamConnections);
+        pool =
+            std::make_unique<EndpointPool>(services_.http1, state, services_.upstreamConnections);
       }
       pool->configure(settings);
       named.insert(state->id);
@@ -368,7 +384,8 @@ ClientStreamEvents& IoThread::onRequest(ServerConnection& connection, RequestHea
   return events;
 }
 
-ClientStreamEvents& IoThread::onRefused(ServerConnection& connection, Reason reason, http1::ParseError) {
+ClientStreamEvents& IoThread::onRefused(ServerConnection& connection, Reason reason,
+                                        http1::ParseError) {
   Exchange* exchange = nullptr;
   ClientStreamEvents& events = newExchange(connection, exchange);
   exchange->startRefused(reason);
@@ -386,7 +403,8 @@ void IoThread::onClosed(ServerConnection& connection) {
 void IoThread::onHousekeeping() {
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
   removeUnused();
-  // Half of what no connection uses goes back each second; a busy thread takes its blocks from the warm half.
+  // Half of what no connection uses goes back each second; a busy thread takes its blocks from the
+  // warm half.
   if (stats_.counters.exchangesActive.get() == 0) {
     buffers_.trim();
     exchanges_.trim();

@@ -1,4 +1,5 @@
-// One I/O thread: its loop, listeners, client connections, pools and exchanges. Other threads reach it through post() alone.
+// One I/O thread: its loop, listeners, client connections, pools and exchanges. Other threads reach
+// it through post() alone.
 #pragma once
 
 #include <atomic>
@@ -33,7 +34,7 @@ struct ConnectionBudget {
 
 // A listening socket that the control thread opened for this thread.
 struct NewListener {
-  std::string bind;  // ListenerConfig::bind
+  std::string key;  // listenerKey()
   FileHandle file;
   bool shared = false;  // several threads poll the same socket (Unix)
 };
@@ -53,8 +54,8 @@ class IoThread final : public http1::ServerHost {
   // Control thread, idempotent: closes everything and joins.
   void stop();
 
-  // Control thread. The thread adopts between two events: new listeners begin, those that the snapshot does not
-  // name stop accepting and drain; connections and exchanges under way go on.
+  // Control thread. The thread adopts between two events: new listeners begin, those that the
+  // snapshot does not name stop accepting and drain; connections and exchanges under way go on.
   void adopt(std::shared_ptr<const PublishedSnapshot> snapshot, std::vector<NewListener> listeners);
   void drain();
   // Waits until all that was posted has been done.
@@ -64,7 +65,8 @@ class IoThread final : public http1::ServerHost {
 
   // http1::ServerHost
   ClientStreamEvents& onRequest(http1::ServerConnection& connection, RequestHead& head) override;
-  ClientStreamEvents& onRefused(http1::ServerConnection& connection, Reason reason, http1::ParseError error) override;
+  ClientStreamEvents& onRefused(http1::ServerConnection& connection, Reason reason,
+                                http1::ParseError error) override;
   void onClosed(http1::ServerConnection& connection) override;
 
  private:

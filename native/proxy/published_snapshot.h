@@ -1,8 +1,10 @@
-// A snapshot as the I/O threads hold it: the shared immutable tables, and what each thread keeps beside them.
+// A snapshot as the I/O threads hold it: the shared immutable tables, and what each thread keeps
+// beside them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,12 @@
 
 namespace tidegate {
 
+// What a listener is known by over reloads: its address, and where any port would do, its name as
+// well.
+inline std::string listenerKey(const ListenerConfig& config) {
+  return config.bind.ends_with(":0") ? config.bind + ' ' + config.name : config.bind;
+}
+
 // Made by the control thread; shared read-only by all threads.
 struct PublishedSnapshot {
   std::shared_ptr<const Snapshot> tables;
@@ -19,7 +27,8 @@ struct PublishedSnapshot {
   std::vector<std::vector<std::shared_ptr<EndpointState>>> endpoints;
 };
 
-// One I/O thread's view: balancers with their own turn, and a count of the exchanges that began with it.
+// One I/O thread's view: balancers with their own turn, and a count of the exchanges that began
+// with it.
 class ThreadSnapshot {
  public:
   ThreadSnapshot(std::shared_ptr<const PublishedSnapshot> published, std::uint32_t seed)

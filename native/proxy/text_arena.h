@@ -1,4 +1,5 @@
-// Short-lived text of one event (composed header values, rewritten paths): bump allocation over pooled blocks.
+// Short-lived text of one event (composed header values, rewritten paths): bump allocation over
+// pooled blocks.
 #pragma once
 
 #include <cstddef>

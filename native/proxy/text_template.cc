@@ -1,4 +1,5 @@
-// Two passes: the length, then the bytes, so that the result is contiguous and never outgrows its memory.
+// Two passes: the length, then the bytes, so that the result is contiguous and never outgrows its
+// memory.
 #include "proxy/text_template.h"
 
 #include <array>
@@ -35,22 +36,38 @@ std::string_view headerValue(const HeadFields* fields, std::string_view name) {
 
 Piece pieceOf(const TemplatePart& part, const TemplateValues& values, std::string_view port) {
   switch (part.variable) {
-    case Variable::Literal: return {{}, part.text};
-    case Variable::ClientAddress: return {{}, values.clientAddress};
-    case Variable::ClientPort: return {{}, port};
-    case Variable::Host: return {{}, values.host};
-    case Variable::Scheme: return {{}, values.scheme};
-    case Variable::Method: return {{}, values.method};
-    case Variable::Path: return {{}, values.path};
-    case Variable::Query: return {{}, values.query};
-    case Variable::QuestionQuery: return {values.hasQuery ? "?" : "", values.query};
-    case Variable::RouteName: return {{}, values.routeName};
-    case Variable::UpstreamName: return {{}, values.upstreamName};
-    case Variable::EndpointAddress: return {{}, values.endpointAddress};
-    case Variable::RequestId: return {{}, values.requestId};
-    case Variable::Param: return {{}, paramValue(values.match, part.text)};
-    case Variable::Header: return {{}, headerValue(values.fields, part.text), true};
-    case Variable::Tail: return {{}, values.match != nullptr ? values.match->tail : std::string_view{}};
+    case Variable::Literal:
+      return {{}, part.text};
+    case Variable::ClientAddress:
+      return {{}, values.clientAddress};
+    case Variable::ClientPort:
+      return {{}, port};
+    case Variable::Host:
+      return {{}, values.host};
+    case Variable::Scheme:
+      return {{}, values.scheme};
+    case Variable::Method:
+      return {{}, values.method};
+    case Variable::Path:
+      return {{}, values.path};
+    case Variable::Query:
+      return {{}, values.query};
+    case Variable::QuestionQuery:
+      return {values.hasQuery ? "?" : "", values.query};
+    case Variable::RouteName:
+      return {{}, values.routeName};
+    case Variable::UpstreamName:
+      return {{}, values.upstreamName};
+    case Variable::EndpointAddress:
+      return {{}, values.endpointAddress};
+    case Variable::RequestId:
+      return {{}, values.requestId};
+    case Variable::Param:
+      return {{}, paramValue(values.match, part.text)};
+    case Variable::Header:
+      return {{}, headerValue(values.fields, part.text), true};
+    case Variable::Tail:
+      return {{}, values.match != nullptr ? values.match->tail : std::string_view{}};
   }
   return {};
 }
@@ -89,8 +106,8 @@ char* put(char* at, std::string_view text) {
 
 }  // namespace
 
-std::string_view renderTemplate(const TextTemplate& text, const TemplateValues& values, TemplateUse use,
-                                TextArena& arena) {
+std::string_view renderTemplate(const TextTemplate& text, const TemplateValues& values,
+                                TemplateUse use, TextArena& arena) {
   std::array<char, 5> portText{};
   const char* portEnd =
       std::to_chars(portText.data(), portText.data() + portText.size(), values.clientPort).ptr;

@@ -34,6 +34,7 @@ enum class TemplateUse : std::uint8_t {
 };
 
 // The result lives until the arena's next reset().
-std::string_view renderTemplate(const TextTemplate& text, const TemplateValues& values, TemplateUse use, TextArena& arena);
+std::string_view renderTemplate(const TextTemplate& text, const TemplateValues& values,
+                                TemplateUse use, TextArena& arena);
 
 }  // namespace tidegate

@@ -12,7 +12,8 @@ namespace tidegate {
 RequestIds::RequestIds() {
   std::size_t have = 0;
   while (have < sizeof state_) {
-    const ssize_t n = getrandom(reinterpret_cast<char*>(state_.data()) + have, sizeof state_ - have, 0);
+    const ssize_t n =
+        getrandom(reinterpret_cast<char*>(state_.data()) + have, sizeof state_ - have, 0);
     if (n > 0) have += static_cast<std::size_t>(n);
   }
 }
@@ -51,9 +52,10 @@ std::string_view DateCache::at(std::uint64_t wallMillis) {
     tm parts{};
     gmtime_r(&time, &parts);
     // Not strftime with names of the locale: the words are fixed by the RFC.
-    static constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
+                                                         "Thu", "Fri", "Sat"};
+    static constexpr std::array<const char*, 12> kMonths = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     std::snprintf(text_.data(), text_.size(), "%s, %02u %s %04u %02u:%02u:%02u GMT",
                   kDays[static_cast<std::size_t>(parts.tm_wday) % 7],
                   static_cast<unsigned>(parts.tm_mday) % 100u,

@@ -18,12 +18,13 @@ namespace tidegate {
 
 class Exchange;
 
-// 128-bit request ids in hexadecimal: unique, and not to be guessed from others' well enough to matter (they are no secret).
+// 128-bit request ids in hexadecimal: unique, and not to be guessed from others' well enough to
+// matter (they are no secret).
 class RequestIds {
  public:
   static constexpr std::size_t kLength = 32;
 
-  RequestIds();  // seeds from the kernel
+  RequestIds();           // seeds from the kernel
   void write(char* out);  // kLength bytes
 
  private:
@@ -42,8 +43,15 @@ class DateCache {
 };
 
 struct ThreadServices {
-  ThreadServices(std::size_t index, EventLoop& loop, BufferPool& pool, ThreadStats& stats, AccessLog& log)
-      : threadIndex(index), loop(loop), pool(pool), stats(stats), log(log), http1{loop, pool, stats.counters, {}, {}, {}, {}}, arena(pool) {}
+  ThreadServices(std::size_t index, EventLoop& loop, BufferPool& pool, ThreadStats& stats,
+                 AccessLog& log)
+      : threadIndex(index),
+        loop(loop),
+        pool(pool),
+        stats(stats),
+        log(log),
+        http1{loop, pool, stats.counters, {}, {}, {}, {}},
+        arena(pool) {}
 
   const std::size_t threadIndex;
   EventLoop& loop;
@@ -56,7 +64,8 @@ struct ThreadServices {
   RequestIds requestIds;
   DateCache date;
   Slab<http1::ClientConnection> upstreamConnections;
-  std::vector<std::unique_ptr<EndpointPool>> pools;  // by EndpointState::id; places of endpoints that are gone are empty
+  std::vector<std::unique_ptr<EndpointPool>>
+      pools;  // by EndpointState::id; places of endpoints that are gone are empty
   Slab<Exchange>* exchanges = nullptr;
   std::array<char, kMaxAccessLine> logLine;
 };

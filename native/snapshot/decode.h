@@ -13,16 +13,23 @@
 namespace tidegate {
 
 struct DecodeError {
-  std::string
-      message;  // names the place, such as `routes[3].retries: expected 0..10 but received 900`
+  // Names the place, such as `routes[3].retries: expected 0..10 but received 900`.
+  std::string message;
 };
 
-// The encoding is msgpack: maps with string keys that are exactly the names of the struct members,
-// in any order; a missing key keeps the member's default, an unknown or repeated key is an error.
-// Enumerations are their names in camelCase
-// (`leastConnections`); kUnlimited is nil; prefixes are text; RouteMatch is nested under `match`; a
-// TextTemplate is an array whose elements are either a string (a literal) or a one-entry map from
-// variable name to text (`{ "param": "id" }`, `{ "host": "" }`). A FieldEdit is `{ name, value }`.
+// The encoding is msgpack:
+//   structs        maps; the keys are the names of the members, in any order; a missing key
+//                  keeps the member's default, an unknown or a repeated one is an error
+//   enumerations   their names in camelCase, such as `leastConnections`
+//   kUnlimited     nil
+//   IpPrefix       text, such as "10.0.0.0/8"
+//   TextTemplate   an array; a part is a text (a literal) or a map of one entry, from a variable's
+//                  name to its text: `{ "param": "id" }`, `{ "host": "" }`
+//   FieldEdit      `{ name, value }`
+// The ranges are in limits.h, what texts may hold in text_rules.h. Names of routes, names of
+// upstreams, addresses of an upstream's endpoints, and what listeners bind (but for port 0) are
+// distinct; a listener of the configuration with several addresses stands here several times under
+// one name.
 Result<std::shared_ptr<const Snapshot>, DecodeError> decodeSnapshot(
     std::span<const std::uint8_t> bytes);
 

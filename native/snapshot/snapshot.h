@@ -65,8 +65,8 @@ enum class ServerField : std::uint8_t { Pass, Overwrite, Remove };
 
 struct ListenerConfig {
   std::string name;
-  std::string bind;  // canonical "host:port" or "unix:/path": the key by which a listener stays
-                     // over a reload
+  // "ip:port" (0: any free one) or "unix:/path": the key by which a listener stays over a reload.
+  std::string bind;
   std::uint32_t requestLineBytes = 8 * 1024;
   std::uint32_t headerBytes = 16 * 1024;
   std::uint32_t headerCount = 100;

@@ -18,20 +18,26 @@ struct Set {
   explicit Set(const std::vector<std::uint32_t>& weights) {
     for (const std::uint32_t weight : weights) {
       const auto id = static_cast<std::uint32_t>(states.size());
-      states.push_back(std::make_unique<EndpointState>(id, "e", *SocketAddress::parse("127.0.0.1:1")));
+      states.push_back(
+          std::make_unique<EndpointState>(id, "e", *SocketAddress::parse("127.0.0.1:1")));
       endpoints.push_back({states.back().get(), weight});
     }
   }
 };
 
-constexpr BalanceAlgorithm kAll[] = {BalanceAlgorithm::RoundRobin, BalanceAlgorithm::LeastConnections};
+constexpr BalanceAlgorithm kAll[] = {BalanceAlgorithm::RoundRobin,
+                                     BalanceAlgorithm::LeastConnections};
 
-TEST("every balancer: an endpoint that is down or was tried is not chosen, and none is left when all are") {
+TEST(
+    "every balancer: an endpoint that is down or was tried is not chosen, and none is left when "
+    "all are") {
   std::mt19937_64 random(5);
   for (const BalanceAlgorithm algorithm : kAll) {
     for (int round = 0; round < 500; ++round) {
-      Set set(std::vector<std::uint32_t>(1 + random() % 8, 1 + static_cast<std::uint32_t>(random() % 5)));
-      const auto balancer = makeBalancer(algorithm, set.endpoints, static_cast<std::uint32_t>(random() % 16));
+      Set set(std::vector<std::uint32_t>(1 + random() % 8,
+                                         1 + static_cast<std::uint32_t>(random() % 5)));
+      const auto balancer =
+          makeBalancer(algorithm, set.endpoints, static_cast<std::uint32_t>(random() % 16));
       std::bitset<kMaxEndpoints> tried;
       std::size_t excluded = 0;
       for (std::size_t i = 0; i < set.states.size(); ++i) {
@@ -53,7 +59,9 @@ TEST("every balancer: an endpoint that is down or was tried is not chosen, and n
   }
 }
 
-TEST("every balancer: an endpoint that was down long enough is tried once, and again after a success") {
+TEST(
+    "every balancer: an endpoint that was down long enough is tried once, and again after a "
+    "success") {
   for (const BalanceAlgorithm algorithm : kAll) {
     Set set({1});
     const auto balancer = makeBalancer(algorithm, set.endpoints, 0);
@@ -90,7 +98,8 @@ TEST("round-robin: over one round each endpoint gets exactly its weight, evenly 
     std::uint32_t total = 0;
     for (auto& weight : weights) total += weight = 1 + static_cast<std::uint32_t>(random() % 9);
     Set set(weights);
-    const auto balancer = makeBalancer(BalanceAlgorithm::RoundRobin, set.endpoints, static_cast<std::uint32_t>(random()));
+    const auto balancer = makeBalancer(BalanceAlgorithm::RoundRobin, set.endpoints,
+                                       static_cast<std::uint32_t>(random()));
     std::vector<std::uint32_t> counts(weights.size());
     std::vector<std::uint32_t> sequence;
     for (std::uint32_t i = 0; i < total; ++i) {

@@ -1,4 +1,5 @@
-// A connection's output over a real socket pair with small buffers: every byte arrives once and in order.
+// A connection's output over a real socket pair with small buffers: every byte arrives once and in
+// order.
 #include "io/output.h"
 
 #include <fcntl.h>
@@ -44,7 +45,9 @@ std::string randomText(std::mt19937_64& random, std::size_t size) {
   return text;
 }
 
-TEST("own and borrowed parts arrive in the order in which they were appended, however often the socket is full") {
+TEST(
+    "own and borrowed parts arrive in the order in which they were appended, however often the "
+    "socket is full") {
   std::mt19937_64 random(11);
   BufferPool pool;
   for (int round = 0; round < 300; ++round) {
@@ -59,7 +62,8 @@ TEST("own and borrowed parts arrive in the order in which they were appended, ho
       std::vector<std::unique_ptr<std::string>> borrowed;
       const auto parts = random() % 5;
       for (std::size_t i = 0; i < parts; ++i) {
-        const std::string text = randomText(random, random() % (random() % 4 == 0 ? 60'000 : 3'000));
+        const std::string text =
+            randomText(random, random() % (random() % 4 == 0 ? 60'000 : 3'000));
         expected += text;
         if (random() % 2 == 0) {
           output.append(pool, text);

@@ -422,7 +422,7 @@ const Refusal kRefusals[] = {
           "metricSlot": 2},
          {"address": "[::1]:9000", "connectTo": "[::1]:9000"},
          {"address": "unix:/run/app.sock", "connectTo": "unix:/run/app.sock"}])",
-     R"("endpoints": [])", "upstreams[0].endpoints: expected 1..4096 elements but received 0"},
+     R"("endpoints": [])", "upstreams[0].endpoints: expected 1..1024 elements but received 0"},
 };
 
 TEST("what a snapshot may not say is refused with its place") {

@@ -97,8 +97,10 @@ TEST("random schedules, cancels and advances fire exactly what a sorted list fir
                                 return a.second < b.second;
                               })->second;
           // Waking too early is allowed, too late is not.
-          if (!model.empty()) CHECK(timeout >= 0 && now + static_cast<std::uint64_t>(timeout) <= earliest);
-          now += random() % 2 == 0 ? static_cast<std::uint64_t>(std::max(timeout, 0)) : random() % 100'000;
+          if (!model.empty())
+            CHECK(timeout >= 0 && now + static_cast<std::uint64_t>(timeout) <= earliest);
+          now += random() % 2 == 0 ? static_cast<std::uint64_t>(std::max(timeout, 0))
+                                   : random() % 100'000;
           fired.clear();
           wheel.advance(now);
           std::vector<int> expected;
