@@ -75,7 +75,7 @@ std::optional<ByteClasses> byteClasses(const RegexProgram& program) {
 }
 
 // What building a table may cost, in instructions visited: some 10 ms.
-constexpr std::size_t kMaxTableVisits = 2'000'000;
+constexpr std::size_t kMaxTableVisits = 1'000'000;
 
 // Subset construction. A state is the set of instructions that wait before the next byte; its
 // assertions are decided when that byte (or the end) is known.
@@ -211,20 +211,12 @@ constexpr std::uint32_t kUnset = 0xffffffff;
 
 using Slots = std::array<std::uint32_t, kMaxSlots>;
 
-// A set of instructions in order of priority, each with the slots of its thread.
+// The threads that wait before one byte, each an instruction (Set or Match) with its slots, in the
+// order of priority.
 struct ThreadList {
-  std::uint16_t size = 0;
+  std::size_t size = 0;
   std::array<std::uint16_t, kMaxRegexInstructions> instructions;
-  std::array<std::uint16_t, kMaxRegexInstructions>
-      places{};  // where in `instructions`; valid when it agrees
   std::array<Slots, kMaxRegexInstructions> slots;
-
-  bool add(std::uint16_t at) {
-    if (places[at] < size && instructions[places[at]] == at) return false;
-    places[at] = size;
-    instructions[size++] = at;
-    return true;
-  }
 };
 
 // A step of following instructions that consume nothing: visit one, or put a slot back to what it
@@ -240,8 +232,17 @@ struct Step {
 // that nothing is ever allocated again.
 struct Scratch {
   ThreadList lists[2];
-  // Each instruction is visited once and leaves at most two steps behind.
-  std::array<Step, 2 * kMaxRegexInstructions + 2> stack;
+  // An instruction was visited at this position when its stamp is the current turn.
+  std::array<std::uint32_t, kMaxRegexInstructions> stamps{};
+  std::uint32_t turn = 0;
+  // Each instruction is visited once a turn and leaves at most one step behind.
+  std::array<Step, kMaxRegexInstructions> stack;
+
+  void beginTurn() {
+    if (++turn != 0) return;
+    stamps.fill(0);
+    turn = 1;
+  }
 };
 
 Scratch& scratch() {
@@ -249,95 +250,120 @@ Scratch& scratch() {
   return *memory;
 }
 
+// Runs all threads side by side, one byte after the other. Without kCapture it finds only whether
+// there is a match.
+template <bool kCapture>
 class Simulation {
  public:
-  // `slotCount` 0: only whether there is a match.
-  Simulation(const RegexProgram& program, std::string_view text, std::size_t slotCount)
-      : program_(program), text_(text), slotCount_(slotCount), scratch_(scratch()) {}
+  Simulation(const RegexProgram& program, std::string_view text)
+      : program_(program), text_(text), slotCount_(2 * program.names.size()), scratch_(scratch()) {}
 
   bool run() {
-    ThreadList* now = &scratch_.lists[0];
-    ThreadList* next = &scratch_.lists[1];
-    now->size = 0;
-    slots_.fill(kUnset);
-    follow(*now, program_.start, 0);
-    for (std::size_t at = 0; now->size > 0; ++at) {
-      next->size = 0;
-      if (!step(*now, *next, at)) return true;
-      std::swap(now, next);
-      if (at == text_.size()) break;
-      // A later start comes after all that began earlier.
-      if (!program_.anchored && !matched_) {
-        slots_.fill(kUnset);
-        follow(*now, program_.start, at + 1);
-      }
+    now_ = &scratch_.lists[0];
+    next_ = &scratch_.lists[1];
+    for (std::size_t at = 0;; ++at) {
+      // next_ holds the threads that have reached `at`. A later start comes after all that began
+      // earlier.
+      if (at == 0) beginPosition(0);
+      if (at == 0 || (!program_.anchored && !matched_)) start();
+      std::swap(now_, next_);
+      if (now_->size == 0 && (program_.anchored || matched_)) return matched_;
+      if (at < text_.size()) beginPosition(at + 1);
+      if (!step(at)) return true;
+      if (at == text_.size()) return matched_;
     }
-    return matched_;
   }
 
   const Slots& result() const { return result_; }
 
  private:
-  // False when the answer is known.
-  bool step(ThreadList& now, ThreadList& next, std::size_t at) {
-    for (std::uint16_t i = 0; i < now.size; ++i) {
-      const RegexInstruction& instruction = program_.code[now.instructions[i]];
+  // Threads that reach `at` are added to next_ from now on.
+  void beginPosition(std::size_t at) {
+    at_ = at;
+    position_ = positionAt(text_, at);
+    next_->size = 0;
+    scratch_.beginTurn();
+  }
+
+  void start() {
+    if constexpr (kCapture) slots_.fill(kUnset);
+    follow(program_.start);
+  }
+
+  // Moves the threads over the byte at `at`. False when the answer is known.
+  bool step(std::size_t at) {
+    const bool atEnd = at == text_.size();
+    const unsigned char byte = atEnd ? 0 : static_cast<unsigned char>(text_[at]);
+    for (std::size_t i = 0; i < now_->size; ++i) {
+      const RegexInstruction& instruction = program_.code[now_->instructions[i]];
       if (instruction.op == RegexOp::Match) {
         matched_ = true;
-        if (slotCount_ == 0) return false;
-        std::copy_n(now.slots[i].begin(), slotCount_, result_.begin());
+        if constexpr (!kCapture) return false;
+        std::copy_n(now_->slots[i].begin(), slotCount_, result_.begin());
         return true;  // the threads after this one have lower priority
       }
-      if (instruction.op != RegexOp::Set || at == text_.size()) continue;
-      if (!program_.sets[instruction.argument][static_cast<unsigned char>(text_[at])]) continue;
-      std::copy_n(now.slots[i].begin(), slotCount_, slots_.begin());
-      follow(next, instruction.next, at + 1);
+      if (atEnd || !program_.sets[instruction.argument][byte]) continue;
+      if constexpr (kCapture) std::copy_n(now_->slots[i].begin(), slotCount_, slots_.begin());
+      follow(instruction.next);
     }
     return true;
   }
 
-  // Adds to `list` what is reachable from `begin` without consuming, by priority. Uses and keeps
+  // Adds to next_ what is reachable from `at` without consuming, by priority. Uses and keeps
   // slots_.
-  void follow(ThreadList& list, std::uint16_t begin, std::size_t at) {
-    const Position position = positionAt(text_, at);
+  void follow(std::uint16_t at) {
     std::size_t depth = 0;
-    scratch_.stack[depth++] = {Step::kVisit, begin, 0};
-    while (depth > 0) {
-      const Step step = scratch_.stack[--depth];
-      if (step.slot != Step::kVisit) {
-        slots_[step.slot] = step.value;
-        continue;
+    while (true) {
+      if (visit(at, depth)) continue;
+      // A dead end: put back the slots that were set on the way, and take the other branch of the
+      // last split.
+      while (depth > 0 && scratch_.stack[depth - 1].slot != Step::kVisit) {
+        --depth;
+        slots_[scratch_.stack[depth].slot] = scratch_.stack[depth].value;
       }
-      if (!list.add(step.at)) continue;
-      const RegexInstruction& instruction = program_.code[step.at];
-      switch (instruction.op) {
-        case RegexOp::Match:
-        case RegexOp::Set:
-          std::copy_n(slots_.begin(), slotCount_, list.slots[list.size - 1].begin());
-          break;
-        case RegexOp::Split:
-          scratch_.stack[depth++] = {Step::kVisit, instruction.other, 0};
-          scratch_.stack[depth++] = {Step::kVisit, instruction.next, 0};
-          break;
-        case RegexOp::Save:
-          if (slotCount_ > 0) {
-            scratch_.stack[depth++] = {instruction.argument, 0, slots_[instruction.argument]};
-            slots_[instruction.argument] = static_cast<std::uint32_t>(at);
-          }
-          scratch_.stack[depth++] = {Step::kVisit, instruction.next, 0};
-          break;
-        case RegexOp::Assert:
-          if (holds(instruction, position))
-            scratch_.stack[depth++] = {Step::kVisit, instruction.next, 0};
-          break;
-      }
+      if (depth == 0) return;
+      at = scratch_.stack[--depth].at;
     }
+  }
+
+  // Goes on to the next instruction in `at`; false when there is none.
+  bool visit(std::uint16_t& at, std::size_t& depth) {
+    if (scratch_.stamps[at] == scratch_.turn) return false;
+    scratch_.stamps[at] = scratch_.turn;
+    const RegexInstruction& instruction = program_.code[at];
+    switch (instruction.op) {
+      case RegexOp::Match:
+      case RegexOp::Set:
+        if constexpr (kCapture) {
+          std::copy_n(slots_.begin(), slotCount_, next_->slots[next_->size].begin());
+        }
+        next_->instructions[next_->size++] = at;
+        return false;
+      case RegexOp::Split:
+        scratch_.stack[depth++] = {Step::kVisit, instruction.other, 0};
+        break;
+      case RegexOp::Save:
+        if constexpr (kCapture) {
+          scratch_.stack[depth++] = {instruction.argument, 0, slots_[instruction.argument]};
+          slots_[instruction.argument] = static_cast<std::uint32_t>(at_);
+        }
+        break;
+      case RegexOp::Assert:
+        if (!holds(instruction, position_)) return false;
+        break;
+    }
+    at = instruction.next;
+    return true;
   }
 
   const RegexProgram& program_;
   std::string_view text_;
   std::size_t slotCount_;
   Scratch& scratch_;
+  ThreadList* now_ = nullptr;
+  ThreadList* next_ = nullptr;
+  std::size_t at_ = 0;  // where the threads of next_ stand
+  Position position_;
   bool matched_ = false;
   Slots slots_;
   Slots result_;
@@ -351,24 +377,31 @@ Result<Regex, std::string> Regex::compile(std::string_view pattern, std::size_t 
   Result<RegexProgram, std::string> program = compileRegex(pattern);
   if (!program) return Failure{std::move(program.error())};
   Regex regex(std::move(*program));
-
-  const std::optional<ByteClasses> classes = byteClasses(regex.program_);
-  if (!classes) return regex;
-  TableBuilder builder(regex.program_, *classes,
-                       std::min(tableBytes, kMaxTableBytes) / sizeof regex.table_[0]);
-  const std::optional<std::uint16_t> first = builder.run();
-  if (!first) return regex;
-  regex.table_ = std::move(builder.table());
-  regex.table_.shrink_to_fit();
-  regex.classes_ = classes->of;
-  regex.endClass_ = static_cast<std::uint16_t>(classes->examples.size());
-  regex.matched_ = builder.matchedRow();
-  regex.first_ = *first;
+  if (!regex.buildTable(tableBytes) && tableBytes >= kMaxTableBytes &&
+      regex.program_.code.size() > kMaxSimulatedInstructions) {
+    return Failure{std::string(
+        "it has too many states to match quickly: anchor it with `^`, or lower its counts")};
+  }
   return regex;
 }
 
+bool Regex::buildTable(std::size_t maxBytes) {
+  const std::optional<ByteClasses> classes = byteClasses(program_);
+  if (!classes) return false;
+  TableBuilder builder(program_, *classes, std::min(maxBytes, kMaxTableBytes) / sizeof table_[0]);
+  const std::optional<std::uint16_t> first = builder.run();
+  if (!first) return false;
+  table_ = std::move(builder.table());
+  table_.shrink_to_fit();
+  classes_ = classes->of;
+  endClass_ = static_cast<std::uint16_t>(classes->examples.size());
+  matched_ = builder.matchedRow();
+  first_ = *first;
+  return true;
+}
+
 bool Regex::search(std::string_view text) const {
-  if (table_.empty()) return Simulation(program_, text, 0).run();
+  if (table_.empty()) return Simulation<false>(program_, text).run();
   std::size_t row = first_;
   for (const char c : text) {
     row = table_[row + classes_[static_cast<unsigned char>(c)]];
@@ -380,7 +413,7 @@ bool Regex::search(std::string_view text) const {
 bool Regex::capture(std::string_view text, std::span<std::string_view> groups) const {
   assert(groups.size() == names().size());
   if (groups.empty()) return search(text);
-  Simulation simulation(program_, text, 2 * groups.size());
+  Simulation<true> simulation(program_, text);
   if (!simulation.run()) return false;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const std::uint32_t begin = simulation.result()[2 * i];
