@@ -111,11 +111,11 @@ Result<std::unique_ptr<Engine>, EngineError> Engine::start(const EngineOptions& 
 }
 
 Result<std::vector<BoundListener>, EngineError> Engine::apply(
-    std::span<const std::uint8_t> encoded) {
+    std::span<const std::uint8_t> snapshot) {
   if (impl_->stopped || impl_->draining) return Failure{invalid("the engine is stopping")};
-  auto decoded = decodeSnapshot(encoded);
+  auto decoded = decodeSnapshot(snapshot);
   if (!decoded) return Failure{invalid(decoded.error().message)};
-  const std::shared_ptr<const Snapshot> tables = decoded.value();
+  const std::shared_ptr<const Snapshot>& tables = decoded.value();
 
   auto published = impl_->publishable(tables);
   if (!published) return Failure{published.error()};

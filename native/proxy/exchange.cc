@@ -98,7 +98,8 @@ void Exchange::keepHead(const RequestHead& head) {
   const std::string_view host = head_.view(line_.host);
   host_ = normalizeHost(host, {at, host.size()});
   if (host_.data() == at) at += host_.size();
-  path_ = {at, 0};
+  // Where route() writes the normalised path, if it has to change.
+  pathRoom_ = at;
 }
 
 void Exchange::route() {
@@ -107,8 +108,7 @@ void Exchange::route() {
     return;
   }
   const std::string_view raw = head_.view(line_.path);
-  const NormalPath normal =
-      normalizePath(raw, listener().paths, {const_cast<char*>(path_.data()), raw.size()});
+  const NormalPath normal = normalizePath(raw, listener().paths, {pathRoom_, raw.size()});
   if (normal.error != PathError::None) {
     path_ = {};
     answer(Reason::BadPath);

@@ -77,7 +77,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   void onRequestTimeout();
   void end();
   void record();
-  void countSlot(std::uint32_t slot, std::uint16_t status, std::uint64_t micros, bool failed);
+  void countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros, bool failed);
 
   TemplateValues templateValues() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
@@ -119,6 +119,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
 
   // Views below point into text_: the head's bytes, then what was derived from them.
   Block text_;
+  char* pathRoom_ = nullptr;
   std::string_view path_;
   std::string_view host_;
   std::string_view clientText_;

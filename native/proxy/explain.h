@@ -52,7 +52,7 @@ struct ExplainResult {
 
 // Control thread; allocates. Errors: "snapshot_invalid", "request_invalid" (an unknown listener,
 // too many fields, a client that is no address).
-Result<ExplainResult, EngineError> explain(std::span<const std::uint8_t> snapshot,
+Result<ExplainResult, EngineError> explain(std::span<const std::uint8_t> bytes,
                                            const ExplainRequest& request);
 
 }  // namespace tidegate

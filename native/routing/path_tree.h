@@ -80,7 +80,7 @@ class PathTreeBuilder {
 
   std::uint32_t addNode();
   std::uint32_t childFor(std::uint32_t node, const PathSegment& segment);
-  std::size_t worstVisitsFrom(std::uint32_t node) const;
+  std::size_t worstVisitsFrom(std::uint32_t index) const;
 
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> roots_;

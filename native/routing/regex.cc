@@ -246,7 +246,8 @@ struct Scratch {
 };
 
 Scratch& scratch() {
-  thread_local const std::unique_ptr<Scratch> memory = std::make_unique<Scratch>();
+  thread_local const std::unique_ptr<Scratch> memory =
+      std::make_unique<Scratch>();  // NOLINT(readability-identifier-naming)
   return *memory;
 }
 

@@ -175,7 +175,11 @@ class RouterBuilder {
         std::string error;
         const std::uint32_t index = regexIndex(match.value, error);
         if (index == kNone)
-          return fail(route, place + ": pattern " + quote(match.value) + ": " + error);
+          return fail(route, std::string(place)
+                                 .append(": pattern ")
+                                 .append(quote(match.value))
+                                 .append(": ")
+                                 .append(error));
         regex = tables_->regexes[index].get();
       }
       compiled.push_back({match.name, match.test, match.value, regex});

@@ -84,11 +84,7 @@ void checkRouter(const Snapshot& snapshot) {
   }
 }
 
-}  // namespace
-}  // namespace tidegate
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace tidegate;
+int checkOne(const std::uint8_t* data, std::size_t size) {
   const auto decoded = decodeSnapshot({data, size});
   if (!decoded.ok()) {
     const std::string& message = decoded.error().message;
@@ -101,4 +97,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const RouteConfig& route : snapshot.routes) checkRoute(route, snapshot);
   checkRouter(snapshot);
   return 0;
+}
+
+}  // namespace
+}  // namespace tidegate
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return tidegate::checkOne(data, size);
 }

@@ -268,7 +268,7 @@ describe("our HTTP/1 parser beside Node's", () => {
     const random = randomFrom(9112);
     const samples = files.flatMap(({ name, bytes }) =>
       Array.from({ length: 12 }, (_, round) => {
-        let text = bytes;
+        let text: Buffer = bytes;
         for (let i = 0; i <= round % 3; i += 1) text = mutated(text, random);
         const kinds = samplesOf(
           `${name}, mutated to ${JSON.stringify(text.toString('latin1'))}`,
