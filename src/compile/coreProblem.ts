@@ -1,7 +1,7 @@
 // The core names places of the snapshot; people know places of their file.
 import type { Config, ConfigPath, RouteSettings } from '../config/index.js';
 import type { Finding } from '../config/source.js';
-import type { Snapshot, SnapshotRoute } from './snapshot.js';
+import type { Snapshot, SnapshotMatch, SnapshotRoute } from './snapshot.js';
 
 /** Where a member of the snapshot came from, when its name differs. Keys leave out indices. */
 const origins: Record<string, ConfigPath> = {
@@ -56,14 +56,55 @@ const origins: Record<string, ConfigPath> = {
   'accessLog.path': ['output'],
 };
 
-type Step = string | number;
+export type Step = string | number;
 
-/** `message` is `PLACE: TEXT`; a place that this table does not know keeps the nearest one that it does. */
-export function coreFinding(message: string, config: Config, snapshot: Snapshot): Finding {
+export interface Refusal {
+  /** In the snapshot. */
+  place: Step[];
+  text: string;
+}
+
+/** A message of the core is `PLACE: TEXT`; its router names the part of a match in the text. */
+export function readRefusal(message: string, snapshot: Snapshot): Refusal {
   const [, place, text] = /^([A-Za-z]+(?:\[\d+\]|\.[A-Za-z]+)*): (.*)$/s.exec(message) ?? [];
-  if (place === undefined || text === undefined) return { code: 'core_refused', path: [], message };
-  const path = configPath(parsePlace(place), config, snapshot);
-  return { code: 'core_refused', path, message: text };
+  if (place === undefined || text === undefined) return { place: [], text: message };
+  const steps = parsePlace(place);
+  const [section, index, part, ...rest] = steps;
+  if (section !== 'routes' || typeof index !== 'number' || part !== 'match' || rest.length > 0) {
+    return { place: steps, text };
+  }
+  const match = snapshot.routes[index]?.match;
+  const precise = match === undefined ? undefined : partOfMatch(text, match);
+  return precise === undefined
+    ? { place: steps, text }
+    : { ...precise, place: [...steps, ...precise.place] };
+}
+
+function partOfMatch(text: string, match: SnapshotMatch): Refusal | undefined {
+  for (const { name, place } of partsOfMatch(match)) {
+    const head = `${name}: `;
+    if (text.startsWith(head)) return { place, text: text.slice(head.length) };
+  }
+  return undefined;
+}
+
+/** What the router calls each part in its messages. */
+function partsOfMatch(match: SnapshotMatch): { name: string; place: Step[] }[] {
+  const { hosts, methods, paths, headers, query } = match;
+  return [
+    ...hosts.map((host, i) => ({ name: `host \`${host}\``, place: ['hosts', i] })),
+    ...methods.map((method, i) => ({ name: `method \`${method}\``, place: ['methods', i] })),
+    ...paths.map(({ text }, i) => ({ name: `path \`${text}\``, place: ['paths', i] })),
+    ...paths.map(({ text }, i) => ({ name: `path pattern \`${text}\``, place: ['paths', i] })),
+    ...headers.map(({ name }, i) => ({ name: `header \`${name}\``, place: ['headers', i] })),
+    ...query.map(({ name }, i) => ({ name: `query parameter \`${name}\``, place: ['query', i] })),
+  ];
+}
+
+/** A place that the table of origins does not know keeps the nearest one that it does. */
+export function coreFinding(message: string, config: Config, snapshot: Snapshot): Finding {
+  const { place, text } = readRefusal(message, snapshot);
+  return { code: 'core_refused', path: configPath(place, config, snapshot), message: text };
 }
 
 function parsePlace(place: string): Step[] {
@@ -98,40 +139,50 @@ function listenerPath(index: number, rest: Step[], config: Config, snapshot: Sna
   return ['listeners', own, ...tail, ...(tail[0] === 'bind' ? [index - first] : [])];
 }
 
-/** Maps of the configuration are lists in the snapshot, whose items carry the key as their name. */
 function routePath(
   rest: Step[],
   route: RouteSettings | undefined,
   compiled: SnapshotRoute | undefined,
 ): ConfigPath {
-  const [first, second, third] = rest;
-  if (first === 'match' && typeof third === 'number') {
-    const tests = { headers: route?.match.headers, query: route?.match.query };
-    if (second === 'headers' || second === 'query') {
-      return ['match', second, ...keyAt(Object.keys(tests[second] ?? {}), third)];
-    }
-  }
-  if (first === 'requestEdits' || first === 'responseEdits') {
-    const side = first === 'requestEdits' ? 'request' : 'response';
-    if ((second === 'set' || second === 'add') && typeof third === 'number') {
-      const name = compiled?.[first][second][third]?.name;
-      const own =
-        side === 'response' &&
-        second === 'set' &&
-        route?.headers.response.set?.[name ?? ''] === undefined;
-      const base: ConfigPath =
-        own && route?.respond !== undefined ? ['respond', 'headers'] : ['headers', side, second];
-      return name === undefined ? base : [...base, name];
-    }
-    return ['headers', side, ...rest.slice(1)];
-  }
-  if (first === 'status' && route?.respond !== undefined) return ['respond', 'status'];
+  const [part] = rest;
+  if (part === 'match') return matchPath(rest, route, compiled);
+  if (part === 'requestEdits' || part === 'responseEdits') return editsPath(rest, route, compiled);
+  if (part === 'status' && route?.respond !== undefined) return ['respond', 'status'];
   return translate('routes', rest);
 }
 
-function keyAt(keys: string[], index: number): ConfigPath {
-  const key = keys[index];
-  return key === undefined ? [] : [key];
+/** Tests are a map in the configuration and a list in the snapshot; a regular expression is a map of its own. */
+function matchPath(
+  rest: Step[],
+  route: RouteSettings | undefined,
+  compiled: SnapshotRoute | undefined,
+): ConfigPath {
+  const [, list, index] = rest;
+  if (typeof index !== 'number') return translate('routes', rest);
+  if (list === 'headers' || list === 'query') {
+    const key = Object.keys(route?.match[list] ?? {})[index];
+    const regex = compiled?.match[list][index]?.test === 'regex';
+    return ['match', list, ...(key === undefined ? [] : [key]), ...(regex ? ['regex'] : [])];
+  }
+  const regex = list === 'paths' && compiled?.match.paths[index]?.kind === 'regex';
+  return [...translate('routes', rest.slice(0, 3)), ...(regex ? ['regex'] : [])];
+}
+
+/** Header edits are maps in the configuration, and lists of names and values in the snapshot. */
+function editsPath(
+  rest: Step[],
+  route: RouteSettings | undefined,
+  compiled: SnapshotRoute | undefined,
+): ConfigPath {
+  const [edits, how, index] = rest;
+  const side = edits === 'requestEdits' ? 'request' : 'response';
+  if ((how !== 'set' && how !== 'add') || typeof index !== 'number') {
+    return ['headers', side, ...rest.slice(1)];
+  }
+  const name = compiled?.[`${side}Edits`][how][index]?.name ?? '';
+  const ofRoute = route?.headers[side][how]?.[name] !== undefined;
+  const ofAnswer = !ofRoute && side === 'response' && route?.respond?.headers?.[name] !== undefined;
+  return ofAnswer ? ['respond', 'headers', name] : ['headers', side, how, name];
 }
 
 /** Replaces each beginning that `origins` knows, since the last index; what it does not know stays. */

@@ -39,16 +39,32 @@ export interface Finding {
 
 /** Gives a finding its place in the file. */
 export function problemAt(source: Source, finding: Finding): Problem {
-  const location = source.locate(finding.path, finding.at ?? 'value');
+  const path = writtenPath(source.value, finding.path);
+  const location = source.locate(path, finding.at ?? 'value');
   return {
     code: finding.code,
     severity: finding.severity ?? 'error',
     file: source.file,
-    path: finding.path,
+    path,
     message: finding.message,
     ...(location === undefined ? {} : { location }),
     ...(finding.hint === undefined ? {} : { hint: finding.hint }),
   };
+}
+
+/** One value may stand where a list may: then the first item of the list is the value itself. */
+export function writtenPath(value: unknown, path: ConfigPath): ConfigPath {
+  const written: (string | number)[] = [];
+  let at = value;
+  for (const step of path) {
+    if (step === 0 && at !== undefined && !Array.isArray(at)) continue;
+    written.push(step);
+    at =
+      typeof at === 'object' && at !== null
+        ? (at as Record<string | number, unknown>)[step]
+        : undefined;
+  }
+  return written;
 }
 
 /** A problem with the file as a whole. */

@@ -263,8 +263,8 @@ describe('the core takes', () => {
     expect(await ask(parts)).toBe('taken');
   });
 
-  it('10,000 routes', { timeout: 60_000 }, async () => {
-    const routes = many(10_000, (i) => ({
+  it('2,000 routes', async () => {
+    const routes = many(2000, (i) => ({
       name: `r${i}`,
       priority: i % 2,
       match: { host: `h${i % 100}.example`, path: `/p${i}/:id` },

@@ -275,7 +275,14 @@ describe('metric slots', () => {
 
 describe('a complaint of the core', () => {
   test.each([
-    ['routes[0].match.paths[1].text: x', 'routes[0].match.path[1].text'],
+    ['routes[0].match.paths[1].text: x', 'routes[0].match.path[1].regex'],
+    ['routes[0].match: path pattern `^/(?<id>x)$`: x', 'routes[0].match.path[1].regex'],
+    ['routes[0].match: path `/a/:id`: x', 'routes[0].match.path[0]'],
+    ['routes[0].match: host `*.b.example`: x', 'routes[0].match.host[1]'],
+    ['routes[0].match: method `GET`: x', 'routes[0].match.methods[0]'],
+    ['routes[0].match: header `x-b`: x', 'routes[0].match.headers.x-b'],
+    ['routes[0].match: query parameter `Q`: x', 'routes[0].match.query.Q'],
+    ['routes[0].match: something else: x', 'routes[0].match'],
     ['routes[0].match.paths[0]: x', 'routes[0].match.path[0]'],
     ['routes[0].match.hosts[1]: x', 'routes[0].match.host[1]'],
     ['routes[0].match.headers[1].value: x', 'routes[0].match.headers.x-b'],
@@ -301,26 +308,67 @@ describe('a complaint of the core', () => {
     const problem = (await compile(everything)).coreProblem(message);
     expect(formatPath(problem.path)).toBe(path);
     expect(problem).toMatchObject({ code: 'core_refused', severity: 'error' });
+    expect(problem.message).toMatch(/x$|^no place/);
   });
 
-  test('does not hide the next one', async () => {
+  test('does not hide the next one, in the same route or another', async () => {
+    const regex = (text: string) => ({ regex: text });
     const compiled = await compile({
-      ...everything,
-      routes: ['(', 'a', '[', 'b'].map((regex, i) => ({
-        name: `r${i}`,
-        match: { path: { regex } },
-        respond: {},
-      })),
+      listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+      routes: [
+        {
+          name: 'r0',
+          match: { path: [regex('('), '/a', regex('[')], headers: { x: regex('(') } },
+          respond: {},
+        },
+        { name: 'r1', match: { path: '/b' }, respond: {}, timeouts: { request: '1s' } },
+        { name: 'r2', match: { path: '/c', query: { q: regex('(') } }, respond: {} },
+      ],
     });
+    const refusals: [
+      place: (snapshot: Snapshot) => string | number | null | undefined,
+      bad: unknown,
+      message: string,
+    ][] = [
+      [
+        ({ routes }) => routes[0]?.match.paths[0]?.text,
+        '(',
+        'routes[0].match: path pattern `(`: bad',
+      ],
+      [({ routes }) => routes[0]?.match.headers[0]?.value, '(', 'routes[0].match: header `x`: bad'],
+      [
+        ({ routes }) => routes[0]?.match.paths[2]?.text,
+        '[',
+        'routes[0].match: path pattern `[`: bad',
+      ],
+      [({ routes }) => routes[1]?.requestTimeout, 1000, 'routes[1].requestTimeout: bad'],
+      [
+        ({ routes }) => routes[2]?.match.query[0]?.value,
+        '(',
+        'routes[2].match: query parameter `q`: bad',
+      ],
+    ];
     const check = (bytes: Uint8Array) => {
-      const { routes }: Snapshot = new Unpackr({ useRecords: false }).unpack(bytes);
-      const index = routes.findIndex(({ match }) => /^[([]$/.test(match.paths[0]?.text ?? ''));
-      if (index !== -1)
-        throw new EngineError('snapshot_invalid', `routes[${index}].match.paths[0]: bad`);
+      const snapshot: Snapshot = new Unpackr({ useRecords: false }).unpack(bytes);
+      const refused = refusals.find(([place, bad]) => place(snapshot) === bad);
+      if (refused !== undefined) throw new EngineError('snapshot_invalid', refused[2]);
     };
     expect(checkCompiled(compiled, check).map(({ path }) => formatPath(path))).toEqual([
-      'routes[0].match.path[0]',
-      'routes[2].match.path[0]',
+      'routes[0].match.path[0].regex',
+      'routes[0].match.headers.x.regex',
+      'routes[0].match.path[2].regex',
+      'routes[1].timeouts.request',
+      'routes[2].match.query.q.regex',
+    ]);
+  });
+
+  test('that nothing can be done about ends the questions', async () => {
+    const compiled = await compile(everything);
+    const check = () => {
+      throw new EngineError('snapshot_invalid', 'upstreams[0].name: bad');
+    };
+    expect(checkCompiled(compiled, check).map(({ path }) => formatPath(path))).toEqual([
+      'upstreams[0].name',
     ]);
   });
 

@@ -1,6 +1,6 @@
 // What the parts of a configuration must be to each other, beyond the form of each.
 import { describeValue, quote, type Shape, valueAt } from '../shape.js';
-import type { Finding, Source } from '../source.js';
+import { type Finding, type Source, writtenPath } from '../source.js';
 import { checkBinds, checkListeners } from './listeners.js';
 import { Names } from './names.js';
 import { checkOverlaps } from './overlaps.js';
@@ -11,7 +11,8 @@ import { checkUpstreams } from './upstreams.js';
 export function checkMeaning({ draft, isBroken, written }: Shape, source: Source): Finding[] {
   const findings: Finding[] = [];
   const report = (finding: Finding) => {
-    findings.push(discreet({ ...finding, path: written(finding.path) }, source));
+    const path = writtenPath(source.value, written(finding.path));
+    findings.push(discreet({ ...finding, path }, source));
   };
   const names = new Names(source.value, report);
   const context: MeaningContext = { draft, names, value: source.value, isBroken, report };

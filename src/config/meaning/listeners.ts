@@ -27,13 +27,12 @@ export function checkListeners({ draft, value, report }: MeaningContext): void {
 }
 
 /** An address is bound once. Port 0 is another port each time. */
-export function checkBinds({ draft, value, report }: MeaningContext): void {
+export function checkBinds({ draft, report }: MeaningContext): void {
   const taken = new Map<string, string>();
   for (const [index, listener] of draft.listeners.entries()) {
-    const listed = Array.isArray(valueAt(value, ['listeners', index, 'bind']));
     for (const [position, bind] of (listener?.bind ?? []).entries()) {
       if (bind.kind !== 'unix' && bind.port === 0) continue;
-      const path: ConfigPath = ['listeners', index, 'bind', ...(listed ? [position] : [])];
+      const path: ConfigPath = ['listeners', index, 'bind', position];
       const address = formatAddress(bind);
       const owner = taken.get(address);
       if (owner === undefined) taken.set(address, `the listener ${quote(listener?.name ?? '')}`);

@@ -89,9 +89,7 @@ function fields(
   open: Pick<Place, 'without' | 'because'>,
 ): Place[] {
   return Object.entries(map ?? {}).flatMap(([name, value]) =>
-    Array.isArray(value)
-      ? value.map((template, index) => ({ template, path: [...path, name, index], ...open }))
-      : [{ template: value, path: [...path, name], ...open }],
+    [value].flat().map((template, index) => ({ template, path: [...path, name, index], ...open })),
   );
 }
 
