@@ -86,11 +86,7 @@ void benchPush() {
   std::printf("%-28s %7.1f ns\n", "json and push", nanos);
 }
 
-}  // namespace
-}  // namespace tidegate
-
-int main() {
-  using namespace tidegate;
+int run() {
   AccessRecord escaped = typical();
   escaped.userAgent = "curl/8.5.0 \"\xc3\xa9\" \\ (a b c d e f g h i j k l m n o p)";
   AccessRecord v6 = typical();
@@ -104,3 +100,8 @@ int main() {
   benchPush();
   return 0;
 }
+
+}  // namespace
+}  // namespace tidegate
+
+int main() { return tidegate::run(); }

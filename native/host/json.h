@@ -13,12 +13,12 @@ class JsonWriter {
  public:
   void beginObject();
   void endObject();
-  void beginArray(std::string_view key);
+  void beginArray(std::string_view name);
   void endArray();
 
-  void text(std::string_view key, std::string_view value);
-  void number(std::string_view key, std::uint64_t value);
-  void boolean(std::string_view key, bool value);
+  void text(std::string_view name, std::string_view value);
+  void number(std::string_view name, std::uint64_t value);
+  void boolean(std::string_view name, bool value);
   // An element of an array.
   void element(std::uint64_t value);
 
@@ -27,7 +27,7 @@ class JsonWriter {
 
  private:
   void separate();
-  void key(std::string_view key);
+  void key(std::string_view name);
 
   std::string out_;
 };

@@ -67,7 +67,8 @@ struct Engine::Impl {
     std::map<std::string, Bound> bound;
   };
 
-  Impl(const EngineOptions& options) : budget(options.maxConnections), log(options.ioThreads) {}
+  explicit Impl(const EngineOptions& options)
+      : budget(options.maxConnections), log(options.ioThreads) {}
 
   Result<Opened, EngineError> openListeners(const Snapshot& snapshot);
   bool openOne(const ListenerConfig& config, Opened& opened, EngineError& error);

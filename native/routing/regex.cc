@@ -246,14 +246,13 @@ struct Scratch {
 };
 
 Scratch& scratch() {
-  thread_local const std::unique_ptr<Scratch> memory =
-      std::make_unique<Scratch>();  // NOLINT(readability-identifier-naming)
+  thread_local std::unique_ptr<Scratch> memory = std::make_unique<Scratch>();
   return *memory;
 }
 
-// Runs all threads side by side, one byte after the other. Without kCapture it finds only whether
+// Runs all threads side by side, one byte after the other. Without Capture it finds only whether
 // there is a match.
-template <bool kCapture>
+template <bool Capture>
 class Simulation {
  public:
   Simulation(const RegexProgram& program, std::string_view text)
@@ -287,7 +286,7 @@ class Simulation {
   }
 
   void start() {
-    if constexpr (kCapture) slots_.fill(kUnset);
+    if constexpr (Capture) slots_.fill(kUnset);
     follow(program_.start);
   }
 
@@ -299,12 +298,12 @@ class Simulation {
       const RegexInstruction& instruction = program_.code[now_->instructions[i]];
       if (instruction.op == RegexOp::Match) {
         matched_ = true;
-        if constexpr (!kCapture) return false;
+        if constexpr (!Capture) return false;
         std::copy_n(now_->slots[i].begin(), slotCount_, result_.begin());
         return true;  // the threads after this one have lower priority
       }
       if (atEnd || !program_.sets[instruction.argument][byte]) continue;
-      if constexpr (kCapture) std::copy_n(now_->slots[i].begin(), slotCount_, slots_.begin());
+      if constexpr (Capture) std::copy_n(now_->slots[i].begin(), slotCount_, slots_.begin());
       follow(instruction.next);
     }
     return true;
@@ -335,7 +334,7 @@ class Simulation {
     switch (instruction.op) {
       case RegexOp::Match:
       case RegexOp::Set:
-        if constexpr (kCapture) {
+        if constexpr (Capture) {
           std::copy_n(slots_.begin(), slotCount_, next_->slots[next_->size].begin());
         }
         next_->instructions[next_->size++] = at;
@@ -344,7 +343,7 @@ class Simulation {
         scratch_.stack[depth++] = {Step::kVisit, instruction.other, 0};
         break;
       case RegexOp::Save:
-        if constexpr (kCapture) {
+        if constexpr (Capture) {
           scratch_.stack[depth++] = {instruction.argument, 0, slots_[instruction.argument]};
           slots_[instruction.argument] = static_cast<std::uint32_t>(at_);
         }

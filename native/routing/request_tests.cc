@@ -31,8 +31,8 @@ class EncodedText {
   // overwrites. Texts longer than any head are cut there.
   std::string_view decoded() const {
     if (raw_.find_first_of("%+") == std::string_view::npos) return raw_;
-    thread_local const std::unique_ptr<std::array<char, kMaxHeadBytes>> memory = std::make_unique<
-        std::array<char, kMaxHeadBytes>>();  // NOLINT(readability-identifier-naming)
+    thread_local std::unique_ptr<std::array<char, kMaxHeadBytes>> memory =
+        std::make_unique<std::array<char, kMaxHeadBytes>>();
     std::size_t size = 0;
     for (std::size_t at = 0; at < raw_.size() && size < memory->size();)
       (*memory)[size++] = next(at);
