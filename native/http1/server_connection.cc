@@ -286,7 +286,7 @@ std::size_t ServerConnection::processChunked(std::string_view bytes) {
       case ChunkedDecoder::Status::NeedMore:
         return used;
       case ChunkedDecoder::Status::Error:
-        bodyFailed(Reason::BadRequest);
+        bodyFailed(reasonOf(step.error));
         return bytes.size();
       case ChunkedDecoder::Status::Done: {
         if (!decoder_.hasTrailers()) {
