@@ -1,7 +1,7 @@
 // Header edits: which names they may touch, and each name once.
 import type { ConfigPath } from '../problem.js';
-import { quote } from '../shape.js';
 import type { Finding } from '../source.js';
+import { quote } from '../value.js';
 
 type Report = (finding: Finding) => void;
 

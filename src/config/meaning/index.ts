@@ -1,6 +1,7 @@
 // What the parts of a configuration must be to each other, beyond the form of each.
-import { describeValue, quote, type Shape, valueAt } from '../shape.js';
+import type { Shape } from '../shape.js';
 import { type Finding, type Source, writtenPath } from '../source.js';
+import { describeValue, quote, valueAt } from '../value.js';
 import { checkBinds, checkListeners } from './listeners.js';
 import { Names } from './names.js';
 import { checkOverlaps } from './overlaps.js';

@@ -1,8 +1,8 @@
 // Listeners: what they bind, and the header that carries the request id.
 import { formatAddress } from '../address.js';
 import type { ConfigPath } from '../problem.js';
-import { quote, valueAt } from '../shape.js';
 import { formatSize } from '../units.js';
+import { quote, valueAt } from '../value.js';
 import { refuseHeader } from './headers.js';
 import type { MeaningContext } from './index.js';
 

@@ -2,8 +2,8 @@
 import { nearest } from '../nearest.js';
 import type { ConfigPath } from '../problem.js';
 import { oneOf } from '../schema/scalars.js';
-import { quote, valueAt } from '../shape.js';
 import type { Finding } from '../source.js';
+import { quote, valueAt } from '../value.js';
 
 const kinds = { listeners: 'listener', routes: 'route', upstreams: 'upstream' } as const;
 type Section = keyof typeof kinds;

@@ -3,7 +3,7 @@
 import type { PathPattern } from '../pathPattern.js';
 import type { ConfigPath } from '../problem.js';
 import type { RouteSettings } from '../schema/index.js';
-import { quote } from '../shape.js';
+import { quote } from '../value.js';
 import type { MeaningContext } from './index.js';
 
 /** One host and one path of a route: what precedence compares. */
@@ -159,7 +159,7 @@ function testsCover(a: string[], b: string[]): boolean {
 }
 
 /** Every path that `b` matches, `a` matches too. */
-export function pathCovers(a: PathPattern, b: PathPattern): boolean {
+function pathCovers(a: PathPattern, b: PathPattern): boolean {
   if (a.kind === 'regex' || b.kind === 'regex') return a.kind === b.kind && a.text === b.text;
   const ours = a.text.split('/').slice(1);
   const theirs = b.text.split('/').slice(1);

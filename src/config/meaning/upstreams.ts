@@ -1,5 +1,5 @@
 // Upstreams: each endpoint once, and a route that leads to it.
-import { quote, valueAt } from '../shape.js';
+import { quote, valueAt } from '../value.js';
 import type { MeaningContext } from './index.js';
 
 export function checkUpstreams({ draft, value, report }: MeaningContext): void {
