@@ -154,6 +154,9 @@ class UpstreamStream {
   // Nothing of a response has been seen and the connection had served requests before: it may have
   // been closed while idle.
   virtual bool mayBeStale() const = 0;
+  // A byte of a response has come: the endpoint has begun to answer, and the request must not be
+  // sent again.
+  virtual bool sawResponse() const = 0;
 
  protected:
   ~UpstreamStream() = default;

@@ -27,8 +27,7 @@ ParseOutcome readTrailers(Input& in, Sink&& sink) {
         const std::string_view text(name, field.name.length);
         field.id = fieldIdOf(text);
         if (!isTrailerAllowed(field.id, text)) return ParseError::BadTrailer;
-        sink(field);
-        return ParseError::None;
+        return sink(field) ? ParseError::None : ParseError::TrailersTooLarge;
       });
   if (outcome.status == ParseStatus::Error && outcome.error != ParseError::TrailersTooLarge) {
     outcome.error = ParseError::BadTrailer;

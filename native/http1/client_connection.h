@@ -71,6 +71,7 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   void startTunnel() override;
   void expectWithin(std::uint64_t millis) override;
   void release() override;
+  bool sawResponse() const override { return responseSeen_; }
   bool mayBeStale() const override { return served_ > 1 && !responseSeen_; }
 
   // Pollable

@@ -446,6 +446,7 @@ bool Exchange::retry(StreamFailure failure) {
 
 void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
+  const bool answered = upstream_ != nullptr && upstream_->sawResponse();
   upstream_ = nullptr;
   const bool responseBegun = state_ == State::Responding || state_ == State::Tunnel;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
@@ -460,7 +461,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     return;
   }
   if (state_ == State::Forwarding) pool().recordFailure();
-  if (!responseBegun && retry(failure)) return;
+  if (!responseBegun && !answered && retry(failure)) return;
   if (state_ == State::Tunnel) {
     // One side broke off: so does the other.
     if (failure == StreamFailure::Timeout) reason_ = Reason::UpstreamIdleTimeout;

@@ -261,7 +261,9 @@ class Parser {
       if (take("=") || take("!") || take("<=") || take("<!")) {
         return fail("look-around is not supported: matching is linear in the text");
       }
-      if (take("<") || take("P<")) {
+      if (text_.substr(at_).starts_with("P<"))
+        return fail("a named group is written `(?<name>...)`");
+      if (take("<")) {
         node->kind = Node::Kind::Group;
         if (!groupName(*node)) return nullptr;
       } else if (!take(":")) {

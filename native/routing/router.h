@@ -71,7 +71,7 @@ class Router {
   // look-around), more than kMaxRouteParams parameters, empty or malformed hosts, paths and
   // methods, and templates of one host that overlap so much that finding one would take long
   // (kMaxTreeVisits).
-  static Result<Router, RouterBuildError> build(const std::vector<RouteMatch>& routes);
+  static Result<Router, RouterBuildError> build(std::vector<RouteMatch> routes);
 
   // Sets every field of `result`; of `params` the first paramCount. Never allocates (regular
   // expressions and encoded query values use per-thread memory that is made at the first use).

@@ -53,9 +53,9 @@ std::string quote(std::string_view text) { return "`" + std::string(text) + "`";
 
 class RouterBuilder {
  public:
-  explicit RouterBuilder(const std::vector<RouteMatch>& routes)
+  explicit RouterBuilder(std::vector<RouteMatch> routes)
       : tables_(std::make_unique<RouterTables>()) {
-    tables_->routes = routes;
+    tables_->routes = std::move(routes);
   }
 
   // Nothing when it went well: then tables() is complete.
@@ -356,8 +356,8 @@ class RouterBuilder {
 
 }  // namespace
 
-Result<Router, RouterBuildError> Router::build(const std::vector<RouteMatch>& routes) {
-  RouterBuilder builder(routes);
+Result<Router, RouterBuildError> Router::build(std::vector<RouteMatch> routes) {
+  RouterBuilder builder(std::move(routes));
   if (std::optional<RouterBuildError> error = builder.run()) return Failure{std::move(*error)};
   return Router(builder.tables());
 }

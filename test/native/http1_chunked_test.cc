@@ -1,5 +1,6 @@
 // The chunked transfer coding: bodies, trailers and what is refused; whole, cut at every point, and
 // byte by byte.
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -273,6 +274,14 @@ TEST("a trailer section is kept by the caller until it is whole, and bounded") {
   std::string many = "0\r\n";
   for (std::size_t i = 0; i <= kMaxFields; ++i) many += "A:\r\n";
   CHECK_EQ(decode(many).error, ParseError::TrailersTooLarge);
+}
+
+TEST("trailer fields beyond the table are an error and not lost") {
+  std::array<Field, 1> table;
+  HeadFields fields(table);
+  CHECK_EQ(ChunkedDecoder::parseTrailers("A: b\r\n", fields).status, ParseStatus::Complete);
+  CHECK_EQ(ChunkedDecoder::parseTrailers("A: b\r\nC: d\r\n", fields).error,
+           ParseError::TrailersTooLarge);
 }
 
 TEST("trailer fields are read like header fields") {

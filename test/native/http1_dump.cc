@@ -93,7 +93,7 @@ Body readChunked(std::string_view rest) {
     break;
   }
   if (body.complete) {
-    static RequestHead trailers;
+    static FieldTable trailers;
     body.error = ChunkedDecoder::parseTrailers(decoder.trailerSection(), trailers).error;
     body.trailers = fieldsJson(trailers);
   }

@@ -12,8 +12,7 @@ namespace {
 
 constexpr std::string_view kSeeds[] = {
     "GET /a?b=c HTTP/1.1\r\nHost: example.com:80\r\nConnection: x-a, close\r\nX-A: b\r\n\r\n",
-    "POST http://h/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-    "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "POST http://h/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     "PUT / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
     "OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-continue\r\nTE: trailers\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: today\r\n\r\nhello",

@@ -173,7 +173,8 @@ class JsonEncoder {
   }
 
   void space() {
-    while (!rest_.empty() && std::string_view(" \n\r\t").find(rest_.front()) != rest_.npos) {
+    while (!rest_.empty() &&
+           std::string_view(" \n\r\t").find(rest_.front()) != std::string_view::npos) {
       rest_.remove_prefix(1);
     }
   }

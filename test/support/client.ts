@@ -41,6 +41,11 @@ export class Response {
 }
 
 export class Client extends Wire {
+  /** As the access log has it. */
+  get localPort(): number | undefined {
+    return this.socket.localPort;
+  }
+
   /** The next response to a request of this method; complete, or a failure. */
   async response(method = 'GET'): Promise<Response> {
     const { message } = await this.message('a response', { request: false, method });
