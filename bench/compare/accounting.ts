@@ -26,6 +26,8 @@ export interface CoreTime {
 }
 
 export interface Memory {
+  /** What the process itself filled: no program text, no page cache, which the kernel may take back. */
+  anonymousBytes: number;
   rssBytes: number;
   pssBytes: number;
 }
@@ -67,11 +69,15 @@ export function parseCores(stat: string): Map<number, CoreTime> {
   return cores;
 }
 
-/** Rss and Pss of a smaps_rollup file. */
+/** A smaps_rollup file. */
 export function parseMemory(rollup: string): Memory {
   const bytes = (name: string) =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1] ?? Number.NaN) * 1024;
-  return { rssBytes: bytes('Rss'), pssBytes: bytes('Pss') };
+  return {
+    anonymousBytes: bytes('Anonymous'),
+    rssBytes: bytes('Rss'),
+    pssBytes: bytes('Pss'),
+  };
 }
 
 /** A list of CPUs as the kernel writes it: "0-3,8". */
@@ -162,11 +168,12 @@ export function cpuTime(pids: readonly number[]): CpuTime {
 }
 
 export function memoryOf(pids: readonly number[]): Memory {
-  const sum: Memory = { rssBytes: 0, pssBytes: 0 };
+  const sum: Memory = { anonymousBytes: 0, rssBytes: 0, pssBytes: 0 };
   for (const pid of pids) {
     const rollup = readProc(`/proc/${pid}/smaps_rollup`);
     if (rollup === undefined || rollup === '') continue;
     const memory = parseMemory(rollup);
+    sum.anonymousBytes += memory.anonymousBytes;
     sum.rssBytes += memory.rssBytes;
     sum.pssBytes += memory.pssBytes;
   }

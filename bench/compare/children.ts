@@ -63,6 +63,9 @@ export class Child {
 const running = new Set<Child>();
 const deathSignal = existsSync('/proc/self') && findProgram('setpriv') !== undefined;
 
+/** 10,000 connections, and two descriptors for each where a proxy wants them: root may raise that far. */
+const fileLimit = process.getuid?.() === 0 ? ['prlimit', '--nofile=65536:65536'] : [];
+
 /** Starts a program; it gets SIGTERM from the kernel should the bench be killed. */
 export function start(
   name: string,
@@ -72,15 +75,16 @@ export function start(
   const [program = '', ...args] = [
     ...(deathSignal ? ['setpriv', '--pdeathsig', 'TERM'] : []),
     ...['taskset', '-c', cores.join(',')],
+    ...fileLimit,
     ...command,
   ];
-  const process = spawn(program, args, {
+  const spawned = spawn(program, args, {
     stdio: [stdin ? 'pipe' : 'ignore', stdout ?? 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   });
-  process.on('error', () => {});
-  process.stdin?.on('error', () => {});
-  const child = new Child(name, process);
+  spawned.on('error', () => {});
+  spawned.stdin?.on('error', () => {});
+  const child = new Child(name, spawned);
   running.add(child);
   void child.ended.then(() => running.delete(child));
   return child;

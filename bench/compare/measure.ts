@@ -7,6 +7,7 @@ import {
   coreTimes,
   cpuBetween,
   cpuTime,
+  type Memory,
   memoryOf,
 } from './accounting.js';
 import type { Load, LoadRequest, LoadResult } from './loads/load.js';
@@ -19,11 +20,13 @@ const mib = 1 << 20;
 const warmUpSeconds = 1;
 /** Left out at both ends of a run when it is asked who used the cores. */
 const edge = 0.2;
+/** Bytes by which memory may change while it stands still. */
+const memoryJitter = 64 << 10;
 const reloads = 50;
 /** Milliseconds in which a master whose workers serve already ends what it does for a reload. */
 const reloadPause = 100;
 /** Longer than 50 reloads of any of them take. */
-const reloadSeconds = 60;
+const reloadSeconds = 120;
 
 /** Who used the cores up to a moment. */
 interface Usage {
@@ -111,14 +114,22 @@ export async function measureLoad(
   };
 }
 
-/** The resident memory once it has stopped changing, or after two seconds. */
-async function settledMemory(peer: RunningPeer) {
+/**
+ * The memory once it has stood still for three seconds (a garbage collector gives back late), or
+ * after twenty.
+ */
+async function settledMemory(peer: RunningPeer): Promise<Memory> {
   let memory = memoryOf(peer.pids());
-  for (let i = 0; i < 20; i += 1) {
+  let since = performance.now();
+  for (const end = since + 20_000; performance.now() < end; ) {
     await sleep(100);
     const next = memoryOf(peer.pids());
-    if (next.rssBytes === memory.rssBytes) break;
-    memory = next;
+    if (Math.abs(next.anonymousBytes - memory.anonymousBytes) > memoryJitter) {
+      memory = next;
+      since = performance.now();
+    } else if (performance.now() - since > 3000) {
+      return next;
+    }
   }
   return memory;
 }
@@ -136,7 +147,8 @@ export async function measureIdle(
   await load.release();
   return {
     connections,
-    rssBytesPerConnection: (after.rssBytes - before.rssBytes) / Math.max(1, connections),
+    bytesPerConnection: (after.anonymousBytes - before.anonymousBytes) / Math.max(1, connections),
+    anonymousMib: after.anonymousBytes / mib,
     rssMib: after.rssBytes / mib,
     pssMib: after.pssBytes / mib,
   };

@@ -10,8 +10,8 @@ import type { Machine } from './results.js';
 import { makeFolder, removeFolder } from './temporary.js';
 
 const startSeconds = 20;
-const reloadSeconds = 1;
-const reloadAttempts = 10;
+const reloadSeconds = 3;
+const reloadAttempts = 4;
 const pollMillis = 5;
 
 export class RunningPeer {

@@ -50,7 +50,7 @@ void ClientSide::start(std::uint64_t now) {
   phase_ = Phase::Running;
   totals_ = {};
   begun_ = now;
-  deadline_ = run.hold ? ~std::uint64_t{0} : now + run.duration;
+  deadline_ = now + run.duration;
   issued_ = 0;
   nextRequest_ = 0;
   address_ = loopback(static_cast<std::uint16_t>(run.port));
@@ -84,10 +84,10 @@ bool ClientSide::tick(std::uint64_t now) {
     return true;
   }
   if (run_.hold) {
-    if (totals_.requests + totals_.refused + totals_.connect + totals_.broken + totals_.status <
-        run_.connections) {
-      return false;
-    }
+    const std::uint64_t settled =
+        totals_.requests + totals_.refused + totals_.connect + totals_.broken + totals_.status;
+    if (settled < run_.connections && now < deadline_) return false;
+    totals_.timeout = run_.connections - settled;
     totals_.elapsed = now - begun_;
     phase_ = Phase::Quiet;
     return true;
@@ -264,7 +264,7 @@ void ClientSide::answered(std::uint32_t index, std::uint64_t now) {
   }
   if (run_.hold) {
     client.state = State::Ready;
-    if (opened_ < run_.connections) open(opened_++);
+    if (phase_ == Phase::Running && opened_ < run_.connections) open(opened_++);
   } else if (client.fresh || client.lastAnswer) {
     close(index, false, now);
   } else {

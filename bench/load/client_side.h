@@ -20,7 +20,7 @@ struct Run {
   int port = 0;
   std::uint32_t connections = 1;
   std::uint32_t fresh = 0;     // of these, how many are new for each request
-  std::uint64_t duration = 0;  // nanoseconds; in `hold` mode not used
+  std::uint64_t duration = 0;  // nanoseconds; in `hold` mode the most that it may take
   std::uint64_t rate = 0;  // requests a second over all connections; 0 = as fast as answers come
   std::size_t upload = 0;  // bytes of body of each request
   std::string path = "/";  // "{n}" in it becomes 0 .. paths-1 in turn

@@ -3,7 +3,8 @@
 //
 // Prints the origin's address, then reads commands from standard input, a line each:
 //   run port=N connections=N seconds=N [fresh=N] [rate=N] [upload=BYTES] [path=P] [paths=N]
-//   hold port=N connections=N [path=P]   one request on each connection, then keep them open
+//   hold port=N connections=N seconds=N [path=P]
+//                                        one request on each connection, which then stays open
 //   release                              closes what `hold` left open
 //   stop                                 ends the run early
 // and prints the totals of each run and hold as one line of JSON. Ends with standard input.

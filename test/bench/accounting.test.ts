@@ -78,9 +78,14 @@ describe('cores', () => {
   });
 });
 
-test('memory is Rss and Pss of smaps_rollup in bytes', () => {
-  const rollup = '5581e0-7ffd0 ---p 00000000 00:00 0 [rollup]\nRss:   2048 kB\nPss:   1024 kB\n';
-  expect(parseMemory(rollup)).toEqual({ rssBytes: 2 << 20, pssBytes: 1 << 20 });
+test('memory is that of smaps_rollup in bytes', () => {
+  const rollup =
+    '5581e0-7ffd0 ---p 00000000 00:00 0 [rollup]\nRss:   2048 kB\nPss:   1024 kB\nAnonymous:    512 kB\nAnonHugePages: 9 kB\n';
+  expect(parseMemory(rollup)).toEqual({
+    anonymousBytes: 512 << 10,
+    rssBytes: 2 << 20,
+    pssBytes: 1 << 20,
+  });
 });
 
 test('a process tree begins with its root', () => {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 const atOnce = 64;
+const answerMillis = 10_000;
 
 export class Holder {
   readonly #sockets: Socket[] = [];
@@ -27,7 +28,8 @@ export class Holder {
     try {
       await once(socket, 'connect');
       socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
-      const [answer] = (await once(socket, 'data')) as [Buffer];
+      const signal = AbortSignal.timeout(answerMillis);
+      const [answer] = (await once(socket, 'data', { signal })) as [Buffer];
       socket.on('error', () => {});
       return answer.toString('latin1').startsWith('HTTP/1.1 200');
     } catch {

@@ -46,6 +46,9 @@ export function mergeTotals(parts: readonly Totals[]): LoadResult {
   };
 }
 
+/** In which 10,000 connections are opened, or as many as a proxy takes. */
+const holdSeconds = 30;
+
 class Generator {
   readonly #lines: AsyncIterator<string>;
 
@@ -126,7 +129,9 @@ export class OwnLoad implements Load {
   async hold(port: number, connections: number, path: string): Promise<number> {
     const parts = shares(connections, this.generators.length);
     for (const [i, generator] of this.generators.entries()) {
-      generator.send(`hold port=${port} connections=${parts[i]} path=${path}`);
+      generator.send(
+        `hold port=${port} connections=${parts[i]} seconds=${holdSeconds} path=${path}`,
+      );
     }
     const totals = await Promise.all(this.generators.map((each) => each.totals()));
     return mergeTotals(totals).requests;

@@ -6,6 +6,7 @@ import {
   type Files,
   type Located,
   longSeconds,
+  mostConnections,
   type Peer,
   type Setup,
   upstreamPool,
@@ -48,7 +49,8 @@ function configuration(setup: Setup): string {
     '  nbthread 1',
     // It wants two descriptors for each connection, which idle ones never need.
     '  no strict-limits',
-    `  maxconn ${setup.connections + 256}`,
+    // It closes idle connections to the origin when a quarter of its descriptors is in use.
+    `  maxconn ${mostConnections(setup)}`,
     setup.bufferBytes !== undefined && `  tune.bufsize ${setup.bufferBytes}`,
     // Standard output is the log file: the bench opens it.
     setup.accessLog !== undefined && '  log stdout format raw local0',

@@ -6,6 +6,7 @@ import {
   configFile,
   type Located,
   longSeconds,
+  mostConnections,
   type Peer,
   type Setup,
   upstreamPool,
@@ -44,7 +45,7 @@ function configuration(setup: Setup): string {
     'pid nginx.pid;',
     'error_log stderr error;',
     `worker_rlimit_nofile ${hardFileLimit()};`,
-    `events { worker_connections ${2 * setup.connections + 512}; }`,
+    `events { worker_connections ${mostConnections(setup)}; }`,
     'http {',
     setup.accessLog === undefined
       ? '  access_log off;'

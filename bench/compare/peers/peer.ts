@@ -62,6 +62,11 @@ export const upstreamPool = 512;
 /** Longer than anything that the bench does. */
 export const longSeconds = 300;
 
+/** The limit on client connections: the same for all, and never what holds them back. */
+export function mostConnections({ connections }: Setup): number {
+  return Math.max(4096, connections + 1024);
+}
+
 export function configFile(setup: Setup, name: string): string {
   return `${setup.folder}/${name}`;
 }

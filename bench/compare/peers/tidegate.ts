@@ -8,6 +8,7 @@ import {
   configFile,
   type Located,
   longSeconds,
+  mostConnections,
   type Peer,
   upstreamPool,
 } from './peer.js';
@@ -41,7 +42,7 @@ export const tidegate: Peer = {
         : Array.from({ length: setup.routes }, (_, i) => `/r/${i}/*`);
     return {
       [file]: stringify({
-        process: { drainTimeout: '1s' },
+        process: { drainTimeout: '1s', maxConnections: mostConnections(setup) },
         admin: false,
         accessLog:
           setup.accessLog === undefined ? false : { format: 'combined', output: setup.accessLog },

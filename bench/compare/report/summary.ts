@@ -91,7 +91,7 @@ function bottleneckWarning(
   const busy = median(valuesOf(peer, 'proxyBusy'));
   if (!saturates || !(busy < busyPercent)) return [];
   return [
-    `${subject} was not the bottleneck: it was busy for ${busy.toFixed(0)}% of the time, so its requests/s are those of the load.`,
+    `${subject} was not the bottleneck: it was busy for ${Math.floor(busy)}% of the time, so its requests/s are those of the load.`,
   ];
 }
 

@@ -38,7 +38,7 @@ const panels: readonly { title: string; metric: MetricName }[] = [
   { title: 'CPU time for a request, µs', metric: 'cpuMicros' },
   { title: 'CPU time for a GiB of bodies, ms', metric: 'cpuMsPerGib' },
   { title: 'Latency at a fixed rate, 99th percentile, µs', metric: 'p99Micros' },
-  { title: 'Resident memory for an idle connection, bytes', metric: 'rssBytesPerConnection' },
+  { title: 'Resident memory for an idle connection, bytes', metric: 'bytesPerConnection' },
 ];
 
 /** Readable on light and dark: the viewer's colour scheme decides, also inside an <img>. */
