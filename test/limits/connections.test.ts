@@ -67,12 +67,12 @@ describe('--max-connections', () => {
 
 describe('the limit of open files', () => {
   it('stops accepting, and clients that are in are served once files are free', async () => {
-    const openFiles = 80;
+    const openFiles = 256;
     const gateway = await startGateway(config(), {
       openFiles,
       flags: ['--max-connections', '1000'],
     });
-    const clients = await openClients(gateway, 100);
+    const clients = await openClients(gateway, 300);
     for (const client of clients) client.send(requestText('GET / HTTP/1.1'));
     // Some find a file for themselves and none for the upstream: 502 or 503, never silence.
     const answered = async (client: Client) => (await client.response()).status;

@@ -108,6 +108,7 @@ describe('an idle connection', () => {
 
 describe('the pool', () => {
   it('keeps `pool.maxIdle` connections and closes the others', async () => {
+    const idleBefore = await gateway.metric('tidegate_upstream_connections_idle');
     const clients = await Promise.all(
       Array.from({ length: 5 }, () => connectTo(gateway.address())),
     );
@@ -121,7 +122,7 @@ describe('the pool', () => {
     for (const client of clients) expect((await client.response()).status).toBe(200);
     const closed = () => connections.filter(({ ending }) => ending === 'end').length;
     await eventually('three connections to be closed', () => closed() === 3);
-    await gateway.metricIs('tidegate_upstream_connections_idle', (await idleBefore) + 2);
+    await gateway.metricIs('tidegate_upstream_connections_idle', idleBefore + 2);
     for (const client of clients) client.close();
   });
 

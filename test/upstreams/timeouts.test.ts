@@ -101,6 +101,7 @@ describe('an endpoint that stops in the middle', () => {
     ['\r\nbegin', true],
   ])('breaks the response off after `timeouts.idle`: %j', async (rest, untilClose) => {
     const client = await connectTo(gateway.address());
+    const { localPort } = client;
     client.send(requestText(`GET /idle HTTP/1.${untilClose ? 0 : 1}`));
     const connection = await silent.nextConnection();
     await connection.requestHead();
@@ -111,7 +112,7 @@ describe('an endpoint that stops in the middle', () => {
     if (untilClose) expect(ending).toBe('reset');
     expect(client.received).not.toMatch(/0\r\n\r\n$/);
     await connection.ended();
-    const line = await gateway.logged((l) => l.target === '/idle' && l.port === client.localPort);
+    const line = await gateway.logged((l) => l.target === '/idle' && l.port === localPort);
     expect(line).toMatchObject({ status: 200, reason: 'upstream_idle_timeout', bytes_out: 5 });
   });
 
