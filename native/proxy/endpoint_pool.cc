@@ -1,9 +1,21 @@
 // Idle connections are used last in, first out: the warm ones stay warm, and the surplus ages out.
 #include "proxy/endpoint_pool.h"
 
+#include <cerrno>
+
 namespace tidegate {
 
 using http1::ClientConnection;
+
+namespace {
+
+// We have no file, memory or port left for a connection: that says nothing about the endpoint.
+bool isOurShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+         error == EADDRNOTAVAIL;
+}
+
+}  // namespace
 
 EndpointPool::EndpointPool(http1::Context& context, std::shared_ptr<EndpointState> endpoint,
                            Slab<ClientConnection>& slab)
@@ -39,7 +51,8 @@ PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
   Socket socket;
   const IoResult result = Socket::connect(endpoint_->address, socket);
   if (result.status != IoResult::Status::Ok) {
-    onConnected(false);
+    context_.counters.upstreamConnectFailures.add();
+    if (!isOurShortage(result.error)) recordFailure();
     return {};
   }
   ClientConnection* connection =
