@@ -14,6 +14,8 @@ export interface ProcessFacts {
 }
 
 const startTime = Date.now() / 1000 - process.uptime();
+// Node has raised the soft limit before anything of ours runs.
+const maxFiles = fileLimit().soft;
 
 export function readProcessFacts(): ProcessFacts {
   const cpu = process.cpuUsage();
@@ -23,10 +25,19 @@ export function readProcessFacts(): ProcessFacts {
     systemSeconds: cpu.system / 1e6,
     residentBytes: memory.rss,
     heapUsedBytes: memory.heapUsed,
-    openFiles: readdirSync('/proc/self/fd').length,
-    maxFiles: fileLimit().soft,
+    openFiles: openFiles(),
+    maxFiles,
     startTime,
   };
+}
+
+/** Counting takes a descriptor: where none is left, all are open. */
+function openFiles(): number {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    return maxFiles;
+  }
 }
 
 /** The limit of open files (`ulimit -n`); Infinity where there is none. */

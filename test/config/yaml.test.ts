@@ -175,13 +175,11 @@ describe('what is refused', () => {
     expect(problemsOf(text)).toEqual([problem]);
   });
 
-  test('an alias bomb costs nothing', () => {
+  test('an alias bomb is not unfolded, or this test would not end', () => {
     const levels = Array.from({ length: 60 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`);
-    const started = performance.now();
     expect(problemsOf(`a0: &a0 x\n${levels.join('\n')}\n`)).toEqual([
       'yaml_syntax: expected at most 5000000 values when aliases are unfolded',
     ]);
-    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test('many aliases of one small thing are fine', () => {

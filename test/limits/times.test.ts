@@ -6,6 +6,8 @@ import { type Gateway, startGateway } from '../support/gateway.js';
 import { type Origin, startOrigin, startRawOrigin } from '../support/origin.js';
 
 const limit = 300;
+const patientLimit = 1000;
+const largeBytes = 64 * 1024 * 1024;
 
 let origin: Origin;
 let byHand: Origin;
@@ -15,13 +17,14 @@ beforeAll(async () => {
   const megabyte = randomBytes(1024 * 1024);
   origin = await startOrigin((request, connection) => {
     if (request.target !== '/large') return connection.respond();
-    connection.send(`HTTP/1.1 200 OK\r\ncontent-length: ${64 * megabyte.length}\r\n\r\n`);
-    for (let i = 0; i < 64; i += 1) connection.send(megabyte);
+    connection.send(`HTTP/1.1 200 OK\r\ncontent-length: ${largeBytes}\r\n\r\n`);
+    for (let i = 0; i < largeBytes / megabyte.length; i += 1) connection.send(megabyte);
   });
   byHand = await startRawOrigin();
   gateway = await startGateway(`
 listeners:
   - { name: public, bind: "127.0.0.1:0", timeouts: { head: ${limit}ms, body: ${limit}ms, write: ${limit}ms } }
+  - { name: patient, bind: "127.0.0.2:0", timeouts: { write: ${patientLimit}ms } }
 routes:
   - { name: by-hand, match: { path: /by-hand }, upstream: by-hand }
   - { name: all, match: { path: "/*" }, upstream: origin }
@@ -136,30 +139,27 @@ describe('a client that does not read', () => {
     client.send(requestText('GET /large HTTP/1.1'));
     const line = await gateway.loggedTarget('/large');
     expect(line.reason).toBe('client_write_timeout');
-    expect(line.bytes_out).toBeLessThan(64 * 1024 * 1024);
+    expect(line.bytes_out).toBeLessThan(largeBytes);
     const request = await origin.nextRequest();
     await request.connection.ended();
     client.close();
   });
 
   it('may be slow as long as it reads', async () => {
-    const client = await connectTo(gateway.address());
+    const client = await connectTo(gateway.address('patient'));
     client.pause();
     client.send(requestText('GET /large HTTP/1.1', 'x-slow: yes'));
-    let reading = true;
-    const sip = setInterval(() => {
-      client.resume();
-      setTimeout(() => reading && client.pause(), 10);
-    }, 60);
     const begin = performance.now();
-    while (performance.now() - begin < 3 * limit) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      expect(client.ending).toBe('open');
+    // Gulps and not sips: the kernel tells the gateway of room only when there is much of it.
+    while (performance.now() - begin < 3 * patientLimit) {
+      await new Promise((resolve) => setTimeout(resolve, patientLimit / 5));
+      client.resume();
+      await client.receiveBytes(client.receivedBytes + 2 * 1024 * 1024);
+      client.pause();
     }
-    clearInterval(sip);
-    reading = false;
+    expect(client.ending).toBe('open');
     client.resume();
-    await client.receiveBytes(64 * 1024 * 1024);
+    await client.receiveBytes(largeBytes);
     client.close();
   });
 });

@@ -423,7 +423,7 @@ TEST("random patterns match exactly what a backtracking matcher matches") {
       ++compared;
       matched += expected ? 1 : 0;
       if (table->search(text) != expected || simulated->search(text) != expected) {
-        CHECK_EQ(pattern + " on " + text, expected ? "match" : "no match");
+        CHECK_EQ(std::string(pattern).append(" on ").append(text), expected ? "match" : "no match");
         return;
       }
     }
@@ -467,7 +467,8 @@ TEST("random patterns capture what a backtracking matcher captures") {
       std::string_view group;
       const bool found = regex->capture(text, {&group, 1});
       if (found != expected || (found && group != reference.group)) {
-        CHECK_EQ(pattern + " on " + text + ": " + std::string(group), reference.group);
+        CHECK_EQ(std::string(pattern).append(" on ").append(text).append(": ").append(group),
+                 reference.group);
         return;
       }
     }

@@ -75,7 +75,7 @@ struct Fixture {
   std::unique_ptr<Router> router;
   std::string error;
 
-  explicit Fixture(std::initializer_list<RouteBuilder> list) {
+  Fixture(std::initializer_list<RouteBuilder> list) {
     for (const RouteBuilder& route : list) routes.push_back(route.match);
     build();
   }

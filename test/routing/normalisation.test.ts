@@ -151,19 +151,16 @@ describe('no spelling gets around a route', () => {
       seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
       return seed % below;
     };
-    const client: Record<string, Awaited<ReturnType<typeof connectTo>>> = {};
+    const targets = Array.from(
+      { length: 600 },
+      () => `/${Array.from({ length: 1 + random(6) }, () => parts[random(parts.length)]).join('')}`,
+    );
     for (const listener of ['public', 'keep', 'decode']) {
-      client[listener] = await connectTo(gateway.address(listener));
+      const client = await connectTo(gateway.address(listener));
+      client.send(targets.map((target) => requestText(`GET ${target} HTTP/1.1`)).join(''));
+      for (const _ of targets) expect([200, 400, 403]).toContain((await client.response()).status);
+      client.close();
     }
-    for (let i = 0; i < 1500; i += 1) {
-      const target = `/${Array.from({ length: 1 + random(6) }, () => parts[random(parts.length)]).join('')}`;
-      for (const connection of Object.values(client)) {
-        expect([200, 400, 403]).toContain(
-          (await connection.request(requestText(`GET ${target} HTTP/1.1`))).status,
-        );
-      }
-    }
-    for (const connection of Object.values(client)) connection.close();
     expect(origin.requests.length).toBeGreaterThan(100);
     for (const { target } of origin.requests) {
       expect(new URL(`http://origin${target}`).pathname).not.toMatch(/^\/admin(\/|$)/);
