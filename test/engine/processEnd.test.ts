@@ -1,7 +1,7 @@
 // However a process ends, the I/O threads have ended before it runs its exit handlers: no crash, and the status that was asked for.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { addonPath, answering, snapshotOf } from './support.js';
 
 /** For the process and for workers in it: an engine under load, and waiting until it is at work. */
@@ -47,11 +47,13 @@ async function run(script: string) {
   child.stderr.setEncoding('utf8').on('data', (chunk) => {
     errors += chunk;
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
   const [status, signal] = await once(child, 'close');
   return { status, signal, errors: errors.includes('Error: expected') ? '' : errors };
 }
 
-describe('the I/O threads of a process end with it', () => {
+// Each case starts a process, some with a worker: slow where other suites have the processors.
+describe('the I/O threads of a process end with it', { timeout: 60_000 }, () => {
   it.each([
     [3, 'by process.exit', 'start(); await busy(); process.exit(3);'],
     [

@@ -47,7 +47,7 @@ export function mergeTotals(parts: readonly Totals[]): LoadResult {
 }
 
 /** In which 10,000 connections are opened, or as many as a proxy takes. */
-const holdSeconds = 30;
+const holdSeconds = 120;
 
 class Generator {
   readonly #lines: AsyncIterator<string>;
