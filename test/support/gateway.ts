@@ -127,6 +127,11 @@ export class Gateway {
     return found.address;
   }
 
+  /** Begins to read a standard output that was held. */
+  readOutput(): void {
+    this.process.stdout?.resume();
+  }
+
   signal(signal: NodeJS.Signals): void {
     process.kill(this.pid, signal);
   }
@@ -228,7 +233,8 @@ export class Gateway {
         this.signal('SIGTERM');
       }
       const status = await within(this.exited, 'the end of the gateway');
-      if (status !== 0) throw new Error(`the gateway ended with ${status}`);
+      // 143: a test has sent a second SIGTERM.
+      if (status !== 0 && status !== 143) throw new Error(`the gateway ended with ${status}`);
       if (this.defects.length > 0) throw new Error('the gateway reported a defect');
     } catch (error) {
       this.process.kill('SIGKILL');
