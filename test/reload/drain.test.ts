@@ -108,6 +108,7 @@ describe('a gateway that drains', () => {
     await client.ended();
     expect(await gateway.exited).toBe(143);
     await connection.ended();
+    await expect(gateway.stop()).rejects.toThrow('ended with 143');
   });
 
   it('closes tunnels only at the end of its patience', async () => {

@@ -233,8 +233,7 @@ export class Gateway {
         this.signal('SIGTERM');
       }
       const status = await within(this.exited, 'the end of the gateway');
-      // 143: a test has sent a second SIGTERM.
-      if (status !== 0 && status !== 143) throw new Error(`the gateway ended with ${status}`);
+      if (status !== 0) throw new Error(`the gateway ended with ${status}`);
       if (this.defects.length > 0) throw new Error('the gateway reported a defect');
     } catch (error) {
       this.process.kill('SIGKILL');
