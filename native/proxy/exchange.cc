@@ -80,6 +80,8 @@ void Exchange::keepHead(const RequestHead& head) {
   std::memcpy(at, head.base(), head.size);
   head_.assign(head, new (text_.data()) Field[head.fields().size()], at);
   line_ = head.line;
+  // Ignored, as RFC 9110 7.8 allows: the request goes on as it would without.
+  if (line_.upgrade && upgradesToHttp(head_)) line_.upgrade = false;
   hasHead_ = true;
 
   at += head.size;

@@ -267,6 +267,22 @@ std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfi
   return {};
 }
 
+bool upgradesToHttp(const HeadFields& fields) {
+  for (const Field& f : fields.fields()) {
+    if (f.id != FieldId::Upgrade) continue;
+    std::string_view list = fields.value(f);
+    while (!list.empty()) {
+      const std::string_view protocol = takeLast(list);
+      const std::string_view name = trimOws(protocol.substr(0, protocol.find('/')));
+      if (equalsIgnoreCase(name, "h2c") || equalsIgnoreCase(name, "h2") ||
+          equalsIgnoreCase(name, "http")) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
                     ThreadServices& services, OutgoingRequest& out) {
   services.fields.clear();

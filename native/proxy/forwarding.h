@@ -27,6 +27,10 @@ ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer,
 std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfig& listener,
                                    bool trustedPeer);
 
+// Whether Upgrade names HTTP itself (`h2c`, `HTTP/2.0`). Such an upgrade is not passed on: in the
+// tunnel behind it requests would reach the upstream that no route has seen.
+bool upgradesToHttp(const HeadFields& fields);
+
 struct ForwardedRequest {
   const ListenerConfig& listener;
   const RouteConfig& route;

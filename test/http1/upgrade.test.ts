@@ -100,6 +100,30 @@ describe('an upgrade to WebSocket', () => {
   });
 });
 
+describe('an upgrade to another version of HTTP', () => {
+  it.each(['h2c', 'H2C', 'echo/1, h2c', 'HTTP/2.0', 'h2'])(
+    'is not passed on, since no route would see what follows: %s',
+    async (protocol) => {
+      const client = await connectTo(gateway.address());
+      client.send(
+        requestText(
+          'GET /tunnel HTTP/1.1',
+          'connection: Upgrade, HTTP2-Settings',
+          `upgrade: ${protocol}`,
+          'http2-settings: AAMAAABkAAQAoAAAAAIAAAAA',
+        ),
+      );
+      const connection = await origin.nextConnection();
+      const head = await connection.requestHead();
+      expect(JSON.stringify(head).toLowerCase()).not.toMatch(/upgrade|http2-settings/);
+      // An origin that switches all the same finds no tunnel.
+      connection.send(switching);
+      expect((await client.response()).status).toBe(502);
+      client.close();
+    },
+  );
+});
+
 describe('an upgrade', () => {
   it('is asked for with the fields that it needs, and only those', async () => {
     const client = await connectTo(gateway.address());
