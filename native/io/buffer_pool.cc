@@ -1,18 +1,23 @@
 // Free lists of blocks, one a size class.
 #include "io/buffer_pool.h"
 
+#include <algorithm>
 #include <new>
 
 namespace tidegate {
 
 BufferPool::~BufferPool() {
-  for (Header*& list : free_) {
-    while (list != nullptr) {
-      Header* next = list->next;
-      ::operator delete(list, std::align_val_t{alignof(Header)});
-      list = next;
-    }
+  for (FreeList& list : free_) {
+    while (list.first != nullptr) freeFirst(list);
   }
+}
+
+void BufferPool::freeFirst(FreeList& list) {
+  Header* header = list.first;
+  list.first = header->next;
+  --list.count;
+  kept_ -= header->capacity + sizeof(Header);
+  ::operator delete(header, std::align_val_t{alignof(Header)});
 }
 
 Block BufferPool::acquire(std::size_t bytes) {
@@ -21,9 +26,12 @@ Block BufferPool::acquire(std::size_t bytes) {
   const std::size_t total =
       sizeClass == kOversize ? bytes + sizeof(Header) : std::size_t{kClasses[sizeClass]};
   inUse_ += total;
-  if (sizeClass != kOversize && free_[sizeClass] != nullptr) {
-    Header* header = free_[sizeClass];
-    free_[sizeClass] = header->next;
+  if (sizeClass != kOversize && free_[sizeClass].first != nullptr) {
+    FreeList& list = free_[sizeClass];
+    Header* header = list.first;
+    list.first = header->next;
+    --list.count;
+    list.unused = std::min(list.unused, list.count);
     kept_ -= total;
     header->pool = this;
     return Block(header);
@@ -42,20 +50,17 @@ void BufferPool::giveBack(Header* header) {
     ::operator delete(header, std::align_val_t{alignof(Header)});
     return;
   }
+  FreeList& list = free_[header->sizeClass];
   kept_ += total;
-  header->next = free_[header->sizeClass];
-  free_[header->sizeClass] = header;
+  ++list.count;
+  header->next = list.first;
+  list.first = header;
 }
 
 void BufferPool::trim() {
-  const std::size_t target = kept_ / 2;
-  for (Header*& list : free_) {
-    while (list != nullptr && kept_ > target) {
-      Header* next = list->next;
-      kept_ -= list->capacity + sizeof(Header);
-      ::operator delete(list, std::align_val_t{alignof(Header)});
-      list = next;
-    }
+  for (FreeList& list : free_) {
+    for (std::size_t surplus = (list.unused + 1) / 2; surplus > 0; --surplus) freeFirst(list);
+    list.unused = list.count;
   }
 }
 

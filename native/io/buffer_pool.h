@@ -65,7 +65,8 @@ class BufferPool {
   std::size_t bytesInUse() const { return inUse_; }
   std::size_t bytesKept() const { return kept_; }
 
-  // Frees half of what is kept: called from time to time by an idle thread.
+  // Frees half of the blocks that nobody has needed since the last call. Called from time to time:
+  // what a steady load uses stays.
   void trim();
 
  private:
@@ -75,7 +76,15 @@ class BufferPool {
 
   void giveBack(Header* header);
 
-  std::array<Header*, kClasses.size()> free_{};
+  struct FreeList {
+    Header* first = nullptr;
+    std::size_t count = 0;
+    std::size_t unused = 0;  // the smallest count since the last trim()
+  };
+
+  void freeFirst(FreeList& list);
+
+  std::array<FreeList, kClasses.size()> free_{};
   std::size_t inUse_ = 0;
   std::size_t kept_ = 0;
 };

@@ -403,14 +403,16 @@ void IoThread::onClosed(ServerConnection& connection) {
 void IoThread::onHousekeeping() {
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
   removeUnused();
-  // Half of what no connection uses goes back each second; a busy thread takes its blocks from the
-  // warm half.
-  if (stats_.counters.exchangesActive.get() == 0) {
-    buffers_.trim();
+  buffers_.trim();
+  // A slab frees all or nothing: only a thread that had nothing to do gives it back.
+  const std::uint64_t accepted = stats_.counters.connectionsAccepted.get();
+  const std::uint64_t work = stats_.counters.requests.get() + accepted;
+  if (work == workAtHousekeeping_) {
     exchanges_.trim();
+    connections_.trim();
+    services_.upstreamConnections.trim();
   }
-  connections_.trim();
-  services_.upstreamConnections.trim();
+  workAtHousekeeping_ = work;
 }
 
 void IoThread::removeUnused() {

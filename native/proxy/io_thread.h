@@ -105,6 +105,7 @@ class IoThread final : public http1::ServerHost {
   std::vector<std::unique_ptr<Port>> ports_;
   SnapshotRef snapshot_;
   TimerFor<IoThread, &IoThread::onHousekeeping> housekeeping_{*this};
+  std::uint64_t workAtHousekeeping_ = 0;  // requests and connections until then
   bool draining_ = false;
 
   // Shared with the control thread, under mutex_.

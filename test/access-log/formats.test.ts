@@ -148,6 +148,7 @@ routes: [{ name: all, respond: { body: "x" } }]
       for (let i = 0; i < 100; i += 1) expect((await client.response()).status).toBe(200);
       return (await dropped()) > 0;
     });
+    await gateway.metricIs('tidegate_exchanges_active', 0);
     const handedOver = await gateway.metric('tidegate_access_log_lines_total');
     const requests = await gateway.metric('tidegate_exchanges_total');
     expect(handedOver + (await dropped())).toBe(requests);

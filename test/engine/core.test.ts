@@ -113,10 +113,14 @@ describe.each(implementations)('the core as %s', (_name, start) => {
     const { chunks } = (await core.stats()).threads[0] ?? { chunks: [] };
     expect(chunks.length).toBeGreaterThan(3);
     await fetch(`http://${address}/199`);
-    const stats = await core.stats();
-    const used = Array.from({ length: chunks.length * 64 }, (_, slot) => sumSlot(stats, slot, 15));
-    const totals = used.filter(({ requests }) => requests > 0);
-    expect(totals).toHaveLength(1);
+    // An exchange is counted at its end: a moment after its client has the response.
+    const totals = await vi.waitFor(async () => {
+      const stats = await core.stats();
+      const slots = Array.from({ length: chunks.length * 64 }, (_, i) => sumSlot(stats, i, 15));
+      const used = slots.filter(({ requests }) => requests > 0);
+      expect(used).toHaveLength(1);
+      return used;
+    });
     expect(totals[0]).toMatchObject({ requests: 1, statusClasses: [0, 1, 0, 0, 0], active: 0 });
     expect(totals[0]?.durations.reduce((sum, value) => sum + value, 0)).toBe(1);
   });

@@ -41,7 +41,7 @@ describe('passive health', () => {
     const found = await statuses('/pair', 20);
     expect(found.filter((status) => status === 502)).toHaveLength(3);
     expect(found.slice(-10)).toEqual(Array(10).fill(200));
-    expect(await gateway.metric('tidegate_endpoint_up', 'upstream="pair"')).toBe(1);
+    await gateway.metricIs('tidegate_endpoint_up', 1, 'upstream="pair"');
   });
 
   it('answers 503 at once when every endpoint is down', async () => {
@@ -72,7 +72,7 @@ describe('passive health', () => {
       async () => (await statuses('/later', 1))[0] === 200,
     );
     expect(await statuses('/later', 5)).toEqual(Array(5).fill(200));
-    expect(await gateway.metric('tidegate_endpoint_up', 'upstream="later"')).toBe(1);
+    await gateway.metricIs('tidegate_endpoint_up', 1, 'upstream="later"');
   });
 });
 
