@@ -1,8 +1,15 @@
 // The memory behind the counters, and their names.
 #include "observe/stats.h"
 
+#include <sys/mman.h>
+
+#include <new>
+#include <type_traits>
+
 namespace tidegate {
 namespace {
+
+constexpr std::size_t kLargePage = 2 * 1024 * 1024;
 
 struct CounterInfo {
   std::string_view name;
@@ -20,10 +27,26 @@ static_assert(offsetof(ThreadCounters, reasons) == kCounterCount * sizeof(Counte
 
 }  // namespace
 
+static_assert(std::is_trivially_destructible_v<SlotCounters>);
+
+void ThreadStats::Free::operator()(SlotCounters* slots) const {
+  ::operator delete(slots, std::align_val_t{kLargePage});
+}
+
+std::unique_ptr<SlotCounters, ThreadStats::Free> ThreadStats::reserve() {
+  return std::unique_ptr<SlotCounters, Free>(static_cast<SlotCounters*>(
+      ::operator new(kMaxSlots * sizeof(SlotCounters), std::align_val_t{kLargePage})));
+}
+
 bool ThreadStats::ensureSlots(std::size_t count) {
   if (count > kMaxSlots) return false;
   const std::size_t wanted = (count + kSlotsPerChunk - 1) / kSlotsPerChunk;
-  for (; chunkCount_ < wanted; ++chunkCount_) chunks_[chunkCount_] = std::make_unique<Chunk>();
+  // Where requests go to thousands of slots, finding the page costs as much as the cache line.
+  // Whole large pages only, so that few slots stay small; that there are none is no error.
+  const std::size_t large = wanted * sizeof(Chunk) / kLargePage * kLargePage;
+  if (large > 0) madvise(slots_.get(), large, MADV_HUGEPAGE);
+  for (; chunkCount_ < wanted; ++chunkCount_)
+    std::uninitialized_value_construct_n(chunk(chunkCount_), kSlotsPerChunk);
   return true;
 }
 

@@ -169,6 +169,7 @@ Result<std::shared_ptr<const PublishedSnapshot>, EngineError> Engine::Impl::publ
       states.push_back(state);
     }
   }
+  published->plans = compilePlans(*tables);
   published->tables = std::move(tables);
   return std::shared_ptr<const PublishedSnapshot>(std::move(published));
 }

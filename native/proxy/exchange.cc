@@ -131,24 +131,27 @@ void Exchange::route() {
     answer(match_.methodMismatch ? Reason::MethodNotAllowed : Reason::RouteNotFound);
     return;
   }
-  runRoute();
+  runPlan();
 }
 
-void Exchange::runRoute() {
-  route_ = &snapshot_->tables().routes[match_.route];
-  services_.stats.slot(route_->metricSlot).active.add();
-  if (route_->requestTimeout != kUnlimited) {
+void Exchange::runPlan() {
+  plan_ = &snapshot_->plan(match_.route);
+  SlotCounters& slot = services_.stats.slot(plan_->metricSlot);
+  slot.active.add();
+  // What record() will write to: with many routes it would wait for it.
+  __builtin_prefetch(&slot.durationMicros, 1);
+  if (plan_->requestTimeout != kUnlimited) {
     services_.loop.timers().schedule(requestTimer_,
-                                     services_.loop.nowMillis() + route_->requestTimeout);
+                                     services_.loop.nowMillis() + plan_->requestTimeout);
   }
-  const std::uint64_t bodyLimit = std::min(route_->bodyBytes, listener().bodyBytes);
+  const std::uint64_t bodyLimit = std::min(plan_->bodyBytes, listener().bodyBytes);
   client_.limitBody(bodyLimit);
   if (line_.body == BodyKind::Length && line_.contentLength > bodyLimit) {
     answer(Reason::BodyTooLarge);
     return;
   }
-  if (route_->action != RouteAction::Proxy) {
-    answerRoute(*route_);
+  if (plan_->has(PlanStep::Answer)) {
+    answerRoute(plan_->route());
     return;
   }
   connect(false);
@@ -181,7 +184,7 @@ void Exchange::connect(bool fresh) {
   PickContext context{services_.loop.nowMillis(), upstream.passiveDownFor, &tried_};
   state_ = State::Connecting;
   if (!fresh) {
-    const std::uint32_t chosen = snapshot_->balancer(route_->upstream).pick(context);
+    const std::uint32_t chosen = snapshot_->balancer(plan_->upstream).pick(context);
     if (chosen == kNoEndpoint) {
       // With something tried, what happened there says more than that nothing else is left.
       answer(reason_ == Reason::None ? Reason::UpstreamUnavailable : reason_);
@@ -189,7 +192,7 @@ void Exchange::connect(bool fresh) {
     }
     endpoint_ = chosen;
   }
-  endpointState_ = &snapshot_->endpoint(route_->upstream, endpoint_);
+  endpointState_ = &snapshot_->endpoint(plan_->upstream, endpoint_);
   if (upstream.balance == BalanceAlgorithm::LeastConnections) {
     endpointState_->begin();
     countsLoad_ = true;
@@ -238,7 +241,7 @@ void Exchange::forwardHead() {
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
   const ForwardedRequest what{
-      listener(), *route_,        upstream,     upstream.endpoints[endpoint_],
+      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
       values,     client_.peer(), trustedPeer_, head_.view(line_.authority)};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
@@ -254,7 +257,7 @@ void Exchange::forwardHead() {
   upstream_->sendHead(out);
   if (requestDone_) {
     upstream_->finish(nullptr);
-    upstream_->expectWithin(route_->firstByteTimeout);
+    upstream_->expectWithin(plan_->firstByteTimeout);
   } else {
     client_.resumeBody();
   }
@@ -265,7 +268,7 @@ void Exchange::onClientBody(std::string_view bytes) {
   if (upstream_ == nullptr) return;
   bodyTaken_ = true;
   upstream_->sendBody(bytes);
-  if (state_ == State::Tunnel) upstream_->expectWithin(route_->tunnelTimeout);
+  if (state_ == State::Tunnel) upstream_->expectWithin(plan_->tunnelTimeout);
 }
 
 void Exchange::onClientEnd(const HeadFields* trailers) {
@@ -274,20 +277,20 @@ void Exchange::onClientEnd(const HeadFields* trailers) {
   upstream_->finish(trailers);
   if (state_ == State::Forwarding) {
     stepMicros_ = services_.loop.nowMicros();
-    upstream_->expectWithin(route_->firstByteTimeout);
+    upstream_->expectWithin(plan_->firstByteTimeout);
   }
 }
 
 void Exchange::onUpstreamBlocked() {
   client_.pauseBody();
   if (upstream_ == nullptr) return;
-  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+  upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
 
 void Exchange::onUpstreamDrained() {
   if (upstream_ == nullptr) return;
   if (state_ == State::Forwarding)
-    upstream_->expectWithin(requestDone_ ? route_->firstByteTimeout : 0);
+    upstream_->expectWithin(requestDone_ ? plan_->firstByteTimeout : 0);
   client_.resumeBody();
 }
 
@@ -296,7 +299,7 @@ void Exchange::onUpstreamDrained() {
 void Exchange::onUpstreamInformational(ResponseHead& head) {
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
   client_.sendInformational(out);
 }
 
@@ -311,7 +314,7 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   reason_ = Reason::None;  // what an earlier try failed by
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
   out.body = head.line.body;
   out.contentLength = head.line.contentLength;
   // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
@@ -319,7 +322,7 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
       head.line.body == BodyKind::None && head.line.hasContentLength && head.line.status != 204;
   status_ = out.status;
   client_.sendHead(out);
-  upstream_->expectWithin(route_->idleTimeout);
+  upstream_->expectWithin(plan_->idleTimeout);
 }
 
 void Exchange::passUpgrade(ResponseHead& head) {
@@ -332,7 +335,7 @@ void Exchange::passUpgrade(ResponseHead& head) {
   services_.stats.counters.tunnels.add();
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *route_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
   out.upgrade = head.value(*upgrade);
   status_ = 101;
   requestDone_ = false;
@@ -340,14 +343,14 @@ void Exchange::passUpgrade(ResponseHead& head) {
   client_.sendHead(out);
   client_.startTunnel();
   upstream_->startTunnel();
-  upstream_->expectWithin(route_->tunnelTimeout);
+  upstream_->expectWithin(plan_->tunnelTimeout);
   client_.resumeBody();
 }
 
 void Exchange::onUpstreamBody(std::string_view bytes) {
   bytesOut_ += bytes.size();
   client_.sendBody(bytes);
-  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+  upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
 
 void Exchange::onUpstreamEnd(const HeadFields* trailers) {
@@ -357,7 +360,7 @@ void Exchange::onUpstreamEnd(const HeadFields* trailers) {
     releaseUpstream();
   } else if (!requestDone_) {
     // The other half stays open for as long as the client sends.
-    upstream_->expectWithin(route_->tunnelTimeout);
+    upstream_->expectWithin(plan_->tunnelTimeout);
   }
 }
 
@@ -371,7 +374,7 @@ void Exchange::onClientBlocked() {
 void Exchange::onClientDrained() {
   if (upstream_ == nullptr || responseEnded_) return;
   upstream_->resumeBody();
-  upstream_->expectWithin(state_ == State::Tunnel ? route_->tunnelTimeout : route_->idleTimeout);
+  upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
 
 void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
@@ -431,10 +434,10 @@ bool Exchange::retry(StreamFailure failure) {
   if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed ||
       failure == StreamFailure::HeadTooLarge)
     return false;
-  if (retries_ >= route_->retries) return false;
+  if (retries_ >= plan_->retries) return false;
   ++retries_;
   services_.stats.counters.retries.add();
-  services_.stats.slot(route_->metricSlot).retries.add();
+  services_.stats.slot(plan_->metricSlot).retries.add();
   SlotCounters& slot = services_.stats.slot(upstreamConfig().endpoints[endpoint_].metricSlot);
   slot.retries.add();
   slot.failures.add();
@@ -513,7 +516,7 @@ void Exchange::end() {
   releaseUpstream();
   record();
   leaveEndpoint();
-  if (route_ != nullptr) services_.stats.slot(route_->metricSlot).active.sub();
+  if (plan_ != nullptr) services_.stats.slot(plan_->metricSlot).active.sub();
   services_.exchanges->destroy(this);
 }
 
@@ -536,9 +539,9 @@ void Exchange::record() {
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
   const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
                       reason_ != Reason::RouteRespond;
-  if (route_ != nullptr) {
-    countSlot(route_->metricSlot, status_, micros, failed);
-    if (route_->action == RouteAction::Proxy) {
+  if (plan_ != nullptr) {
+    countSlot(plan_->metricSlot, status_, micros, failed);
+    if (!plan_->has(PlanStep::Answer)) {
       const UpstreamConfig& upstream = upstreamConfig();
       countSlot(upstream.metricSlot, status_, micros, failed);
       if (endpoint_ != kNoEndpoint)
@@ -573,9 +576,9 @@ void Exchange::record() {
     if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);
     if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
   }
-  if (route_ != nullptr) {
-    entry.route = route_->match.name;
-    if (route_->action == RouteAction::Proxy) {
+  if (plan_ != nullptr) {
+    entry.route = plan_->route().match.name;
+    if (!plan_->has(PlanStep::Answer)) {
       entry.upstream = upstreamConfig().name;
       if (endpoint_ != kNoEndpoint) entry.endpoint = upstreamConfig().endpoints[endpoint_].address;
     }
@@ -604,12 +607,11 @@ TemplateValues Exchange::templateValues() const {
   values.requestId = requestId_;
   values.match = &match_;
   values.fields = &head_;
-  if (route_ != nullptr) {
-    values.routeName = route_->match.name;
-    if (route_->action == RouteAction::Proxy) {
-      values.upstreamName = upstreamConfig().name;
-      if (endpoint_ != kNoEndpoint)
-        values.endpointAddress = upstreamConfig().endpoints[endpoint_].address;
+  if (plan_ != nullptr) {
+    values.route = &plan_->route();
+    if (!plan_->has(PlanStep::Answer)) {
+      values.upstream = &upstreamConfig();
+      if (endpoint_ != kNoEndpoint) values.endpoint = &upstreamConfig().endpoints[endpoint_];
     }
   }
   return values;

@@ -59,7 +59,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   // Deciding
   void keepHead(const RequestHead& head);
   void route();
-  void runRoute();
+  void runPlan();
   void answerRoute(const RouteConfig& route);
 
   // Connecting and forwarding
@@ -82,7 +82,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   TemplateValues templateValues() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
   const UpstreamConfig& upstreamConfig() const {
-    return snapshot_->tables().upstreams[route_->upstream];
+    return snapshot_->tables().upstreams[plan_->upstream];
   }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
   bool isHead() const { return line_.method == Method::Head; }
@@ -92,7 +92,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   SnapshotRef snapshot_;
   ClientStream& client_;
   UpstreamStream* upstream_ = nullptr;
-  const RouteConfig* route_ = nullptr;
+  const Plan* plan_ = nullptr;
   EndpointState* endpointState_ = nullptr;
   const std::uint32_t listener_;
   std::uint32_t endpoint_ = kNoEndpoint;

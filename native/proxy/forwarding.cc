@@ -151,10 +151,11 @@ std::string_view versionText(std::uint8_t minorVersion) {
 }
 
 bool composePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
-  const RouteConfig& route = what.route;
   out.path = what.values.path;
   out.query = what.values.query;
   out.hasQuery = what.values.hasQuery;
+  if (!what.plan.has(PlanStep::RewritePath)) return true;
+  const RouteConfig& route = what.plan.route();
   if (!route.stripPrefix.empty()) {
     std::string_view rest = out.path;
     std::string_view prefix = route.stripPrefix;
@@ -165,7 +166,6 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
     }
     return true;
   }
-  if (route.rewritePath.empty()) return true;
   std::string_view path =
       renderTemplate(route.rewritePath, what.values, TemplateUse::Uri, services.arena);
   // A template may end in a query of its own: `/find?id={id}`.
@@ -183,9 +183,9 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
 }
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
-  if (!what.route.rewriteHost.empty()) {
-    out.host =
-        renderTemplate(what.route.rewriteHost, what.values, TemplateUse::Text, services.arena);
+  if (what.plan.has(PlanStep::RewriteHost)) {
+    out.host = renderTemplate(what.plan.route().rewriteHost, what.values, TemplateUse::Text,
+                              services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
   } else if (what.upstream.hostHeader == HostHeader::Endpoint) {
@@ -313,12 +313,13 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   }
   if (!what.listener.requestIdHeader.empty())
     add(services, what.listener.requestIdHeader, what.values.requestId);
-  applyEdits(what.route.requestEdits, &head, what.values, services);
+  if (what.plan.has(PlanStep::EditRequest))
+    applyEdits(what.plan.route().requestEdits, &head, what.values, services);
   out.fields = {&head, services.fields};
   return true;
 }
 
-void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route,
+void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
                      const TemplateValues& values, ThreadServices& services,
                      OutgoingResponse& out) {
   services.fields.clear();
@@ -351,13 +352,13 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const R
   if (!hasDate && head.line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
-  applyEdits(route.responseEdits, &head, values, services);
+  if (plan.has(PlanStep::EditResponse))
+    applyEdits(plan.route().responseEdits, &head, values, services);
   out.fields = {&head, services.fields};
 }
 
 void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
                 ThreadServices& services) {
-  if (edits.empty()) return;
   const auto drop = [&](FieldId id, std::string_view name) {
     if (fields != nullptr) {
       for (Field& f : fields->fields()) {

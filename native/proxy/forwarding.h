@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "http/stream.h"
+#include "plan/plan.h"
 #include "proxy/text_template.h"
 #include "proxy/thread_services.h"
 #include "snapshot/snapshot.h"
@@ -33,7 +34,7 @@ bool upgradesToHttp(const HeadFields& fields);
 
 struct ForwardedRequest {
   const ListenerConfig& listener;
-  const RouteConfig& route;
+  const Plan& plan;
   const UpstreamConfig& upstream;
   const EndpointConfig& endpoint;
   const TemplateValues& values;
@@ -48,7 +49,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
                     ThreadServices& services, OutgoingRequest& out);
 
 // Fields of a response that is passed on.
-void composeResponse(ResponseHead& head, const ListenerConfig& listener, const RouteConfig& route,
+void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
                      const TemplateValues& values, ThreadServices& services, OutgoingResponse& out);
 
 // Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or

@@ -10,6 +10,7 @@
 
 #include "balance/balancer.h"
 #include "balance/endpoint_state.h"
+#include "plan/plan.h"
 #include "snapshot/snapshot.h"
 
 namespace tidegate {
@@ -23,6 +24,7 @@ inline std::string listenerKey(const ListenerConfig& config) {
 // Made by the control thread; shared read-only by all threads.
 struct PublishedSnapshot {
   std::shared_ptr<const Snapshot> tables;
+  std::vector<Plan> plans;  // [route], as in the tables
   // [upstream][endpoint], as in the tables.
   std::vector<std::vector<std::shared_ptr<EndpointState>>> endpoints;
 };
@@ -44,6 +46,7 @@ class ThreadSnapshot {
   }
 
   const Snapshot& tables() const { return *published_->tables; }
+  const Plan& plan(std::uint32_t route) const { return published_->plans[route]; }
   Balancer& balancer(std::uint32_t upstream) { return *balancers_[upstream]; }
   EndpointState& endpoint(std::uint32_t upstream, std::uint32_t index) const {
     return *published_->endpoints[upstream][index];

@@ -55,11 +55,11 @@ Piece pieceOf(const TemplatePart& part, const TemplateValues& values, std::strin
     case Variable::QuestionQuery:
       return {values.hasQuery ? "?" : "", values.query};
     case Variable::RouteName:
-      return {{}, values.routeName};
+      return {{}, values.route != nullptr ? values.route->match.name : std::string_view{}};
     case Variable::UpstreamName:
-      return {{}, values.upstreamName};
+      return {{}, values.upstream != nullptr ? values.upstream->name : std::string_view{}};
     case Variable::EndpointAddress:
-      return {{}, values.endpointAddress};
+      return {{}, values.endpoint != nullptr ? values.endpoint->address : std::string_view{}};
     case Variable::RequestId:
       return {{}, values.requestId};
     case Variable::Param:

@@ -20,10 +20,12 @@ struct TemplateValues {
   std::string_view path;
   std::string_view query;
   bool hasQuery = false;
-  std::string_view routeName;
-  std::string_view upstreamName;
-  std::string_view endpointAddress;
   std::string_view requestId;
+  // Null while there is none. Pointers, because few texts name them and reading a name costs a
+  // cache line.
+  const RouteConfig* route = nullptr;
+  const UpstreamConfig* upstream = nullptr;
+  const EndpointConfig* endpoint = nullptr;
   const RouteResult* match = nullptr;
   const HeadFields* fields = nullptr;
 };

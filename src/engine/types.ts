@@ -96,13 +96,13 @@ export const slotIndex = {
   statusClasses: 1,
   failures: 6,
   active: 7,
-  bytesIn: 8,
+  durationMicros: 8,
   bytesOut: 9,
-  retries: 10,
-  connects: 11,
-  durationMicros: 12,
+  bytesIn: 10,
   /** One more than there are bounds. */
-  durations: 13,
+  durations: 11,
+  retries: 26,
+  connects: 27,
 } as const;
 
 /** Calls are made one after the other, by the control thread. After stop() they reject with `core_stopped`. */
