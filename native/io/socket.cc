@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "io/file_limit.h"
+
 namespace tidegate {
 
 namespace {
@@ -50,6 +52,7 @@ FileHandle FileHandle::duplicate() const { return FileHandle(fcntl(fd_, F_DUPFD_
 IoResult Socket::connect(const SocketAddress& address, Socket& out) {
   FileHandle file(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!file) return failed(errno);
+  if (isKeptBack(file.get())) return failed(EMFILE);
   if (!address.isUnix()) setNoDelay(file.get());
   const int rc = ::connect(file.get(), address.native(), address.nativeLength());
   // A Unix socket whose queue is full answers EAGAIN and makes no attempt of its own later.

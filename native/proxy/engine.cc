@@ -2,7 +2,6 @@
 // is done before anything is published.
 #include "proxy/engine.h"
 
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "balance/balancer.h"
+#include "io/file_limit.h"
 #include "io/socket.h"
 #include "observe/access_log.h"
 #include "proxy/io_thread.h"
@@ -19,14 +19,6 @@
 namespace tidegate {
 
 namespace {
-
-// The soft limit of open files is a default for programs that use select(); we do not.
-void raiseFileLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 std::uint64_t monotonicMillis() {
   timespec now{};
@@ -61,10 +53,19 @@ struct Engine::Impl {
     std::string unixPath;
   };
 
-  // Listening sockets for all threads, opened but not handed over yet.
+  // Listening sockets for all threads, opened but not handed over yet. Of a configuration that is
+  // refused in the end, no socket file stays.
   struct Opened {
+    Opened() = default;
+    Opened(Opened&& other) noexcept
+        : byThread(std::move(other.byThread)), bound(std::exchange(other.bound, {})) {}
+    Opened& operator=(Opened&&) = delete;
+    ~Opened() {
+      for (const auto& [key, listener] : bound) removeFile(listener.unixPath);
+    }
+
     std::vector<std::vector<NewListener>> byThread;
-    std::map<std::string, Bound> bound;
+    std::map<std::string, Bound> bound;  // empty once they were handed over
   };
 
   explicit Impl(const EngineOptions& options)
@@ -131,7 +132,7 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(
   }
 
   // Nothing fails from here on.
-  for (auto& [key, bound] : opened->bound) impl_->bound[key] = std::move(bound);
+  impl_->bound.merge(std::exchange(opened->bound, {}));
   impl_->current = published.value();
   for (std::size_t i = 0; i < impl_->threads.size(); ++i) {
     impl_->threads[i]->adopt(impl_->current, std::move(opened->byThread[i]));

@@ -154,7 +154,12 @@ void Exchange::runPlan() {
     answerRoute(plan_->route());
     return;
   }
-  connect(false);
+  const std::uint32_t endpoint = chooseEndpoint();
+  if (endpoint == kNoEndpoint) {
+    answer(Reason::UpstreamUnavailable);
+    return;
+  }
+  connect(endpoint, false);
 }
 
 void Exchange::answerRoute(const RouteConfig& route) {
@@ -179,19 +184,15 @@ void Exchange::answerRoute(const RouteConfig& route) {
 
 // Connecting
 
-void Exchange::connect(bool fresh) {
+std::uint32_t Exchange::chooseEndpoint() {
+  PickContext context{services_.loop.nowMillis(), upstreamConfig().passiveDownFor, &tried_};
+  return snapshot_->balancer(plan_->upstream).pick(context);
+}
+
+void Exchange::connect(std::uint32_t endpoint, bool fresh) {
   const UpstreamConfig& upstream = upstreamConfig();
-  PickContext context{services_.loop.nowMillis(), upstream.passiveDownFor, &tried_};
   state_ = State::Connecting;
-  if (!fresh) {
-    const std::uint32_t chosen = snapshot_->balancer(plan_->upstream).pick(context);
-    if (chosen == kNoEndpoint) {
-      // With something tried, what happened there says more than that nothing else is left.
-      answer(reason_ == Reason::None ? Reason::UpstreamUnavailable : reason_);
-      return;
-    }
-    endpoint_ = chosen;
-  }
+  endpoint_ = endpoint;
   endpointState_ = &snapshot_->endpoint(plan_->upstream, endpoint_);
   if (upstream.balance == BalanceAlgorithm::LeastConnections) {
     endpointState_->begin();
@@ -311,7 +312,6 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
     return;
   }
   state_ = State::Responding;
-  reason_ = Reason::None;  // what an earlier try failed by
   services_.arena.reset();
   OutgoingResponse out;
   composeResponse(head, listener(), *plan_, templateValues(), services_, out);
@@ -435,17 +435,18 @@ bool Exchange::retry(StreamFailure failure) {
       failure == StreamFailure::HeadTooLarge)
     return false;
   if (retries_ >= plan_->retries) return false;
+  tried_.set(endpoint_);
+  const std::uint32_t next = chooseEndpoint();
+  if (next == kNoEndpoint) return false;
   ++retries_;
   services_.stats.counters.retries.add();
   services_.stats.slot(plan_->metricSlot).retries.add();
   SlotCounters& slot = services_.stats.slot(upstreamConfig().endpoints[endpoint_].metricSlot);
   slot.retries.add();
   slot.failures.add();
-  tried_.set(endpoint_);
-  reason_ = reasonOf(failure, false, false);
   leaveEndpoint();
   client_.pauseBody();
-  connect(false);
+  connect(next, false);
   return true;
 }
 
@@ -462,7 +463,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     services_.stats.counters.retries.add();
     leaveEndpoint();
     client_.pauseBody();
-    connect(true);
+    connect(endpoint_, true);
     return;
   }
   if (state_ == State::Forwarding) pool().recordFailure();

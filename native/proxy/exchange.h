@@ -63,7 +63,10 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   void answerRoute(const RouteConfig& route);
 
   // Connecting and forwarding
-  void connect(bool fresh);
+  // kNoEndpoint when every one is down or was tried.
+  std::uint32_t chooseEndpoint();
+  // `fresh`: not over a pooled connection.
+  void connect(std::uint32_t endpoint, bool fresh);
   void forwardHead();
   bool retry(StreamFailure failure);
   void leaveEndpoint();

@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "base/allocation_count.h"
+#include "io/file_limit.h"
 
 namespace tidegate {
 
@@ -141,7 +142,7 @@ class IoThread::Port final : public Pollable {
 
   // False when nothing waits or nothing may be accepted now.
   bool acceptOne() {
-    if (!thread_.budget_.take()) {
+    if (!mayOpenFile(file_.get(), lastAccepted_) || !thread_.budget_.take()) {
       pause();
       return false;
     }
@@ -154,6 +155,7 @@ class IoThread::Port final : public Pollable {
       return onAcceptError(errno);
     }
     paused_ = false;
+    lastAccepted_ = file.get();
     begin(std::move(file),
           SocketAddress::fromNative(reinterpret_cast<const sockaddr*>(&address), length));
     return true;
@@ -194,6 +196,7 @@ class IoThread::Port final : public Pollable {
   FileHandle file_;
   const bool shared_;
   bool paused_ = false;
+  int lastAccepted_ = 0;  // its number: how near the limit of open files is
   std::uint32_t index_ = 0;
   SnapshotRef snapshot_;
   http1::ServerSettings settings_;

@@ -95,6 +95,34 @@ describe.each(implementations)('the core as %s', (_name, start) => {
     other.close();
   });
 
+  it('leaves no socket file behind of a snapshot that it refuses', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tg-'));
+    const path = join(folder, 'new.sock');
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const listener = { name: 'unix', bind: `unix:${path}` };
+    const taken = { name: 'taken', bind: `127.0.0.1:${(other.address() as AddressInfo).port}` };
+    const unbindable = answering('two', { listeners: [listener, taken] });
+    await expect(core.apply(await snapshotOf(unbindable))).rejects.toMatchObject({
+      code: 'bind_failed',
+    });
+    expect(existsSync(path)).toBe(false);
+    const unloggable = answering('two', {
+      listeners: [listener],
+      accessLog: { output: join(folder, 'missing', 'access.log') },
+    });
+    await expect(core.apply(await snapshotOf(unloggable))).rejects.toMatchObject({
+      code: 'access_log_failed',
+    });
+    expect(existsSync(path)).toBe(false);
+    await apply(answering('three', { listeners: [listener] }));
+    expect(existsSync(path)).toBe(true);
+    await core.stop();
+    expect(existsSync(path)).toBe(false);
+    other.close();
+    rmSync(folder, { recursive: true });
+  });
+
   it('counts what its threads do', async () => {
     const address = await apply(answering('hello'));
     expect(await counter('requests')).toBe(0);

@@ -132,6 +132,14 @@ describe('retries', () => {
     expect(response.status).toBe(502);
     expect(response.problem.reason).toBe('upstream_connect_failed');
     expect((await gateway.loggedTarget('/only-bad/a')).retries).toBe(2);
+    await gateway.metricIs('tidegate_route_retries_total', 2, 'route="only-bad"');
+  });
+
+  it('are not counted where there is no other endpoint to try', async () => {
+    expect((await get(gateway.address(), '/only-faulty/a')).status).toBe(502);
+    expect((await gateway.loggedTarget('/only-faulty/a')).retries).toBe(0);
+    await gateway.metricIs('tidegate_endpoint_failures_total', 1, 'upstream="only-faulty"');
+    expect(await gateway.metric('tidegate_route_retries_total', 'route="only-faulty"')).toBe(0);
   });
 });
 
