@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { constants, cpus, release, setPriority } from 'node:os';
+import { UsageError } from '../common/command-line.js';
 import { allowedCores } from './accounting.js';
-import { type Options, UsageError } from './options.js';
+import type { Options } from './options.js';
 import type { Machine } from './results.js';
 
 const autogroup = '/proc/self/autogroup';

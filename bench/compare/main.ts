@@ -1,12 +1,13 @@
 // npm run bench: Tidegate beside HAProxy and nginx, and beside what the kernel alone takes.
 import path from 'node:path';
+import { UsageError } from '../common/command-line.js';
 import { checkBars } from './bars.js';
 import { killEverything, stopAll } from './children.js';
 import type { Load } from './loads/load.js';
 import { OwnLoad } from './loads/own.js';
 import { ToolLoad } from './loads/tools.js';
 import { describeMachine, goFirst, moveAway } from './machine.js';
-import { type Options, readOptions, UsageError, usage } from './options.js';
+import { type Options, readOptions, usage } from './options.js';
 import { peers } from './peers/index.js';
 import type { Located, PeerName } from './peers/peer.js';
 import { findProgram, root } from './programs.js';

@@ -1,5 +1,6 @@
 // The command line of the bench.
 import { parseArgs } from 'node:util';
+import { UsageError, whole } from '../common/command-line.js';
 import { type PeerName, peerNames } from './peers/peer.js';
 
 export type LoadName = 'own' | 'wrk';
@@ -25,9 +26,6 @@ export interface Options {
   list: boolean;
   help: boolean;
 }
-
-/** A flag that cannot be meant; its message is all there is to say. */
-export class UsageError extends Error {}
 
 export const usage = `npm run bench -- [scenario ...] [flags]
 
@@ -100,12 +98,6 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-}
-
-function whole(flag: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new UsageError(`expected ${least}..${most} for ${flag} but received '${text}'`);
 }
 
 function readPeers(text: string): PeerName[] {

@@ -34,6 +34,12 @@ export interface ReadyMessage {
 /** The exit status of a process that a signal has ended, as shells have it. */
 const signalStatus = { SIGINT: 130, SIGTERM: 143 } as const;
 
+/**
+ * Within this time the signal that began the stop is the same one once more: a terminal sends Ctrl-C to npm and to the
+ * gateway, and npm passes on what it gets. Nobody has seen the gateway drain and pressed again by then.
+ */
+const sameSignalMillis = 300;
+
 /** Runs until a signal or a failure ends it; resolves to the exit status. Everything is closed then. */
 export async function runGateway(options: RunOptions): Promise<number> {
   const log = createLog(options.overrides.logLevel ?? 'info');
@@ -81,15 +87,16 @@ class Signals {
 /** Until the gateway has ended: by itself, drained after a first signal, or at once after a second one. */
 async function serve(gateway: Gateway, signals: Signals, log: Logger): Promise<number> {
   const bySignal = new Promise<number>((resolve) => {
-    let stopping = false;
+    let first: { signal: NodeJS.Signals; at: number } | undefined;
     signals.listen((signal) => {
       if (signal === 'SIGHUP') return void gateway.reload('SIGHUP');
       if (signal === 'SIGUSR1') return void gateway.reopenLogs();
-      if (!stopping) {
-        stopping = true;
+      if (first === undefined) {
+        first = { signal, at: performance.now() };
         log.info({ signal }, 'stopping; once more stops at once');
         return void drain(gateway, log).then(resolve);
       }
+      if (signal === first.signal && performance.now() - first.at < sameSignalMillis) return;
       log.warn({ signal }, 'stopping at once');
       resolve(signalStatus[signal as keyof typeof signalStatus]);
     });

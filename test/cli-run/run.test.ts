@@ -31,13 +31,14 @@ async function runToEnd(config: string, options: GatewayOptions = {}) {
 
 interface LogRecord {
   level: string;
+  time: string;
   msg: string;
   code?: string;
   setting?: string;
 }
 
 function readRecord(line: string): LogRecord {
-  return line.startsWith('{') ? JSON.parse(line) : { level: '', msg: line };
+  return line.startsWith('{') ? JSON.parse(line) : { level: '', time: '', msg: line };
 }
 
 const logged = (gateway: Gateway, message: string) =>
@@ -301,20 +302,60 @@ describe('tidegate run, stopping', () => {
     await eventually('the end of the connection', () => client.ending !== 'open');
   });
 
-  it('stops at once by a second signal', async () => {
+  it.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)('stops at once by a second %s', async (signal, status) => {
     const origin = await startOrigin(() => {});
     const gateway = new Gateway(forwarding(origin.address), { flags: ['--drain-timeout', '1h'] });
     await gateway.start();
     const client = await connectTo(gateway.address());
     client.send(requestText('GET / HTTP/1.1'));
     await origin.nextRequest();
-    gateway.signal('SIGTERM');
+    gateway.signal(signal);
+    const { time } = await logged(gateway, 'draining');
+    await eventually(
+      'the end of the time in which it is taken for the same signal',
+      () => Date.now() > Date.parse(time) + 350,
+    );
+    gateway.signal(signal);
+    expect(await within(gateway.exited, 'the end')).toBe(status);
+    expect(gateway.log.all.at(-1)).toContain('"stopped"');
+    await expect(gateway.stop()).rejects.toThrow(`ended with ${status}`);
+    client.close();
+  });
+
+  it('stops at once by a second signal of the other kind, however soon', async () => {
+    const origin = await startOrigin(() => {});
+    const gateway = new Gateway(forwarding(origin.address), { flags: ['--drain-timeout', '1h'] });
+    await gateway.start();
+    const client = await connectTo(gateway.address());
+    client.send(requestText('GET / HTTP/1.1'));
+    await origin.nextRequest();
+    gateway.signal('SIGINT');
     await logged(gateway, 'draining');
     gateway.signal('SIGTERM');
     expect(await within(gateway.exited, 'the end')).toBe(143);
-    expect(gateway.log.all.at(-1)).toContain('"stopped"');
     await expect(gateway.stop()).rejects.toThrow('ended with 143');
     client.close();
+  });
+
+  it('drains by one Ctrl-C that comes more than once, from the terminal and from npm', async () => {
+    const origin = await startOrigin(() => {});
+    const gateway = await startGateway(forwarding(origin.address));
+    const client = await connectTo(gateway.address());
+    client.send(requestText('GET /late HTTP/1.1'));
+    const request = await origin.nextRequest();
+    gateway.signal('SIGINT');
+    gateway.signal('SIGINT');
+    await logged(gateway, 'draining');
+    // The kernel may have made one of the two; this one arrives by itself.
+    gateway.signal('SIGINT');
+    request.connection.respond('late');
+    expect((await client.response()).text).toBe('late');
+    client.close();
+    expect(await within(gateway.exited, 'the end')).toBe(0);
+    expect(gateway.log.text).not.toContain('stopping at once');
   });
 });
 

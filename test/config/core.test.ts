@@ -263,6 +263,14 @@ describe('the core takes', () => {
     expect(await ask(parts)).toBe('taken');
   });
 
+  it('1,024 endpoints of an upstream; the schema refuses one more', async () => {
+    const endpoints = many(1024, (i) => `10.0.${i >> 8}.${i & 255}:80`);
+    expect(await ask(upstream({ endpoints }))).toBe('taken');
+    expect(await ask(upstream({ endpoints: [...endpoints, '10.1.0.0:80'] }))).toContain(
+      'upstreams[0].endpoints: expected at most 1024 endpoints',
+    );
+  });
+
   it('2,000 routes', async () => {
     const routes = many(2000, (i) => ({
       name: `r${i}`,

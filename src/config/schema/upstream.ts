@@ -16,6 +16,9 @@ import {
   wholeNumber,
 } from './scalars.js';
 
+/** What a balancer of the core chooses among (kEndpoints of native/snapshot/limits.h). */
+const maxEndpoints = 1024;
+
 const endpointAddress = () =>
   text('an address such as "10.0.0.1:9000"', (written) => {
     const parsed = parseEndpointAddress(written);
@@ -87,8 +90,8 @@ export const upstreamSchema = z.strictObject({
   endpoints: z
     .array(endpoint, expected('a list of endpoints'))
     .min(1, expected('at least one endpoint'))
-    .max(4096, expected('at most 4096 endpoints'))
-    .describe('The instances of the service.'),
+    .max(maxEndpoints, expected(`at most ${maxEndpoints} endpoints`))
+    .describe(`The instances of the service, at most ${maxEndpoints}.`),
   timeouts: z
     .strictObject({
       connect: duration().prefault('2s').describe('To open a connection. Over it: 504.'),
