@@ -5,6 +5,7 @@
 // began.
 #include "base/allocation_count.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -42,7 +43,9 @@ void* allocate(std::size_t size) {
 void* allocateAligned(std::size_t size, std::align_val_t alignment) {
   ++allocations;
   void* memory = nullptr;
-  const int error = ::posix_memalign(&memory, static_cast<std::size_t>(alignment), size);
+  // posix_memalign() refuses less than the alignment of a pointer.
+  const std::size_t multiple = std::max(static_cast<std::size_t>(alignment), sizeof(void*));
+  const int error = ::posix_memalign(&memory, multiple, size);
   return error == 0 ? memory : nullptr;
 }
 

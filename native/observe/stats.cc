@@ -6,10 +6,10 @@
 #include <new>
 #include <type_traits>
 
+#include "base/large_pages.h"
+
 namespace tidegate {
 namespace {
-
-constexpr std::size_t kLargePage = 2 * 1024 * 1024;
 
 struct CounterInfo {
   std::string_view name;

@@ -37,7 +37,7 @@ Plan::Plan(const RouteConfig& route)
       steps_(stepsOf(route)),
       route_(&route) {}
 
-std::vector<Plan> compilePlans(const Snapshot& snapshot) {
+LargeVector<Plan> compilePlans(const Snapshot& snapshot) {
   return {snapshot.routes.begin(), snapshot.routes.end()};
 }
 

@@ -7,8 +7,8 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
+#include "base/large_pages.h"
 #include "snapshot/snapshot.h"
 
 namespace tidegate {
@@ -48,6 +48,6 @@ class alignas(64) Plan {
 static_assert(sizeof(Plan) == 64);
 
 // One a route, by the same indices. Valid as long as the snapshot.
-std::vector<Plan> compilePlans(const Snapshot& snapshot);
+LargeVector<Plan> compilePlans(const Snapshot& snapshot);
 
 }  // namespace tidegate

@@ -24,7 +24,7 @@ inline std::string listenerKey(const ListenerConfig& config) {
 // Made by the control thread; shared read-only by all threads.
 struct PublishedSnapshot {
   std::shared_ptr<const Snapshot> tables;
-  std::vector<Plan> plans;  // [route], as in the tables
+  LargeVector<Plan> plans;  // [route], as in the tables
   // [upstream][endpoint], as in the tables.
   std::vector<std::vector<std::shared_ptr<EndpointState>>> endpoints;
 };

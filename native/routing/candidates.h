@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/large_pages.h"
 #include "routing/route_match.h"
 
 namespace tidegate {
@@ -44,7 +45,7 @@ class CandidateLists {
   std::uint32_t bestRank(std::uint32_t first) const { return all_[first].rank; }
 
  private:
-  std::vector<RouteCandidate> all_;
+  LargeVector<RouteCandidate> all_;
 };
 
 }  // namespace tidegate

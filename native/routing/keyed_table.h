@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/large_pages.h"
 #include "routing/keyed_hash.h"
 
 namespace tidegate {
@@ -64,8 +65,8 @@ class KeyedTable {
 
   HashKey key_;
   std::uint64_t mask_ = 0;
-  std::vector<Slot> slots_ = std::vector<Slot>(1);
-  std::vector<Line> records_;
+  LargeVector<Slot> slots_ = LargeVector<Slot>(1);
+  LargeVector<Line> records_;
 };
 
 template <typename Value>

@@ -9,7 +9,7 @@ import {
   type Scrape,
 } from './metricTable.js';
 import { readProcessFacts } from './processFacts.js';
-import { sumSlot } from './slots.js';
+import { slotIsUsed, sumSlot } from './slots.js';
 
 /** Which slot of the core's counters belongs to which name of the configuration in force. */
 export interface MetricSlotNames {
@@ -79,9 +79,7 @@ export class Metrics {
     const buckets = core.tables.durationBounds.length + 1;
     // What has had no request yet is left out: ten thousand idle routes would be a quarter of a million lines.
     const measure = <Labels>(labels: Labels, slot: number): Measured<Labels>[] => {
-      const totals = sumSlot(stats, slot, buckets);
-      const { requests, active, connects } = totals;
-      return requests + active + connects === 0 ? [] : [{ labels, totals }];
+      return slotIsUsed(stats, slot) ? [{ labels, totals: sumSlot(stats, slot, buckets) }] : [];
     };
     return {
       stats,

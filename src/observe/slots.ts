@@ -22,6 +22,18 @@ export function readCounter(stats: CoreStats, thread: number, index: number): nu
   return Number(stats.threads[thread]?.counters[index] ?? 0n);
 }
 
+const signsOfUse = [slotIndex.requests, slotIndex.active, slotIndex.connects];
+
+/** Whether anything has happened there: much cheaper than adding all of it up. */
+export function slotIsUsed({ threads }: CoreStats, slot: number): boolean {
+  const chunkIndex = Math.floor(slot / slotsPerChunk);
+  const start = (slot % slotsPerChunk) * slotNumbers;
+  return threads.some(({ chunks }) => {
+    const chunk = chunks[chunkIndex];
+    return signsOfUse.some((index) => (chunk?.[start + index] ?? 0n) !== 0n);
+  });
+}
+
 export function sumSlot(stats: CoreStats, slot: number, durationBuckets: number): SlotTotals {
   const numbers = new Array<number>(slotNumbers).fill(0);
   const chunkIndex = Math.floor(slot / slotsPerChunk);

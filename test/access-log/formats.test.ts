@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { connectTo, get, requestText, send } from '../support/client.js';
 import { temporaryFolder } from '../support/folder.js';
-import { startGateway } from '../support/gateway.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
 import { startOrigin } from '../support/origin.js';
 import { eventually } from '../support/patience.js';
 
@@ -130,33 +130,47 @@ describe('an access log in a file', () => {
   });
 });
 
-describe('an access log that nobody reads', () => {
-  it('stops nothing: requests go on, lines are dropped and counted', async () => {
-    const gateway = await startGateway(
-      `
+/** Requests until lines of the access log are dropped; each is answered. */
+async function requestUntilDropped(gateway: Gateway): Promise<void> {
+  const client = await connectTo(gateway.address());
+  const agent = 'a'.repeat(2000);
+  const batch = requestText('GET / HTTP/1.1', `user-agent: ${agent}`).repeat(100);
+  await eventually('lines to be dropped', async () => {
+    client.send(batch);
+    for (let i = 0; i < 100; i += 1) expect((await client.response()).status).toBe(200);
+    return (await gateway.metric('tidegate_access_log_dropped_total')) > 0;
+  });
+  client.close();
+}
+
+const answering = (accessLog: string) => `
+accessLog: ${accessLog}
 listeners: [{ name: public, bind: "127.0.0.1:0" }]
 routes: [{ name: all, respond: { body: "x" } }]
-`,
-      { holdOutput: true },
-    );
-    const client = await connectTo(gateway.address());
-    const agent = 'a'.repeat(2000);
-    const batch = requestText('GET / HTTP/1.1', `user-agent: ${agent}`).repeat(100);
-    const dropped = () => gateway.metric('tidegate_access_log_dropped_total');
-    await eventually('lines to be dropped', async () => {
-      client.send(batch);
-      for (let i = 0; i < 100; i += 1) expect((await client.response()).status).toBe(200);
-      return (await dropped()) > 0;
-    });
+`;
+
+describe('an access log on a full disk', () => {
+  it('stops nothing: requests go on, lines are dropped and counted', async () => {
+    // Every write to it fails with ENOSPC.
+    const gateway = await startGateway(answering('{ output: /dev/full }'));
+    await requestUntilDropped(gateway);
+    await gateway.stop();
+  });
+});
+
+describe('an access log that nobody reads', () => {
+  it('stops nothing: requests go on, lines are dropped and counted', async () => {
+    const gateway = await startGateway(answering('{ output: stdout }'), { holdOutput: true });
+    await requestUntilDropped(gateway);
     await gateway.metricIs('tidegate_exchanges_active', 0);
     const handedOver = await gateway.metric('tidegate_access_log_lines_total');
     const requests = await gateway.metric('tidegate_exchanges_total');
-    expect(handedOver + (await dropped())).toBe(requests);
+    const dropped = await gateway.metric('tidegate_access_log_dropped_total');
+    expect(handedOver + dropped).toBe(requests);
     // What was handed over is there once somebody reads.
     gateway.readOutput();
     await eventually('the lines', () => gateway.output.all.length >= handedOver);
     for (const line of gateway.output.all) expect(JSON.parse(line).status).toBe(200);
-    client.close();
     await gateway.stop();
   });
 });

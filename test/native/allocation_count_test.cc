@@ -38,6 +38,13 @@ TEST("every form of new is counted once") {
   CHECK_EQ(reinterpret_cast<std::uintptr_t>(aligned.get()) % alignof(Wide), 0);
 }
 
+TEST("an alignment below that of a pointer is good enough") {
+  constexpr std::align_val_t kFour{4};
+  void* const memory = ::operator new(16, kFour);
+  CHECK(memory != nullptr);
+  ::operator delete(memory, kFour);
+}
+
 TEST("work that allocates nothing counts nothing") {
   std::string text(200, 'x');
   const std::uint64_t before = threadAllocations();

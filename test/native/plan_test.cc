@@ -59,7 +59,7 @@ TEST("plans stand in the order of the routes") {
   Snapshot snapshot;
   snapshot.routes.resize(3);
   for (std::uint32_t i = 0; i < 3; ++i) snapshot.routes[i].metricSlot = i;
-  const std::vector<Plan> plans = compilePlans(snapshot);
+  const LargeVector<Plan> plans = compilePlans(snapshot);
   REQUIRE(plans.size() == 3);
   for (std::uint32_t i = 0; i < 3; ++i) CHECK_EQ(plans[i].metricSlot, i);
 }
