@@ -393,7 +393,12 @@ class Parser {
                     : "back-references are not supported: matching is linear in the text");
       return false;
     }
-    if (isAsciiLetter(c) || static_cast<unsigned char>(c) >= 0x80) {
+    // Not quoted: `c` is the first byte of it only.
+    if (static_cast<unsigned char>(c) >= 0x80) {
+      fail("a backslash stands before a character that is not ASCII");
+      return false;
+    }
+    if (isAsciiLetter(c)) {
       fail(std::string("the escape `\\") + c + "` is not known");
       return false;
     }

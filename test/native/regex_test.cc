@@ -148,6 +148,8 @@ TEST("what a linear-time engine cannot do, or what is malformed, is refused with
       {"[\\", "ends with a backslash"},
       {"\\q", "is not known"},
       {"\\A", "is not known"},
+      {"\\\xcd\x9b", "not ASCII"},
+      {"[\\\xcd\x9b]", "not ASCII"},
       {"\\p{L}", "Unicode properties"},
       {"\\07", "octal"},
       {"\\x4", "hexadecimal"},
