@@ -2,6 +2,7 @@
 #include "plan/plan.h"
 
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 namespace tidegate {
@@ -31,14 +32,19 @@ Plan::Plan(const RouteConfig& route)
       firstByteTimeout(route.firstByteTimeout),
       idleTimeout(route.idleTimeout),
       tunnelTimeout(route.tunnelTimeout),
-      metricSlot(route.metricSlot),
       upstream(route.upstream),
       retries(static_cast<std::uint16_t>(route.retries)),
-      steps_(stepsOf(route)),
-      route_(&route) {}
+      steps_(stepsOf(route)) {}
 
-LargeVector<Plan> compilePlans(const Snapshot& snapshot) {
-  return {snapshot.routes.begin(), snapshot.routes.end()};
+Plans::Plans(const Snapshot& snapshot) {
+  std::map<Plan, std::uint32_t> known;
+  rows_.reserve(snapshot.routes.size());
+  for (const RouteConfig& route : snapshot.routes) {
+    const auto [found, isNew] =
+        known.try_emplace(Plan(route), static_cast<std::uint32_t>(plans_.size()));
+    if (isNew) plans_.push_back(found->first);
+    rows_.push_back({found->second, route.metricSlot});
+  }
 }
 
 }  // namespace tidegate

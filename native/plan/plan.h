@@ -1,12 +1,14 @@
 // The plan of a route: what an exchange on it does, compiled when the snapshot is published.
 //
-// Every request reads a plan, and with many routes each request another one: all that every request
-// needs is one cache line. What only some routes do is a step, behind one bit; its texts and edits
-// stay with the route and are touched by the exchanges that take the step.
+// A plan says what and how much, never with which texts: routes that differ in nothing else share
+// one, so that with thousands of routes the cache keeps the few plans that they have. What only
+// some routes do is a step, behind one bit; its texts and edits stay with the route and are touched
+// by the exchanges that take the step.
 #pragma once
 
+#include <compare>
 #include <cstdint>
-#include <string_view>
+#include <vector>
 
 #include "base/large_pages.h"
 #include "snapshot/snapshot.h"
@@ -22,14 +24,14 @@ enum class PlanStep : std::uint8_t {
   EditResponse = 1 << 4,  // responseEdits
 };
 
-// Borrows the route that it was compiled from. Immutable; read by every I/O thread.
+// Immutable; read by every I/O thread. One cache line.
 class alignas(64) Plan {
  public:
   explicit Plan(const RouteConfig& route);
 
   bool has(PlanStep step) const { return (steps_ & static_cast<std::uint8_t>(step)) != 0; }
-  // For the steps, and for who needs the name: another cache line.
-  const RouteConfig& route() const { return *route_; }
+
+  auto operator<=>(const Plan&) const = default;
 
   // As in RouteConfig.
   std::uint64_t bodyBytes;
@@ -37,17 +39,32 @@ class alignas(64) Plan {
   std::uint64_t firstByteTimeout;
   std::uint64_t idleTimeout;
   std::uint64_t tunnelTimeout;
-  std::uint32_t metricSlot;
   std::uint32_t upstream;  // of no meaning with PlanStep::Answer
   std::uint16_t retries;
 
  private:
   std::uint8_t steps_ = 0;
-  const RouteConfig* route_;
 };
 static_assert(sizeof(Plan) == 64);
 
-// One a route, by the same indices. Valid as long as the snapshot.
-LargeVector<Plan> compilePlans(const Snapshot& snapshot);
+// The plans of a snapshot, by its routes. Immutable; made by the control thread.
+class Plans {
+ public:
+  Plans() = default;
+  explicit Plans(const Snapshot& snapshot);
+
+  const Plan& of(std::uint32_t route) const { return plans_[rows_[route].plan]; }
+  // As in RouteConfig: with the plan all that a request needs of a route that takes no step.
+  std::uint32_t metricSlot(std::uint32_t route) const { return rows_[route].metricSlot; }
+
+ private:
+  struct Row {
+    std::uint32_t plan;
+    std::uint32_t metricSlot;
+  };
+
+  LargeVector<Row> rows_;    // by route
+  std::vector<Plan> plans_;  // each different one once
+};
 
 }  // namespace tidegate

@@ -170,7 +170,7 @@ Result<std::shared_ptr<const PublishedSnapshot>, EngineError> Engine::Impl::publ
       states.push_back(state);
     }
   }
-  published->plans = compilePlans(*tables);
+  published->plans = Plans(*tables);
   published->tables = std::move(tables);
   return std::shared_ptr<const PublishedSnapshot>(std::move(published));
 }

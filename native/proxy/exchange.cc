@@ -135,11 +135,8 @@ void Exchange::route() {
 }
 
 void Exchange::runPlan() {
-  plan_ = &snapshot_->plan(match_.route);
-  SlotCounters& slot = services_.stats.slot(plan_->metricSlot);
-  slot.active.add();
-  // What record() will write to: with many routes it would wait for it.
-  __builtin_prefetch(&slot.durationMicros, 1);
+  plan_ = &snapshot_->plans().of(match_.route);
+  routeSlot().active.add();
   if (plan_->requestTimeout != kUnlimited) {
     services_.loop.timers().schedule(requestTimer_,
                                      services_.loop.nowMillis() + plan_->requestTimeout);
@@ -151,7 +148,7 @@ void Exchange::runPlan() {
     return;
   }
   if (plan_->has(PlanStep::Answer)) {
-    answerRoute(plan_->route());
+    answerRoute(routeConfig());
     return;
   }
   const std::uint32_t endpoint = chooseEndpoint();
@@ -440,7 +437,7 @@ bool Exchange::retry(StreamFailure failure) {
   if (next == kNoEndpoint) return false;
   ++retries_;
   services_.stats.counters.retries.add();
-  services_.stats.slot(plan_->metricSlot).retries.add();
+  routeSlot().retries.add();
   SlotCounters& slot = services_.stats.slot(upstreamConfig().endpoints[endpoint_].metricSlot);
   slot.retries.add();
   slot.failures.add();
@@ -517,15 +514,13 @@ void Exchange::end() {
   releaseUpstream();
   record();
   leaveEndpoint();
-  if (plan_ != nullptr) services_.stats.slot(plan_->metricSlot).active.sub();
+  if (plan_ != nullptr) routeSlot().active.sub();
   services_.exchanges->destroy(this);
 }
 
-void Exchange::countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros,
+void Exchange::countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros,
                          bool failed) {
-  SlotCounters& slot = services_.stats.slot(index);
-  slot.requests.add();
-  if (status >= 100 && status < 600) slot.statusClasses[status / 100 - 1].add();
+  if (status >= 100 && status < 600) slot.statusClass(status).add();
   if (failed) slot.failures.add();
   if (bytesIn_ != 0) slot.bytesIn.add(bytesIn_);
   slot.bytesOut.add(bytesOut_);
@@ -541,12 +536,13 @@ void Exchange::record() {
   const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
                       reason_ != Reason::RouteRespond;
   if (plan_ != nullptr) {
-    countSlot(plan_->metricSlot, status_, micros, failed);
+    countSlot(routeSlot(), status_, micros, failed);
     if (!plan_->has(PlanStep::Answer)) {
       const UpstreamConfig& upstream = upstreamConfig();
-      countSlot(upstream.metricSlot, status_, micros, failed);
+      countSlot(services_.stats.slot(upstream.metricSlot), status_, micros, failed);
       if (endpoint_ != kNoEndpoint)
-        countSlot(upstream.endpoints[endpoint_].metricSlot, status_, micros, failed);
+        countSlot(services_.stats.slot(upstream.endpoints[endpoint_].metricSlot), status_, micros,
+                  failed);
     }
   }
 
@@ -578,7 +574,7 @@ void Exchange::record() {
     if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
   }
   if (plan_ != nullptr) {
-    entry.route = plan_->route().match.name;
+    entry.route = routeConfig().match.name;
     if (!plan_->has(PlanStep::Answer)) {
       entry.upstream = upstreamConfig().name;
       if (endpoint_ != kNoEndpoint) entry.endpoint = upstreamConfig().endpoints[endpoint_].address;
@@ -609,7 +605,7 @@ TemplateValues Exchange::templateValues() const {
   values.match = &match_;
   values.fields = &head_;
   if (plan_ != nullptr) {
-    values.route = &plan_->route();
+    values.route = &routeConfig();
     if (!plan_->has(PlanStep::Answer)) {
       values.upstream = &upstreamConfig();
       if (endpoint_ != kNoEndpoint) values.endpoint = &upstreamConfig().endpoints[endpoint_];

@@ -80,10 +80,15 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   void onRequestTimeout();
   void end();
   void record();
-  void countSlot(std::uint32_t index, std::uint16_t status, std::uint64_t micros, bool failed);
+  void countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros, bool failed);
 
   TemplateValues templateValues() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
+  // With a plan only.
+  const RouteConfig& routeConfig() const { return snapshot_->tables().routes[match_.route]; }
+  SlotCounters& routeSlot() {
+    return services_.stats.slot(snapshot_->plans().metricSlot(match_.route));
+  }
   const UpstreamConfig& upstreamConfig() const {
     return snapshot_->tables().upstreams[plan_->upstream];
   }

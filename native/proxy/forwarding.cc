@@ -155,7 +155,7 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
   out.query = what.values.query;
   out.hasQuery = what.values.hasQuery;
   if (!what.plan.has(PlanStep::RewritePath)) return true;
-  const RouteConfig& route = what.plan.route();
+  const RouteConfig& route = *what.values.route;
   if (!route.stripPrefix.empty()) {
     std::string_view rest = out.path;
     std::string_view prefix = route.stripPrefix;
@@ -184,7 +184,7 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   if (what.plan.has(PlanStep::RewriteHost)) {
-    out.host = renderTemplate(what.plan.route().rewriteHost, what.values, TemplateUse::Text,
+    out.host = renderTemplate(what.values.route->rewriteHost, what.values, TemplateUse::Text,
                               services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
@@ -314,7 +314,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   if (!what.listener.requestIdHeader.empty())
     add(services, what.listener.requestIdHeader, what.values.requestId);
   if (what.plan.has(PlanStep::EditRequest))
-    applyEdits(what.plan.route().requestEdits, &head, what.values, services);
+    applyEdits(what.values.route->requestEdits, &head, what.values, services);
   out.fields = {&head, services.fields};
   return true;
 }
@@ -353,7 +353,7 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const P
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
   if (plan.has(PlanStep::EditResponse))
-    applyEdits(plan.route().responseEdits, &head, values, services);
+    applyEdits(values.route->responseEdits, &head, values, services);
   out.fields = {&head, services.fields};
 }
 

@@ -24,7 +24,7 @@ inline std::string listenerKey(const ListenerConfig& config) {
 // Made by the control thread; shared read-only by all threads.
 struct PublishedSnapshot {
   std::shared_ptr<const Snapshot> tables;
-  LargeVector<Plan> plans;  // [route], as in the tables
+  Plans plans;
   // [upstream][endpoint], as in the tables.
   std::vector<std::vector<std::shared_ptr<EndpointState>>> endpoints;
 };
@@ -46,7 +46,7 @@ class ThreadSnapshot {
   }
 
   const Snapshot& tables() const { return *published_->tables; }
-  const Plan& plan(std::uint32_t route) const { return published_->plans[route]; }
+  const Plans& plans() const { return published_->plans; }
   Balancer& balancer(std::uint32_t upstream) { return *balancers_[upstream]; }
   EndpointState& endpoint(std::uint32_t upstream, std::uint32_t index) const {
     return *published_->endpoints[upstream][index];

@@ -62,19 +62,14 @@ class PathTreeBuilder::Assembly {
   PathTree run(const std::vector<std::uint32_t>& roots, const HashKey& key) {
     tree_.nodes_.resize(roots.size());
     for (std::size_t i = 0; i < roots.size(); ++i) tree_.nodes_[i] = node(roots[i]);
-    tree_.branches_ = KeyedTable<PathTree::Node>(branches_, key);
+    tree_.branches_ = KeyedTable<PathTree::Branch>(branches_, key);
     return std::move(tree_);
   }
 
  private:
   PathTree::Node node(std::uint32_t index) {
     PathTree::Node built;
-    std::string chain(1, '\0');
-    built.id = skipSingleBranches(index, chain);
-    if (built.id != index) {
-      built.chain = static_cast<std::uint32_t>(tree_.chains_.size());
-      tree_.chains_ += chain;
-    }
+    built.id = takeChain(index, built.chain);
     const Node& from = nodes_[built.id];
     if (!from.ends.empty()) built.ends = lists_.add(from.ends);
     if (!from.tails.empty()) built.tails = lists_.add(from.tails);
@@ -87,15 +82,41 @@ class PathTreeBuilder::Assembly {
 
   void addBranches(const Node& from, PathTree::Node& built) {
     built.hasLiterals = !from.literals.empty();
-    for (const auto& [text, child] : from.literals) {
-      branches_.push_back({built.id, text, node(child)});
-      built.best = std::min(built.best, branches_.back().value.best);
-    }
+    for (const auto& [text, child] : from.literals)
+      branches_.push_back({built.id, text, branch(child, built.best)});
     if (from.param == kNone) return;
     const PathTree::Node child = node(from.param);
     built.best = std::min(built.best, child.best);
     built.param = static_cast<std::uint32_t>(tree_.nodes_.size());
     tree_.nodes_.push_back(child);
+  }
+
+  // Lowers `best` to that of the branch.
+  PathTree::Branch branch(std::uint32_t index, std::uint32_t& best) {
+    std::string chain(1, '\0');
+    const Node& from = nodes_[skipSingleBranches(index, chain)];
+    if (from.literals.empty() && from.param == kNone && from.ends.size() + from.tails.size() == 1) {
+      PathTree::Leaf leaf;
+      leaf.isTail = from.ends.empty();
+      leaf.only = leaf.isTail ? from.tails.front() : from.ends.front();
+      takeChain(index, leaf.chain);
+      best = std::min(best, leaf.only.rank);
+      return leaf;
+    }
+    const PathTree::Node built = node(index);
+    best = std::min(best, built.best);
+    return built;
+  }
+
+  // As skipSingleBranches, and keeps the segments on the way in the tree: `place` is where.
+  std::uint32_t takeChain(std::uint32_t index, std::uint32_t& place) {
+    std::string chain(1, '\0');
+    const std::uint32_t end = skipSingleBranches(index, chain);
+    if (end != index) {
+      place = static_cast<std::uint32_t>(tree_.chains_.size());
+      tree_.chains_ += chain;
+    }
+    return end;
   }
 
   // The first node at or below `index` where patterns end or part; the segments on the way go to
@@ -126,7 +147,7 @@ class PathTreeBuilder::Assembly {
   const std::vector<Node>& nodes_;
   CandidateLists& lists_;
   PathTree tree_;
-  std::vector<KeyedTable<PathTree::Node>::Entry> branches_;
+  std::vector<KeyedTable<PathTree::Branch>::Entry> branches_;
 };
 
 PathTree PathTreeBuilder::build(CandidateLists& lists, const HashKey& key) const {

@@ -13,6 +13,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "routing/candidates.h"
@@ -25,11 +26,12 @@ inline constexpr std::size_t kMaxTreeVisits = 1024;
 
 class PathTree {
  public:
-  // Shows the visitor each list of candidates whose pattern matches `path`, unless
+  // Shows the visitor each list of candidates whose pattern matches `path`, by its first, unless
   // `visitor.wants(rank)` says that nothing of that rank or above it is of use. `root`: from
-  // PathTreeBuilder::addRoot.
+  // PathTreeBuilder::addRoot; `lists`: those that the tree was built with.
   template <typename Visitor>
-  void visit(std::uint32_t root, std::string_view path, Visitor& visitor) const;
+  void visit(std::uint32_t root, std::string_view path, const CandidateLists& lists,
+             Visitor& visitor) const;
 
  private:
   friend class PathTreeBuilder;
@@ -45,15 +47,34 @@ class PathTree {
     bool hasLiterals = false;
   };
 
+  // What most branches lead to: one pattern of one candidate, and nothing below it. All that is
+  // needed of it stands beside the branch's text, in one cache line with most.
+  struct Leaf {
+    RouteCandidate only;
+    std::uint32_t chain = kNone;  // as in Node
+    bool isTail = false;          // the pattern goes on with `*`
+  };
+
+  using Branch = std::variant<Node, Leaf>;
+
   // The length of a chain's segment that is a parameter.
   static constexpr std::uint16_t kChainParam = 0xffff;
 
   // Moves `at` past the segments of a chain; false when they differ.
   bool followChain(std::uint32_t chain, std::string_view path, std::size_t& at) const;
 
-  std::vector<Node> nodes_;    // roots, by their numbers, and those behind parameters
-  KeyedTable<Node> branches_;  // (node, literal segment) to node
-  std::string chains_;         // each: a count, then for each segment a 16-bit length and its text
+  // Whether the segments before it, its chain, stand in the path; moves `at` past them.
+  template <typename Place>
+  bool reach(const Place& place, std::string_view path, std::size_t& at) const {
+    return place.chain == kNone || followChain(place.chain, path, at);
+  }
+
+  template <typename Visitor>
+  void visitLeaf(const Leaf& leaf, std::string_view path, std::size_t at, Visitor& visitor) const;
+
+  std::vector<Node> nodes_;      // roots, by their numbers, and those behind parameters
+  KeyedTable<Branch> branches_;  // (node, literal segment) to what is there
+  std::string chains_;  // each: a count, then for each segment a 16-bit length and its text
 };
 
 class PathTreeBuilder {
@@ -106,7 +127,15 @@ inline bool PathTree::followChain(std::uint32_t chain, std::string_view path,
 }
 
 template <typename Visitor>
-void PathTree::visit(std::uint32_t root, std::string_view path, Visitor& visitor) const {
+void PathTree::visitLeaf(const Leaf& leaf, std::string_view path, std::size_t at,
+                         Visitor& visitor) const {
+  if (!visitor.wants(leaf.only.rank) || !reach(leaf, path, at)) return;
+  if (leaf.isTail || at == std::string_view::npos) visitor.consider(&leaf.only);
+}
+
+template <typename Visitor>
+void PathTree::visit(std::uint32_t root, std::string_view path, const CandidateLists& lists,
+                     Visitor& visitor) const {
   if (!path.starts_with('/')) return;
 
   struct Place {
@@ -119,18 +148,22 @@ void PathTree::visit(std::uint32_t root, std::string_view path, Visitor& visitor
   Place place{&nodes_[root], 1};
   while (true) {
     const Node& node = *place.node;
-    const Node* literal = nullptr;
-    if (visitor.wants(node.best) &&
-        (node.chain == kNone || followChain(node.chain, path, place.at))) {
-      if (node.tails != kNone) visitor.consider(node.tails);
+    const Branch* branch = nullptr;
+    if (visitor.wants(node.best) && reach(node, path, place.at)) {
+      if (node.tails != kNone) visitor.consider(lists.list(node.tails));
       if (place.at == std::string_view::npos) {
-        if (node.ends != kNone) visitor.consider(node.ends);
+        if (node.ends != kNone) visitor.consider(lists.list(node.ends));
       } else if (node.hasLiterals || node.param != kNone) {
         const std::string_view segment = takeSegment(path, place.at);
-        if (node.hasLiterals) literal = branches_.find(node.id, segment);
+        if (node.hasLiterals) branch = branches_.find(node.id, segment);
         if (node.param != kNone && !segment.empty())
           waiting[waitingCount++] = {&nodes_[node.param], place.at};
       }
+    }
+    const Node* literal = nullptr;
+    if (branch != nullptr) {
+      literal = std::get_if<Node>(branch);
+      if (literal == nullptr) visitLeaf(*std::get_if<Leaf>(branch), path, place.at, visitor);
     }
     if (literal != nullptr) {
       place.node = literal;

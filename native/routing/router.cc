@@ -26,8 +26,7 @@ class FirstMatch {
 
   bool wants(std::uint32_t rank) const { return rank < best_; }
 
-  void consider(std::uint32_t list) {
-    const RouteCandidate* candidate = tables_.lists.list(list);
+  void consider(const RouteCandidate* candidate) {
     while (wants(candidate->rank)) {
       if (passes(*candidate)) {
         best_ = candidate->rank;
@@ -46,7 +45,7 @@ class FirstMatch {
  private:
   bool passes(const RouteCandidate& candidate) {
     // A method that no route names has no bit, and passes where none is named.
-    if (candidate.methods != kAnyMethod && (candidate.methods & methodBit_) == 0) {
+    if (candidate.methods != kNone && (tables_.methodSets[candidate.methods] & methodBit_) == 0) {
       sawOtherMethod_ = true;
       return false;
     }
@@ -70,10 +69,11 @@ class AllowedMethods {
 
   bool wants(std::uint32_t rank) const { return rank != kNone; }
 
-  void consider(std::uint32_t list) {
-    for (const RouteCandidate* candidate = tables_.lists.list(list);; ++candidate) {
+  void consider(const RouteCandidate* candidate) {
+    for (;; ++candidate) {
       // One that takes any method has failed by something else.
-      if (candidate->methods != kAnyMethod && passes(*candidate)) mask_ |= candidate->methods;
+      if (candidate->methods != kNone && passes(*candidate))
+        mask_ |= tables_.methodSets[candidate->methods];
       if (candidate->last) return;
     }
   }
@@ -130,16 +130,16 @@ void RouterTables::visitPaths(const HostPaths& host, std::string_view path,
                               Visitor& visitor) const {
   if (!visitor.wants(host.best)) return;
   if (visitor.wants(host.exactBest)) {
-    const std::uint32_t* list = exactPaths.find(host.id, path);
-    if (list != nullptr) visitor.consider(*list);
+    const CandidateRef* list = exactPaths.find(host.id, path);
+    if (list != nullptr) visitor.consider(list->in(lists));
   }
-  if (host.tree != kNone) tree.visit(host.tree, path, visitor);
+  if (host.tree != kNone) tree.visit(host.tree, path, lists, visitor);
   for (std::uint32_t i = 0; i < host.regexCount; ++i) {
     const RegexList& entry = regexLists[host.firstRegex + i];
     if (!visitor.wants(lists.bestRank(entry.list))) break;
-    if (regexes[entry.regex]->search(path)) visitor.consider(entry.list);
+    if (regexes[entry.regex]->search(path)) visitor.consider(lists.list(entry.list));
   }
-  if (host.any != kNone) visitor.consider(host.any);
+  if (host.any != kNone) visitor.consider(lists.list(host.any));
 }
 
 template <typename Visitor>

@@ -217,9 +217,9 @@ class RouterBuilder {
     }
 
     tables_->tree = trees_.build(tables_->lists, key_);
-    std::vector<KeyedTable<std::uint32_t>::Entry> exactPaths;
+    std::vector<KeyedTable<CandidateRef>::Entry> exactPaths;
     for (Host& host : hosts_) finishPaths(host, exactPaths);
-    tables_->exactPaths = KeyedTable<std::uint32_t>(exactPaths, key_);
+    tables_->exactPaths = KeyedTable<CandidateRef>(exactPaths, key_);
     fillHosts();
     return true;
   }
@@ -230,7 +230,7 @@ class RouterBuilder {
     RouteCandidate candidate;
     candidate.rank = rank;
     candidate.route = place.routeIndex;
-    candidate.methods = methodMask(*place.route);
+    candidate.methods = methodSet(*place.route);
     candidate.tests = tables_->tests[place.routeIndex].empty() ? kNone : place.routeIndex;
     candidate.kind = place.path->kind;
 
@@ -269,11 +269,15 @@ class RouterBuilder {
     trees_.add(host.paths.tree, pattern, candidate);
   }
 
-  std::uint64_t methodMask(const RouteMatch& route) const {
-    if (route.methods.empty()) return kAnyMethod;
+  std::uint32_t methodSet(const RouteMatch& route) {
+    if (route.methods.empty()) return kNone;
     std::uint64_t mask = 0;
     for (const std::string& method : route.methods) mask |= tables_->methodBit(method);
-    return mask;
+    std::vector<std::uint64_t>& sets = tables_->methodSets;
+    const auto [found, isNew] =
+        methodSets_.try_emplace(mask, static_cast<std::uint32_t>(sets.size()));
+    if (isNew) sets.push_back(mask);
+    return found->second;
   }
 
   // Writes the shape of a template. False when its names have no number left.
@@ -307,10 +311,10 @@ class RouterBuilder {
     return hosts_[found->second];
   }
 
-  void finishPaths(Host& host, std::vector<KeyedTable<std::uint32_t>::Entry>& exactPaths) {
+  void finishPaths(Host& host, std::vector<KeyedTable<CandidateRef>::Entry>& exactPaths) {
     CandidateLists& lists = tables_->lists;
     for (auto& [path, candidates] : host.exact) {
-      exactPaths.push_back({host.paths.id, path, lists.add(std::move(candidates))});
+      exactPaths.push_back({host.paths.id, path, CandidateRef(std::move(candidates), lists)});
     }
     if (!host.any.empty()) host.paths.any = lists.add(std::move(host.any));
 
@@ -348,6 +352,7 @@ class RouterBuilder {
   std::vector<std::uint32_t> firstPattern_;
   std::unordered_map<std::string, std::uint32_t> regexes_;
   std::size_t regexTableRoom_ = kRegexTableBudget;
+  std::unordered_map<std::uint64_t, std::uint32_t> methodSets_;
   PathTreeBuilder trees_;
   std::unordered_map<std::string, std::uint16_t> paramNames_;
   std::vector<Host> hosts_;

@@ -58,19 +58,20 @@ struct RouterTables {
   KeyedTable<HostPaths> hosts;
   HostPaths anyHost;
   std::size_t maxSuffixLabels = 0;
-  KeyedTable<std::uint32_t> exactPaths;  // (host, path) to a list
+  KeyedTable<CandidateRef> exactPaths;  // (host, path) to a list
   PathTree tree;
   std::vector<RegexList> regexLists;
   CandidateLists lists;
   std::vector<std::unique_ptr<const Regex>> regexes;  // each different expression once
   TemplateShapes shapes;
-  std::vector<RequestTests> tests;   // by route
-  std::vector<std::string> methods;  // by bit of a method mask
+  std::vector<RequestTests> tests;        // by route
+  std::vector<std::string> methods;       // by bit of a method mask
+  std::vector<std::uint64_t> methodSets;  // bits of RouteResult::allowedMethods, each set once
 
   std::uint64_t methodBit(std::string_view method) const;
 
-  // Shows the visitor the lists of all candidates whose host and path match, save those that
-  // `visitor.wants(rank)` says are of no use.
+  // Shows the visitor the lists, by their first, of all candidates whose host and path match, save
+  // those that `visitor.wants(rank)` says are of no use.
   template <typename Visitor>
   void visit(const RouteRequest& request, Visitor& visitor) const;
   template <typename Visitor>

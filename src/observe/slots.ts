@@ -22,7 +22,13 @@ export function readCounter(stats: CoreStats, thread: number, index: number): nu
   return Number(stats.threads[thread]?.counters[index] ?? 0n);
 }
 
-const signsOfUse = [slotIndex.requests, slotIndex.active, slotIndex.connects];
+/** Numbers of which one at least is not 0 where anything has happened. */
+const signsOfUse = [
+  slotIndex.active,
+  slotIndex.durationMicros,
+  slotIndex.durations,
+  slotIndex.connects,
+];
 
 /** Whether anything has happened there: much cheaper than adding all of it up. */
 export function slotIsUsed({ threads }: CoreStats, slot: number): boolean {
@@ -46,10 +52,10 @@ export function sumSlot(stats: CoreStats, slot: number, durationBuckets: number)
     }
   }
   const at = (index: number) => numbers[index] ?? 0;
-  const { statusClasses, durations } = slotIndex;
+  const durations = numbers.slice(slotIndex.durations, slotIndex.durations + durationBuckets);
   return {
-    requests: at(slotIndex.requests),
-    statusClasses: numbers.slice(statusClasses, statusClasses + 5),
+    requests: durations.reduce((sum, count) => sum + count, 0),
+    statusClasses: slotIndex.statusClasses.map(at),
     failures: at(slotIndex.failures),
     active: at(slotIndex.active),
     bytesIn: at(slotIndex.bytesIn),
@@ -57,6 +63,6 @@ export function sumSlot(stats: CoreStats, slot: number, durationBuckets: number)
     retries: at(slotIndex.retries),
     connects: at(slotIndex.connects),
     durationMicros: at(slotIndex.durationMicros),
-    durations: numbers.slice(durations, durations + durationBuckets),
+    durations,
   };
 }

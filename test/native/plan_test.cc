@@ -13,7 +13,6 @@ TEST("a plan of a route that only forwards has no steps, and the numbers of its 
   route.firstByteTimeout = 3;
   route.idleTimeout = 4;
   route.tunnelTimeout = 5;
-  route.metricSlot = 6;
   route.upstream = 7;
   route.retries = 8;
   const Plan plan(route);
@@ -22,10 +21,8 @@ TEST("a plan of a route that only forwards has no steps, and the numbers of its 
   CHECK_EQ(plan.firstByteTimeout, 3);
   CHECK_EQ(plan.idleTimeout, 4);
   CHECK_EQ(plan.tunnelTimeout, 5);
-  CHECK_EQ(plan.metricSlot, 6);
   CHECK_EQ(plan.upstream, 7);
   CHECK_EQ(plan.retries, 8);
-  CHECK(&plan.route() == &route);
   for (const PlanStep step : {PlanStep::Answer, PlanStep::RewritePath, PlanStep::RewriteHost,
                               PlanStep::EditRequest, PlanStep::EditResponse}) {
     CHECK(!plan.has(step));
@@ -55,13 +52,24 @@ TEST("a plan has one step for each thing that its route asks for") {
   CHECK(Plan(responds).has(PlanStep::Answer));
 }
 
-TEST("plans stand in the order of the routes") {
+TEST("routes that differ only in names and texts share a plan, and each has its own counters") {
   Snapshot snapshot;
-  snapshot.routes.resize(3);
-  for (std::uint32_t i = 0; i < 3; ++i) snapshot.routes[i].metricSlot = i;
-  const LargeVector<Plan> plans = compilePlans(snapshot);
-  REQUIRE(plans.size() == 3);
-  for (std::uint32_t i = 0; i < 3; ++i) CHECK_EQ(plans[i].metricSlot, i);
+  snapshot.routes.resize(4);
+  for (std::uint32_t i = 0; i < 4; ++i) snapshot.routes[i].metricSlot = 10 + i;
+  snapshot.routes[0].requestEdits.remove = {"x-a"};
+  snapshot.routes[1].upstream = 1;
+  snapshot.routes[2].requestEdits.remove = {"x-b"};
+  snapshot.routes[3].upstream = 1;
+  snapshot.routes[3].idleTimeout = snapshot.routes[1].idleTimeout + 1;
+  const Plans plans(snapshot);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CHECK_EQ(plans.metricSlot(i), 10 + i);
+    CHECK_EQ(plans.of(i).upstream, snapshot.routes[i].upstream);
+    CHECK_EQ(plans.of(i).idleTimeout, snapshot.routes[i].idleTimeout);
+    CHECK_EQ(plans.of(i).has(PlanStep::EditRequest), i % 2 == 0);
+  }
+  CHECK(&plans.of(0) == &plans.of(2));
+  CHECK(&plans.of(1) != &plans.of(3));
 }
 
 }  // namespace

@@ -68,16 +68,30 @@ TEST("slots keep their place and their counts when more are added") {
   REQUIRE(stats.ensureSlots(1));
   CHECK_EQ(stats.chunkCount(), 1);
   SlotCounters* first = &stats.slot(0);
-  first->requests.add(4);
+  first->status2xx.add(4);
   REQUIRE(stats.ensureSlots(kSlotsPerChunk + 1));
   CHECK_EQ(stats.chunkCount(), 2);
   CHECK(first == &stats.slot(0));
-  CHECK_EQ(stats.slot(0).requests.get(), 4);
-  CHECK_EQ(stats.slot(kSlotsPerChunk).requests.get(), 0);
+  CHECK_EQ(stats.slot(0).status2xx.get(), 4);
+  CHECK_EQ(stats.slot(kSlotsPerChunk).status2xx.get(), 0);
   CHECK(stats.chunk(1) == &stats.slot(kSlotsPerChunk));
 
   REQUIRE(stats.ensureSlots(3));
   CHECK_EQ(stats.chunkCount(), 2);
+}
+
+TEST("each class of status has its counter") {
+  SlotCounters slot;
+  slot.statusClass(101).add(1);
+  slot.statusClass(200).add(2);
+  slot.statusClass(308).add(3);
+  slot.statusClass(404).add(4);
+  slot.statusClass(599).add(5);
+  CHECK_EQ(slot.status1xx.get(), 1);
+  CHECK_EQ(slot.status2xx.get(), 2);
+  CHECK_EQ(slot.status3xx.get(), 3);
+  CHECK_EQ(slot.status4xx.get(), 4);
+  CHECK_EQ(slot.status5xx.get(), 5);
 }
 
 TEST("more slots than the table holds are refused") {
