@@ -1,0 +1,40 @@
+// Names and values of header fields (RFC 9110, 5.1 and 5.5), and the names that no policy may touch.
+
+const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const control = /[\0-\x08\x0a-\x1f\x7f\p{Surrogate}]/u;
+
+const ownFraming = 'the gateway frames the message itself';
+const ownHop = 'it speaks for one connection only, and the gateway owns both';
+
+/** By lower-case name, why. The core refuses the same ones. */
+const refused: ReadonlyMap<string, string> = new Map([
+  ['connection', ownHop],
+  ['content-length', ownFraming],
+  ['expect', ownHop],
+  ['host', "the gateway routes by it; the route's rewrite.host sets what the upstream sees"],
+  ['keep-alive', ownHop],
+  ['proxy-connection', ownHop],
+  ['te', ownHop],
+  ['trailer', ownFraming],
+  ['transfer-encoding', ownFraming],
+  ['upgrade', ownHop],
+]);
+
+export function isToken(name: unknown): name is string {
+  return typeof name === 'string' && token.test(name);
+}
+
+/** Undefined for a name that an edit may use. The name is lower case. */
+export function whyRefused(name: string): string | undefined {
+  return refused.get(name);
+}
+
+/** CR, LF, NUL and every other control but the tab, and half surrogates: what could end a line or has no bytes. */
+export function hasControl(text: string): boolean {
+  return control.test(text);
+}
+
+/** White space around a value is not part of it (RFC 9110, 5.5). */
+export function trimField(value: string): string {
+  return value.replace(/^[ \t]+|[ \t]+$/g, '');
+}

@@ -1,0 +1,48 @@
+// `tidegate/policy`: what the author of a policy imports.
+export { z } from 'zod';
+export type { Consumer } from './consumer.js';
+export {
+  type DecideContext,
+  type Decision,
+  definePolicy,
+  type Policy,
+  type PolicyDefinition,
+  type PolicyLog,
+  type SetupContext,
+} from './define.js';
+export {
+  type AttributeValue,
+  attribute,
+  body,
+  clientAddress,
+  consumer,
+  cookie,
+  header,
+  headers,
+  host,
+  type Input,
+  type InputRecord,
+  type InputValues,
+  method,
+  param,
+  path,
+  query,
+  routeName,
+  scheme,
+} from './inputs.js';
+export type { Duration, LimitDraft as Limit, Period } from './limit.js';
+export {
+  type AllowFields,
+  allow,
+  type ChargeDraft as Charge,
+  type DenyFields,
+  deny,
+  type HeadEdits,
+  type RedirectFields,
+  type RequestEdits,
+  type RespondFields,
+  redirect,
+  respond,
+  routeTo,
+  type VerdictDraft as Verdict,
+} from './verdict.js';

@@ -1,0 +1,173 @@
+// What a policy reads of a request: small serialisable declarations whose types carry the type of the value.
+import { parseSize } from '../config/units.js';
+import type { Consumer } from './consumer.js';
+import { isToken } from './fields.js';
+
+type NamedKind = 'header' | 'headers' | 'cookie' | 'query' | 'param';
+type PlainKind = 'path' | 'method' | 'clientAddress' | 'host' | 'scheme' | 'routeName' | 'consumer';
+
+export type BodyForm = 'text' | 'json' | 'bytes';
+
+/** A declaration as plain data: what the configuration compiles and what crosses threads. */
+export type InputSpec =
+  | { readonly kind: NamedKind; readonly name: string }
+  | { readonly kind: PlainKind }
+  | { readonly kind: 'attribute'; readonly policy: string; readonly name: string }
+  /** `limit` in bytes. */
+  | { readonly kind: 'body'; readonly limit: number; readonly as: BodyForm };
+
+/** A declaration with the key under which `decide` finds its value. */
+export type InputDeclaration = InputSpec & { readonly key: string };
+
+declare const valueType: unique symbol;
+
+/** A declaration whose value is a `Value`; the symbol exists for the compiler only. */
+export type Input<Value> = InputSpec & { readonly [valueType]?: () => Value };
+
+export type InputRecord = Readonly<Record<string, Input<unknown>>>;
+
+/** What `decide` sees of a record of declarations. */
+export type InputValues<Inputs extends InputRecord> = {
+  readonly [Key in keyof Inputs]: Inputs[Key] extends Input<infer Value> ? Value : never;
+};
+
+export type AttributeValue = string | number | boolean;
+
+/** The value of a header; several lines of one name are joined by `, `. */
+export function header(name: string): Input<string | undefined> {
+  return { kind: 'header', name: headerName(name) };
+}
+
+/** Every line of a header, in order. */
+export function headers(name: string): Input<readonly string[]> {
+  return { kind: 'headers', name: headerName(name) };
+}
+
+/** The first cookie of that name. */
+export function cookie(name: string): Input<string | undefined> {
+  if (!isToken(name))
+    throw new TypeError(`expected the name of a cookie but received ${show(name)}`);
+  return { kind: 'cookie', name };
+}
+
+/** The first query parameter of that name, decoded. */
+export function query(name: string): Input<string | undefined> {
+  return { kind: 'query', name: filled(name, 'the name of a query parameter') };
+}
+
+/** A parameter of the route's path: `id` of `/orders/:id`. */
+export function param(name: string): Input<string | undefined> {
+  return { kind: 'param', name: filled(name, 'the name of a path parameter') };
+}
+
+/** The path as it was routed, without the query. */
+export function path(): Input<string> {
+  return { kind: 'path' };
+}
+
+export function method(): Input<string> {
+  return { kind: 'method' };
+}
+
+/** The client's address without port; the one that trusted proxies report, if the listener trusts any. */
+export function clientAddress(): Input<string> {
+  return { kind: 'clientAddress' };
+}
+
+/** The host of the request, lower case, without port. */
+export function host(): Input<string> {
+  return { kind: 'host' };
+}
+
+export function scheme(): Input<'http' | 'https'> {
+  return { kind: 'scheme' };
+}
+
+export function routeName(): Input<string> {
+  return { kind: 'routeName' };
+}
+
+/** Who the request is from, as an earlier policy of the route found out. */
+export function consumer(): Input<Consumer | undefined> {
+  return { kind: 'consumer' };
+}
+
+/** An attribute that an earlier policy of the route has set; `policyName` is its name in the configuration. */
+export function attribute(policyName: string, name: string): Input<AttributeValue | undefined> {
+  const policy = filled(policyName, 'the name of a policy');
+  return { kind: 'attribute', policy, name: filled(name, 'the name of an attribute') };
+}
+
+interface BodyValues {
+  /** Empty when there is no body. */
+  text: string;
+  /** Undefined when there is no body. */
+  json: unknown;
+  /** Empty when there is no body. */
+  bytes: Uint8Array;
+}
+
+/** The whole body. `limit` is a size such as 64KiB, or bytes; requests with longer ones do not reach the policy. */
+export function body<As extends BodyForm>(settings: {
+  limit: string | number;
+  as: As;
+}): Input<BodyValues[As]> {
+  const { limit, as } = settings;
+  if (!bodyForms.includes(as)) {
+    throw new TypeError(
+      `expected text, json or bytes for the form of a body but received ${show(as)}`,
+    );
+  }
+  return { kind: 'body', limit: bytesOf(limit), as };
+}
+
+const bodyForms: readonly BodyForm[] = ['text', 'json', 'bytes'];
+
+function bytesOf(limit: string | number): number {
+  const parsed = typeof limit === 'string' ? parseSize(limit) : undefined;
+  const bytes = parsed?.ok === true ? parsed.value : limit;
+  if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
+  throw new TypeError(
+    `expected a size such as 64KiB for the limit of a body but received ${show(limit)}`,
+  );
+}
+
+function headerName(name: string): string {
+  if (isToken(name)) return name.toLowerCase();
+  throw new TypeError(`expected the name of a header but received ${show(name)}`);
+}
+
+function filled(name: string, what: string): string {
+  if (typeof name === 'string' && name !== '') return name;
+  throw new TypeError(`expected ${what} but received ${show(name)}`);
+}
+
+function show(value: unknown): string {
+  return value === undefined ? 'nothing' : JSON.stringify(value);
+}
+
+const namedKinds: ReadonlySet<unknown> = new Set<NamedKind>([
+  'header',
+  'headers',
+  'cookie',
+  'query',
+  'param',
+]);
+const plainKinds: ReadonlySet<unknown> = new Set<PlainKind>([
+  'path',
+  'method',
+  'clientAddress',
+  'host',
+  'scheme',
+  'routeName',
+  'consumer',
+]);
+
+/** Whether a value has the shape that one of the functions above returns. */
+export function isInput(value: unknown): value is Input<unknown> {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
+  if (plainKinds.has(value.kind)) return true;
+  if (value.kind === 'body') return 'limit' in value && 'as' in value;
+  const named = 'name' in value && typeof value.name === 'string';
+  return named && (namedKinds.has(value.kind) || (value.kind === 'attribute' && 'policy' in value));
+}

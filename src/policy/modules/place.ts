@@ -1,0 +1,77 @@
+// Where in the user's source something of a bundle happened: from a stack trace through the bundle's source map.
+import { readFileSync } from 'node:fs';
+import { SourceMap, type SourceMapPayload } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { firstLineShift } from './bundle.js';
+
+export interface SourcePlace {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+interface BundleFile {
+  readonly code: string;
+  readonly path: string;
+}
+
+/** The innermost frame that lies in one of the files that the bundle was made of, packages left out where that can be. */
+export function placeInSource(stack: string, bundle: BundleFile): SourcePlace | undefined {
+  const places = framesOf(stack).flatMap((frame) => mapped(frame, bundle) ?? []);
+  return places.find(({ file }) => !file.includes('/node_modules/')) ?? places[0];
+}
+
+interface Frame {
+  file: string;
+  line: number;
+  column: number;
+}
+
+function framesOf(stack: string): Frame[] {
+  const frames = stack.matchAll(/((?:file:\/\/)?\/[^\s():?]+)(?:\?[^\s():]*)?:(\d+):(\d+)\)?$/gm);
+  return [...frames].map(([, file = '', line, column]) => ({
+    file: file.startsWith('file:') ? fileURLToPath(file) : file,
+    line: Number(line),
+    column: Number(column),
+  }));
+}
+
+/** Under `--enable-source-maps` frames name the sources already. */
+function mapped(frame: Frame, { code, path }: BundleFile): SourcePlace | undefined {
+  const map = mapOf(code);
+  if (map === undefined) return undefined;
+  if (frame.file !== path) {
+    const url = pathToFileURL(frame.file).href;
+    return map.sources.some((source) => new URL(map.sourceRoot + source).href === url)
+      ? unshifted(frame)
+      : undefined;
+  }
+  const entry = new SourceMap(map).findEntry(frame.line - 1, frame.column - 1);
+  if (!('originalSource' in entry) || entry.originalSource === undefined) return undefined;
+  return unshifted({
+    file: fileURLToPath(new URL(map.sourceRoot + entry.originalSource)),
+    line: entry.originalLine + 1,
+    column: entry.originalColumn + 1,
+  });
+}
+
+function unshifted({ file, line, column }: Frame): SourcePlace {
+  const shift = line === 1 ? firstLineShift(file) : 0;
+  return { file, line, column: Math.max(1, column - shift) };
+}
+
+function mapOf(code: string): SourceMapPayload | undefined {
+  const marker = '//# sourceMappingURL=data:application/json;base64,';
+  const at = code.lastIndexOf(marker);
+  if (at < 0) return undefined;
+  return JSON.parse(Buffer.from(code.slice(at + marker.length), 'base64').toString());
+}
+
+/** The first match of a pattern in a file. */
+export function placeOfText(file: string, pattern: RegExp): SourcePlace | undefined {
+  const text = readFileSync(file, 'utf8');
+  const at = text.search(pattern);
+  if (at < 0) return undefined;
+  const before = text.slice(0, at).split('\n');
+  return { file, line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+}

@@ -1,0 +1,156 @@
+// Runs a policy on made-up requests, with a clock and counters of the test's own and no gateway.
+import type { z } from 'zod';
+import { describeValue, valueAt } from '../../config/value.js';
+import { describe, problemText } from '../checked.js';
+import { isPolicy, type OptionsSchema, type Policy, type PolicyLog } from '../define.js';
+import type { InputDeclaration } from '../inputs.js';
+import { normalizeVerdict, type Verdict } from '../normalize.js';
+import { checkOptions, type OptionsIssue } from '../options.js';
+import { FakeClock } from './clock.js';
+import { type ChargeResult, FakeCounters } from './counters.js';
+import { type Answer, answerOf, limitedAnswer, type SentRequest, sentRequest } from './outcome.js';
+import { complete, type FullRequest, type MadeUpRequest, readInput } from './request.js';
+
+export interface HarnessSettings<Options> {
+  /** As `with:` in the configuration. */
+  readonly options?: Options;
+  /** The policy's name in the configuration; `test` by default. */
+  readonly name?: string;
+  /** Where the clock starts: milliseconds since 1970, or a date. By default 2026-01-01T00:00:00Z. */
+  readonly now?: number | Date | string;
+}
+
+export interface LogLine {
+  readonly level: keyof PolicyLog;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface Outcome {
+  readonly verdict: Verdict;
+  /** In order; the last is the one that was refused, if one was. */
+  readonly charges: readonly ChargeResult[];
+  /** What goes to the upstream, edits applied; absent when the request ends at the gateway. */
+  readonly upstream?: SentRequest;
+  /** What the client gets when the request ends at the gateway: the verdict's, or 429 of a limit. */
+  readonly answer?: Answer;
+  /** Ends the exchange: gives back what concurrency limits hold. Once counts. */
+  end(): void;
+}
+
+export interface Harness {
+  readonly clock: FakeClock;
+  /** What the policy has logged. */
+  readonly log: readonly LogLine[];
+  decide(request?: MadeUpRequest): Promise<Outcome>;
+  /** Fires the signal that `setup` got, as when the policy is unloaded. */
+  close(): void;
+}
+
+/** Checks the options and runs `setup`. Rejects with an explanation when either fails. */
+export async function testPolicy<Schema extends OptionsSchema>(
+  policy: Policy<Schema>,
+  settings: HarnessSettings<z.input<Schema>> = {},
+): Promise<Harness> {
+  if (!isPolicy(policy)) {
+    throw new TypeError(
+      `testPolicy expected what definePolicy returns but received ${describe(policy)}`,
+    );
+  }
+  const checked = await checkOptions(policy, settings.options);
+  if (!checked.ok) throw new TypeError(optionsText(checked.issues, settings.options));
+  const { options } = checked;
+  const inputs = policy.inputs(options);
+  const clock = new FakeClock(startOf(settings.now));
+  const lines: LogLine[] = [];
+  const log = logInto(lines);
+  const unloaded = new AbortController();
+  const { name = 'test' } = settings;
+  const state = await policy.setup({ options, name, log, signal: unloaded.signal });
+  const counters = new FakeCounters();
+
+  return {
+    clock,
+    log: lines,
+    async decide(made = {}) {
+      const request = complete(made);
+      const signal = made.signal ?? new AbortController().signal;
+      const ctx = { log, signal, now: () => clock.now() };
+      const values = declaredOnly(inputs, request);
+      const verdict = normalizeVerdict(
+        await policy.decide({ inputs: values, options, state, ctx }),
+      );
+      if (!verdict.ok)
+        throw new TypeError(`decide returned what is no verdict: ${problemText(verdict)}`);
+      return outcomeOf(verdict.value, request, counters, clock.now());
+    },
+    close() {
+      unloaded.abort();
+    },
+  };
+}
+
+function outcomeOf(
+  verdict: Verdict,
+  request: FullRequest,
+  counters: FakeCounters,
+  now: number,
+): Outcome {
+  const charges = counters.chargeAll(verdict.charges, now);
+  const refused = charges.find(({ allowed }) => !allowed);
+  const upstream = refused === undefined ? sentRequest(verdict, request) : undefined;
+  const answer = refused === undefined ? answerOf(verdict) : limitedAnswer(refused);
+  let held = refused === undefined ? charges : [];
+  return {
+    verdict,
+    charges,
+    ...(upstream === undefined ? {} : { upstream }),
+    ...(answer === undefined ? {} : { answer }),
+    end() {
+      for (const charge of held) counters.release(charge);
+      held = [];
+    },
+  };
+}
+
+/** Reading what is not declared is a mistake that a gateway cannot see: it would be undefined for every request. */
+function declaredOnly(
+  inputs: readonly InputDeclaration[],
+  request: FullRequest,
+): Readonly<Record<string, unknown>> {
+  const values = Object.fromEntries(inputs.map((input) => [input.key, readInput(input, request)]));
+  return new Proxy(values, {
+    get(target, key) {
+      if (typeof key === 'symbol' || Object.hasOwn(target, key)) return Reflect.get(target, key);
+      const declared = Object.keys(target);
+      throw new TypeError(
+        `decide reads inputs.${key}, which the policy does not declare (its inputs: ${declared.join(', ') || 'none'})`,
+      );
+    },
+  });
+}
+
+function optionsText(issues: readonly OptionsIssue[], options: unknown): string {
+  const lines = issues.map(({ code, path, message, hint }) => {
+    const received = describeValue(valueAt(options, path), undefined);
+    const text = code === 'wrong_value' ? `${message} but received ${received}` : message;
+    const place = code === 'wrong_value' && path.length > 0 ? `${path.join('.')}: ` : '';
+    return `  ${place}${text}${hint === undefined ? '' : ` (${hint})`}`;
+  });
+  return `the options do not fit the policy\n${lines.join('\n')}`;
+}
+
+function startOf(now: number | Date | string = '2026-01-01T00:00:00Z'): number {
+  const millis = typeof now === 'number' ? now : new Date(now).getTime();
+  if (Number.isFinite(millis)) return millis;
+  throw new TypeError(`testPolicy expected a date for now but received ${describe(now)}`);
+}
+
+function logInto(lines: LogLine[]): PolicyLog {
+  const at =
+    (level: keyof PolicyLog) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}) => {
+      lines.push({ level, message, fields });
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}

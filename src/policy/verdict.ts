@@ -1,0 +1,105 @@
+// Verdicts: what `decide` returns, as authors write it, and the functions that build one.
+import type { Consumer } from './consumer.js';
+import type { AttributeValue } from './inputs.js';
+import type { Duration, LimitDraft } from './limit.js';
+
+/** Removed first, then set, then added. Names in any case. */
+export interface HeadEdits {
+  /** In place of every line of that name. */
+  readonly set?: Readonly<Record<string, string>> | undefined;
+  /** Beside the lines that are there. */
+  readonly add?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  readonly remove?: readonly string[] | undefined;
+}
+
+export interface RequestEdits extends HeadEdits {
+  /** The path that the upstream sees: begins with `/`, percent-encoded, no query. */
+  readonly path?: string | undefined;
+  /** Parameters by their decoded names and values. */
+  readonly query?: HeadEdits | undefined;
+}
+
+export interface ChargeDraft {
+  readonly limit: LimitDraft;
+  /** Equal keys share one counter of that limit. */
+  readonly key: string;
+  /** A whole number from 0 to 2^20; 1 by default. */
+  readonly cost?: number | undefined;
+}
+
+/** What every verdict may say. */
+export interface VerdictCommon {
+  readonly consumer?: Consumer | undefined;
+  /** For later policies of the route, and for the access log. */
+  readonly attributes?: Readonly<Record<string, AttributeValue>> | undefined;
+  /** Made afresh on every replay. A request past one of the limits is answered 429. */
+  readonly charges?: readonly ChargeDraft[] | undefined;
+  /** How long requests with equal inputs may get this verdict without a new decision. */
+  readonly replayFor?: Duration | undefined;
+  /** How much longer, while deciding anew fails. */
+  readonly staleIfError?: Duration | undefined;
+  /** Names by which kept verdicts can be purged. */
+  readonly tags?: readonly string[] | undefined;
+}
+
+export interface AllowFields extends VerdictCommon {
+  readonly request?: RequestEdits | undefined;
+  readonly response?: HeadEdits | undefined;
+}
+
+export interface DenyFields extends VerdictCommon {
+  /** 400–599; 403 by default. */
+  readonly status?: number | undefined;
+  /** One line for the client, in the gateway's own error body, and for the access log. */
+  readonly reason?: string | undefined;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  /** In place of the gateway's own error body. */
+  readonly body?: string | Uint8Array | undefined;
+}
+
+export interface RespondFields extends VerdictCommon {
+  /** 200–599; 200 by default. */
+  readonly status?: number | undefined;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined;
+  readonly body?: string | Uint8Array | undefined;
+}
+
+export interface RedirectFields extends VerdictCommon {
+  /** A URI reference, percent-encoded. */
+  readonly location: string;
+  /** 301, 302, 303, 307 or 308; 302 by default. */
+  readonly status?: number | undefined;
+}
+
+/** What `decide` returns. */
+export type VerdictDraft =
+  | ({ readonly kind: 'allow' } & AllowFields)
+  | ({ readonly kind: 'route-to'; readonly upstream: string } & AllowFields)
+  | ({ readonly kind: 'deny' } & DenyFields)
+  | ({ readonly kind: 'respond' } & RespondFields)
+  | ({ readonly kind: 'redirect' } & RedirectFields);
+
+/** The request goes on: to the next policy, then to the upstream. */
+export function allow(fields: AllowFields = {}): VerdictDraft {
+  return { ...fields, kind: 'allow' };
+}
+
+/** As `allow`, and to this upstream of the configuration. */
+export function routeTo(upstream: string, fields: AllowFields = {}): VerdictDraft {
+  return { ...fields, kind: 'route-to', upstream };
+}
+
+/** The request ends here, refused. */
+export function deny(fields: DenyFields = {}): VerdictDraft {
+  return { ...fields, kind: 'deny' };
+}
+
+/** The request ends here, with this answer. */
+export function respond(fields: RespondFields = {}): VerdictDraft {
+  return { ...fields, kind: 'respond' };
+}
+
+/** The request ends here, with the client sent elsewhere. */
+export function redirect(fields: RedirectFields): VerdictDraft {
+  return { ...fields, kind: 'redirect' };
+}
