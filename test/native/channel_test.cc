@@ -27,7 +27,7 @@ namespace {
 #ifdef TIDEGATE_TSAN
 constexpr std::uint32_t kMessages = 50'000;
 #else
-constexpr std::uint32_t kMessages = 500'000;
+constexpr std::uint32_t kMessages = 1'000'000;
 #endif
 
 // A lost wake-up shows as a wait that is not over after this long.
@@ -217,6 +217,19 @@ TEST("channel: what does not fit stays with the worker, which is told of room") 
   const auto rest = world.server().give(std::span(batch).subspan(*taken));
   REQUIRE(rest.has_value());
   CHECK_EQ(*rest, 2 * 1004U);
+}
+
+TEST("channel: a client that found no room is told once, when the worker has made some") {
+  World world;
+  const std::byte message[1000]{};
+  int sent = 0;
+  while (world.client().send(message)) ++sent;
+  CHECK_EQ(sent, 4);
+  CHECK_EQ(world.clientBell->rings(), 0);
+  while (world.server().take(world.into) != 0) {
+  }
+  CHECK_EQ(world.clientBell->rings(), 1);
+  CHECK(world.client().send(message));
 }
 
 TEST("channel: a worker that ends leaves what it gave; one whose client ended gives to nobody") {
