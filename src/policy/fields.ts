@@ -34,7 +34,15 @@ export function hasControl(text: string): boolean {
   return control.test(text);
 }
 
-/** White space around a value is not part of it (RFC 9110, 5.5). */
+/** White space around a value is not part of it (RFC 9110, 5.5). No pattern: a long run of spaces would cost its square. */
 export function trimField(value: string): string {
-  return value.replace(/^[ \t]+|[ \t]+$/g, '');
+  let start = 0;
+  let end = value.length;
+  while (start < end && isSpace(value.charCodeAt(start))) start += 1;
+  while (end > start && isSpace(value.charCodeAt(end - 1))) end -= 1;
+  return value.slice(start, end);
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || unit === 0x09;
 }

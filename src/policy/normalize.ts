@@ -17,9 +17,10 @@ export interface Charge {
   readonly cost: number;
 }
 
+/** Every key is always there, so that all verdicts of a kind have one hidden class. */
 interface Common {
-  readonly consumer?: Consumer;
-  readonly attributes?: Readonly<Record<string, AttributeValue>>;
+  readonly consumer: Consumer | undefined;
+  readonly attributes: Readonly<Record<string, AttributeValue>> | undefined;
   readonly charges: readonly Charge[];
   /** Milliseconds; 0: decided anew each time. */
   readonly replayFor: number;
@@ -32,7 +33,7 @@ interface Onward extends Common {
   /** In the order in which they apply. */
   readonly request: readonly Edit[];
   readonly response: readonly Edit[];
-  readonly path?: string;
+  readonly path: string | undefined;
   readonly query: readonly Edit[];
 }
 
@@ -46,10 +47,10 @@ export type Verdict =
   | ({
       readonly kind: 'deny';
       readonly status: number;
-      readonly reason?: string;
+      readonly reason: string | undefined;
       readonly fields: Fields;
-      /** Absent: the gateway writes its own. */
-      readonly body?: string | Uint8Array;
+      /** Undefined: the gateway writes its own. */
+      readonly body: string | Uint8Array | undefined;
     } & Common)
   | ({
       readonly kind: 'respond';
@@ -70,23 +71,15 @@ export const verdictLimits = {
   charges: 16,
 } as const;
 
-const kinds = 'allow, deny, respond, redirect or routeTo';
+const builders = 'allow, deny, respond, redirect or routeTo';
 const redirects: ReadonlySet<unknown> = new Set([301, 302, 303, 307, 308]);
 
 type Loose = Readonly<Record<string, unknown>>;
 
-const commonKeys = [
-  'kind',
-  'consumer',
-  'attributes',
-  'charges',
-  'replayFor',
-  'staleIfError',
-  'tags',
-];
+const commonKeys = ['consumer', 'attributes', 'charges', 'replayFor', 'staleIfError', 'tags'];
 const keysOf = {
   allow: new Set([...commonKeys, 'request', 'response']),
-  'route-to': new Set([...commonKeys, 'request', 'response', 'upstream']),
+  'route-to': new Set([...commonKeys, 'request', 'response']),
   deny: new Set([...commonKeys, 'status', 'reason', 'headers', 'body']),
   respond: new Set([...commonKeys, 'status', 'headers', 'body']),
   redirect: new Set([...commonKeys, 'status', 'location']),
@@ -96,61 +89,84 @@ const headKeys = new Set(['set', 'add', 'remove']);
 const consumerKeys = new Set(['id', 'name', 'groups', 'tags']);
 const chargeKeys = new Set(['limit', 'key', 'cost']);
 
-export function normalizeVerdict(value: unknown): Checked<Verdict> {
-  if (!isObject(value)) {
-    const remedy = value === undefined ? 'each way through decide ends in a return' : undefined;
-    return fail('', `a verdict (${kinds})`, value, remedy);
+/** `draft` is whatever `decide` returned. */
+export function normalizeVerdict(draft: unknown): Checked<Verdict> {
+  if (!isObject(draft)) {
+    const remedy = draft === undefined ? 'each way through decide ends in a return' : undefined;
+    return fail('', `a verdict made by ${builders}`, draft, remedy);
   }
-  const kind = value['kind'];
+  const { kind, fields } = draft;
   if (typeof kind !== 'string' || !Object.hasOwn(keysOf, kind)) {
-    return fail('kind', `a verdict made by ${kinds}`, kind);
+    return fail('', `a verdict made by ${builders}`, draft);
   }
   const known = kind as keyof typeof keysOf;
-  const stranger = strangerIn(value, keysOf[known], '');
+  if (!isObject(fields)) return fail('', `an object for the fields of ${kind}`, fields);
+  const stranger = strangerIn(fields, keysOf[known], '');
   if (stranger !== undefined) return stranger;
-  const common = commonOf(value);
+  const common = commonOf(fields);
   if (!common.ok) return common;
   switch (known) {
     case 'allow':
-      return onwardOf(value, common.value, { kind: 'allow' });
+      return onwardOf(fields, common.value, undefined);
     case 'route-to': {
-      const upstream = nameOf(value['upstream'], 'upstream', 'the name of an upstream');
-      if (!upstream.ok) return upstream;
-      return onwardOf(value, common.value, { kind: 'route-to', upstream: upstream.value });
+      const upstream = nameOf(draft['upstream'], 'upstream', 'the name of an upstream');
+      return upstream.ok ? onwardOf(fields, common.value, upstream.value) : upstream;
     }
     case 'deny':
-      return denyOf(value, common.value);
+      return denyOf(fields, common.value);
     case 'respond':
-      return respondOf(value, common.value);
+      return respondOf(fields, common.value);
     case 'redirect':
-      return redirectOf(value, common.value);
+      return redirectOf(fields, common.value);
   }
 }
 
-function onwardOf(
-  value: Loose,
-  common: Common,
-  head: { kind: 'allow' } | { kind: 'route-to'; upstream: string },
-): Checked<Verdict> {
-  const request = value['request'];
-  const edits = editsOf(request, 'request', requestKeys, headerItem);
+// Verdicts are written out key by key: spreading one object into another costs microseconds.
+
+function onwardOf(value: Loose, common: Common, upstream: string | undefined): Checked<Verdict> {
+  const edited = value['request'];
+  const edits = editsOf(edited, 'request', requestKeys, headerItem);
   if (!edits.ok) return edits;
-  const response = editsOf(value['response'], 'response', headKeys, headerItem);
-  if (!response.ok) return response;
-  const { path, query } = isObject(request) ? request : {};
-  const queryEdits = editsOf(query, 'request.query', headKeys, queryItem);
+  const answer = editsOf(value['response'], 'response', headKeys, headerItem);
+  if (!answer.ok) return answer;
+  const { path, query: wanted } = isObject(edited) ? edited : nothing;
+  const queryEdits = editsOf(wanted, 'request.query', headKeys, queryItem);
   if (!queryEdits.ok) return queryEdits;
   if (path !== undefined && !isPath(path)) {
     return fail('request.path', 'a percent-encoded path that begins with / and has no query', path);
   }
-  return found({
-    ...head,
-    ...common,
-    request: edits.value,
-    response: response.value,
-    query: queryEdits.value,
-    ...(path === undefined ? {} : { path }),
-  });
+  const request = edits.value;
+  const response = answer.value;
+  const query = queryEdits.value;
+  const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
+  return upstream === undefined
+    ? found({
+        kind: 'allow',
+        consumer,
+        attributes,
+        charges,
+        replayFor,
+        staleIfError,
+        tags,
+        request,
+        response,
+        path,
+        query,
+      })
+    : found({
+        kind: 'route-to',
+        upstream,
+        consumer,
+        attributes,
+        charges,
+        replayFor,
+        staleIfError,
+        tags,
+        request,
+        response,
+        path,
+        query,
+      });
 }
 
 function denyOf(value: Loose, common: Common): Checked<Verdict> {
@@ -160,15 +176,22 @@ function denyOf(value: Loose, common: Common): Checked<Verdict> {
     return fail('reason', `one line of at most ${verdictLimits.reason} characters`, reason);
   }
   if (body !== undefined && !isBody(body)) return fail('body', 'a string or a Uint8Array', body);
-  const fields = fieldsOf(headers);
-  if (!fields.ok) return fields;
+  const checked = fieldsOf(headers);
+  if (!checked.ok) return checked;
+  const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
+  const fields = checked.value;
   return found({
     kind: 'deny',
-    ...common,
+    consumer,
+    attributes,
+    charges,
+    replayFor,
+    staleIfError,
+    tags,
     status,
-    fields: fields.value,
-    ...(reason === undefined ? {} : { reason }),
-    ...(body === undefined ? {} : { body }),
+    reason,
+    fields,
+    body,
   });
 }
 
@@ -182,7 +205,7 @@ function respondOf(value: Loose, common: Common): Checked<Verdict> {
   }
   const fields = fieldsOf(headers);
   if (!fields.ok) return fields;
-  return found({ kind: 'respond', ...common, status, fields: fields.value, body });
+  return found(answering(common, status, fields.value, body));
 }
 
 function redirectOf(value: Loose, common: Common): Checked<Verdict> {
@@ -194,7 +217,27 @@ function redirectOf(value: Loose, common: Common): Checked<Verdict> {
     const remedy = 'encodeURI makes one of a text with spaces or other letters';
     return fail('location', 'a URI without spaces, controls and line breaks', location, remedy);
   }
-  return found({ kind: 'respond', ...common, status, fields: [['location', location]], body: '' });
+  return found(answering(common, status, [['location', location]], ''));
+}
+
+function answering(
+  { consumer, attributes, charges, replayFor, staleIfError, tags }: Common,
+  status: number,
+  fields: Fields,
+  body: string | Uint8Array,
+): Verdict {
+  return {
+    kind: 'respond',
+    consumer,
+    attributes,
+    charges,
+    replayFor,
+    staleIfError,
+    tags,
+    status,
+    fields,
+    body,
+  };
 }
 
 function commonOf(value: Loose): Checked<Common> {
@@ -212,12 +255,12 @@ function commonOf(value: Loose): Checked<Common> {
   const said = attributes === undefined ? undefined : attributesOf(attributes);
   if (said?.ok === false) return said;
   return found({
+    consumer: who?.value,
+    attributes: said?.value,
     charges: charged.value,
     replayFor: replayFor.value,
     staleIfError: staleIfError.value,
     tags: tags.value,
-    ...(who === undefined ? {} : { consumer: who.value }),
-    ...(said === undefined ? {} : { attributes: said.value }),
   });
 }
 
@@ -237,24 +280,28 @@ function consumerOf(value: unknown): Checked<Consumer> {
   if (!tags.ok) return tags;
   return found({
     id: id.value,
-    ...(name === undefined ? {} : { name }),
-    ...(groups.value.length === 0 ? {} : { groups: groups.value }),
-    ...(tags.value.length === 0 ? {} : { tags: tags.value }),
+    name,
+    groups: groups.value.length === 0 ? undefined : groups.value,
+    tags: tags.value.length === 0 ? undefined : tags.value,
   });
 }
 
 function attributesOf(value: unknown): Checked<Readonly<Record<string, AttributeValue>>> {
   if (!isObject(value)) return fail('attributes', 'an object', value);
-  const attributes: [string, AttributeValue][] = [];
-  for (const [name, each] of Object.entries(value)) {
-    if (each === undefined) continue;
-    if (!isAttribute(each)) {
+  let complete = true;
+  for (const name of Object.keys(value)) {
+    const each = value[name];
+    if (each === undefined) complete = false;
+    else if (!isAttribute(each)) {
       return fail(`attributes${step(name)}`, 'a string, a finite number or a boolean', each);
     }
-    attributes.push([name, each]);
   }
-  // fromEntries defines its keys: a name such as __proto__ stays a name.
-  return found(Object.fromEntries(attributes));
+  const attributes = value as Readonly<Record<string, AttributeValue>>;
+  return found(complete ? attributes : withoutUndefined(attributes));
+}
+
+function withoutUndefined<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(record).filter(([, each]) => each !== undefined));
 }
 
 function chargesOf(value: unknown): Checked<readonly Charge[]> {
@@ -281,6 +328,7 @@ function chargesOf(value: unknown): Checked<readonly Charge[]> {
   return found(charges);
 }
 
+/** `at` is the place of the whole list: a name is only put to it when it is wrong, since that costs more than the check. */
 type Item = (name: string, value: string, at: string) => Checked<readonly [string, string]>;
 
 function editsOf(
@@ -297,9 +345,9 @@ function editsOf(
   const edits: Edit[] = [];
   if (remove !== undefined) {
     if (!Array.isArray(remove)) return fail(`${at}.remove`, 'an array of names', remove);
-    for (const [index, name] of remove.entries()) {
-      if (typeof name !== 'string') return fail(`${at}.remove[${index}]`, 'a name', name);
-      const checked = item(name, '', `${at}.remove[${index}]`);
+    for (const name of remove) {
+      if (typeof name !== 'string') return fail(`${at}.remove`, 'an array of names', name);
+      const checked = item(name, '', `${at}.remove`);
       if (!checked.ok) return checked;
       edits.push({ op: 'remove', name: checked.value[0] });
     }
@@ -334,12 +382,11 @@ function pairsOf(value: unknown, at: string, item: Item, several: boolean): Chec
     const given = value[name];
     const texts: readonly unknown[] = several && Array.isArray(given) ? given : [given];
     for (const text of texts) {
-      const place = at + step(name);
       if (typeof text !== 'string') {
         const remedy = text === undefined ? 'leave the name out' : 'String(…) makes one';
-        return fail(place, 'a string', text, remedy);
+        return fail(at + step(name), 'a string', text, remedy);
       }
-      const pair = item(name, text, place);
+      const pair = item(name, text, at);
       if (!pair.ok) return pair;
       pairs.push(pair.value);
     }
@@ -348,20 +395,21 @@ function pairsOf(value: unknown, at: string, item: Item, several: boolean): Chec
 }
 
 function headerItem(name: string, value: string, at: string): Checked<readonly [string, string]> {
-  if (!isToken(name)) return fail(at, 'the name of a header', name);
+  if (!isToken(name)) return fail(at + step(name), 'the name of a header', name);
   const lower = name.toLowerCase();
   const why = whyRefused(lower);
-  if (why !== undefined) return fail(at, 'a header that a policy may edit', name, why);
+  if (why !== undefined) return fail(at + step(name), 'a header that a policy may edit', name, why);
   if (hasControl(value)) {
     const remedy = 'a line break in a value would begin another header';
-    return fail(at, 'a value without line breaks and other controls', value, remedy);
+    const expected = 'a value without line breaks and other controls';
+    return fail(at + step(name), expected, value, remedy);
   }
   return found([lower, trimField(value)]);
 }
 
 function queryItem(name: string, value: string, at: string): Checked<readonly [string, string]> {
-  if (isBroken(name) || isBroken(value)) return fail(at, 'text without half surrogates', value);
-  return found([name, value]);
+  if (!isBroken(name) && !isBroken(value)) return found([name, value]);
+  return fail(at + step(name), 'text without half surrogates', value);
 }
 
 function tooLong(edits: readonly Edit[], at: string): Unfit | undefined {
@@ -377,37 +425,37 @@ function namesOf(value: unknown, at: string): Checked<readonly string[]> {
   if (value === undefined) return found(none);
   if (!Array.isArray(value)) return fail(at, 'an array of names', value);
   for (const [index, each] of value.entries()) {
-    const name = nameOf(each, `${at}[${index}]`, 'a name');
-    if (!name.ok) return name;
+    if (!isName(each)) return fail(`${at}[${index}]`, nameText('a name'), each);
   }
-  return found([...value]);
+  return found(value.slice());
 }
 
 function nameOf(value: unknown, at: string, what: string): Checked<string> {
-  const fits =
-    typeof value === 'string' &&
-    value !== '' &&
-    !hasControl(value) &&
-    // A UTF-16 unit is at most three bytes, so that most names need no count.
-    (value.length * 3 <= verdictLimits.name || Buffer.byteLength(value) <= verdictLimits.name);
-  if (fits) return found(value);
-  return fail(at, `${what}: 1 to ${verdictLimits.name} bytes without controls`, value);
+  return isName(value) ? found(value) : fail(at, nameText(what), value);
+}
+
+function nameText(what: string): string {
+  return `${what}: 1 to ${verdictLimits.name} bytes without controls`;
+}
+
+function isName(value: unknown): value is string {
+  if (typeof value !== 'string' || value === '' || hasControl(value)) return false;
+  // A UTF-16 unit is at most three bytes, so that most names need no count.
+  return value.length * 3 <= verdictLimits.name || Buffer.byteLength(value) <= verdictLimits.name;
 }
 
 function strangerIn(value: Loose, keys: ReadonlySet<string>, at: string): Unfit | undefined {
   for (const key of Object.keys(value)) {
     if (keys.has(key)) continue;
-    const [place, known] = [
-      at === '' ? key : at + step(key),
-      [...keys].filter((k) => k !== 'kind'),
-    ];
-    const message = `unknown key "${key}": expected ${known.join(', ')}`;
+    const place = at === '' ? key : at + step(key);
+    const message = `unknown key "${key}": expected ${[...keys].join(', ')}`;
     return { ok: false, problem: { at: place, message } };
   }
   return undefined;
 }
 
 const none: readonly never[] = [];
+const nothing: Loose = {};
 
 /** Half a surrogate pair has no UTF-8. */
 function isBroken(text: string): boolean {

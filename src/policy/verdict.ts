@@ -71,35 +71,35 @@ export interface RedirectFields extends VerdictCommon {
   readonly status?: number | undefined;
 }
 
-/** What `decide` returns. */
+/** What `decide` returns. The fields are carried as they were given, and checked when the gateway takes them. */
 export type VerdictDraft =
-  | ({ readonly kind: 'allow' } & AllowFields)
-  | ({ readonly kind: 'route-to'; readonly upstream: string } & AllowFields)
-  | ({ readonly kind: 'deny' } & DenyFields)
-  | ({ readonly kind: 'respond' } & RespondFields)
-  | ({ readonly kind: 'redirect' } & RedirectFields);
+  | { readonly kind: 'allow'; readonly fields: AllowFields }
+  | { readonly kind: 'route-to'; readonly upstream: string; readonly fields: AllowFields }
+  | { readonly kind: 'deny'; readonly fields: DenyFields }
+  | { readonly kind: 'respond'; readonly fields: RespondFields }
+  | { readonly kind: 'redirect'; readonly fields: RedirectFields };
 
 /** The request goes on: to the next policy, then to the upstream. */
 export function allow(fields: AllowFields = {}): VerdictDraft {
-  return { ...fields, kind: 'allow' };
+  return { kind: 'allow', fields };
 }
 
 /** As `allow`, and to this upstream of the configuration. */
 export function routeTo(upstream: string, fields: AllowFields = {}): VerdictDraft {
-  return { ...fields, kind: 'route-to', upstream };
+  return { kind: 'route-to', upstream, fields };
 }
 
 /** The request ends here, refused. */
 export function deny(fields: DenyFields = {}): VerdictDraft {
-  return { ...fields, kind: 'deny' };
+  return { kind: 'deny', fields };
 }
 
 /** The request ends here, with this answer. */
 export function respond(fields: RespondFields = {}): VerdictDraft {
-  return { ...fields, kind: 'respond' };
+  return { kind: 'respond', fields };
 }
 
 /** The request ends here, with the client sent elsewhere. */
 export function redirect(fields: RedirectFields): VerdictDraft {
-  return { ...fields, kind: 'redirect' };
+  return { kind: 'redirect', fields };
 }

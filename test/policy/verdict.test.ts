@@ -119,22 +119,29 @@ describe('verdicts', () => {
 describe('refused', () => {
   const builders = 'allow, deny, respond, redirect or routeTo';
   test.each([
-    ['nothing', undefined, '', `expected a verdict (${builders}) but received nothing`],
+    ['nothing', undefined, '', `expected a verdict made by ${builders} but received nothing`],
     [
       'a promise',
       Promise.resolve(),
-      'kind',
-      `expected a verdict made by ${builders} but received nothing`,
+      '',
+      `expected a verdict made by ${builders} but received a promise`,
     ],
     [
       'another kind',
-      { kind: 'toString' },
-      'kind',
-      `expected a verdict made by ${builders} but received "toString"`,
+      { kind: 'toString', fields: {} },
+      '',
+      `expected a verdict made by ${builders} but received an object`,
+    ],
+    ['a text', 'allow', '', `expected a verdict made by ${builders} but received "allow"`],
+    [
+      'fields that are none',
+      deny('no' as never),
+      '',
+      'expected an object for the fields of deny but received "no"',
     ],
     [
       'a key that the kind has not',
-      { kind: 'deny', request: {} },
+      deny({ request: {} } as never),
       'request',
       'unknown key "request": expected consumer, attributes, charges, replayFor, staleIfError, tags, status, reason, headers, body',
     ],
@@ -146,7 +153,7 @@ describe('refused', () => {
     ],
     [
       'a status as text',
-      { kind: 'respond', status: '200' },
+      respond({ status: '200' } as never),
       'status',
       'expected a status from 200 to 599 but received "200"',
     ],
@@ -212,7 +219,7 @@ describe('refused', () => {
     ],
     [
       'a value that is a number',
-      { kind: 'allow', request: { set: { a: 5 } } },
+      allow({ request: { set: { a: 5 } } } as never),
       'request.set.a',
       'expected a string but received 5',
     ],
@@ -224,13 +231,13 @@ describe('refused', () => {
     ],
     [
       'a consumer without id',
-      { kind: 'allow', consumer: {} },
+      allow({ consumer: {} } as never),
       'consumer.id',
       'expected the id of a consumer: 1 to 256 bytes without controls but received nothing',
     ],
     [
       'an attribute that is an object',
-      { kind: 'allow', attributes: { a: {} } },
+      allow({ attributes: { a: {} } } as never),
       'attributes.a',
       'expected a string, a finite number or a boolean but received an object',
     ],
@@ -266,7 +273,7 @@ describe('refused', () => {
     ],
     [
       'a limit of another kind',
-      { kind: 'allow', charges: [{ limit: { kind: 'leaky', count: 1 }, key: 'a' }] },
+      allow({ charges: [{ limit: { kind: 'leaky', count: 1 }, key: 'a' }] } as never),
       'charges[0].limit.kind',
       'expected gcra, fixed-window, sliding-window, concurrency or quota but received "leaky"',
     ],
@@ -296,9 +303,9 @@ describe('refused', () => {
       message: `expected a header that a policy may edit but received ${JSON.stringify(name)}`,
       remedy: expect.stringContaining('the gateway'),
     };
-    expect(problemOf({ kind: 'allow', request: { set: { [name]: '1' } } })).toMatchObject(problem);
-    expect(problemOf({ kind: 'allow', response: { remove: [name] } })).toMatchObject(problem);
-    expect(problemOf({ kind: 'respond', headers: { [name]: '1' } })).toMatchObject(problem);
+    expect(problemOf(allow({ request: { set: { [name]: '1' } } }))).toMatchObject(problem);
+    expect(problemOf(allow({ response: { remove: [name] } }))).toMatchObject(problem);
+    expect(problemOf(respond({ headers: { [name]: '1' } }))).toMatchObject(problem);
   });
 
   test('more than a head holds', () => {

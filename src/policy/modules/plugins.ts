@@ -87,8 +87,11 @@ export function userFiles(sources: Set<string>): Plugin {
       initialOptions.define = {
         ...initialOptions.define,
         'import.meta.url': '__tidegateUrl',
-        'import.meta.dirname': '__dirname',
-        'import.meta.filename': '__filename',
+        'import.meta.dirname': '__tidegateDirname',
+        'import.meta.filename': '__tidegateFilename',
+        // Only where the file has none of its own: esbuild leaves declared names alone.
+        __dirname: '__tidegateDirname',
+        __filename: '__tidegateFilename',
       };
       onLoad({ filter: /.*/ }, async ({ path }) => {
         sources.add(path);
@@ -107,8 +110,8 @@ export function globalsOf(path: string, text: string): string {
   if (text.startsWith('#!')) return '';
   const names: [name: string, used: RegExp, value: string][] = [
     ['__tidegateUrl', /import\.meta\.url/, pathToFileURL(path).href],
-    ['__dirname', /__dirname|import\.meta\.dirname/, dirname(path)],
-    ['__filename', /__filename|import\.meta\.filename/, path],
+    ['__tidegateDirname', /__dirname|import\.meta\.dirname/, dirname(path)],
+    ['__tidegateFilename', /__filename|import\.meta\.filename/, path],
   ];
   return names
     .filter(([, used]) => used.test(text))
