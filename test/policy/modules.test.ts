@@ -5,6 +5,10 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadPolicyModule, placeInSource, problemLine } from '../../src/policy/modules/index.js';
 import { normalizeVerdict } from '../../src/policy/normalize.js';
+import { temporaryFolder } from '../support/folder.js';
+
+// The bundles of this process go with the test: vitest ends it without an exit.
+process.env['TMPDIR'] = temporaryFolder();
 
 let folder: string;
 beforeEach(() => {
@@ -179,6 +183,18 @@ export default definePolicy({
       expect(place).toEqual({ file: join(folder, 'tenant.ts'), line: 5, column: 11 });
     }
   });
+});
+
+test('a stack trace that names the sources already is understood, whatever the folder is called', async () => {
+  write({ 'my (own) files/tenant.ts': policyThatSays(`'blue'`) });
+  const { bundle } = await load('./my (own) files/tenant.ts');
+  const file = join(folder, 'my (own) files/tenant.ts');
+  const place = { file, line: 2, column: 5 };
+  expect(placeInSource(`Error: x\n    at Object.decide (${file}:2:5)`, bundle)).toEqual(place);
+  expect(placeInSource(`Error: x\n    at async ${file}:2:5`, bundle)).toEqual(place);
+  expect(placeInSource('Error: x\n    at node:internal/a:1:2\n    at /a/b.ts:1:1', bundle)).toBe(
+    undefined,
+  );
 });
 
 describe('a module that does not load is an error at its place', () => {

@@ -33,7 +33,8 @@ export async function bundleModule(specifier: string, from: string): Promise<Bun
       entryPoints: [specifier],
       absWorkingDir: folder,
       outdir: folder,
-      sourceRoot: `${pathToFileURL(folder).href}/`,
+      // A path, since not every reader of source maps takes URLs. esbuild encodes what it puts behind it.
+      sourceRoot: `${pathToFileURL(folder).pathname}/`,
       bundle: true,
       write: false,
       platform: 'node',

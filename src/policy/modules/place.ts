@@ -1,7 +1,7 @@
 // Where in the user's source something of a bundle happened: from a stack trace through the bundle's source map.
 import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { firstLineShift } from './bundle.js';
 
 export interface SourcePlace {
@@ -17,7 +17,9 @@ interface BundleFile {
 
 /** The innermost frame that lies in one of the files that the bundle was made of, packages left out where that can be. */
 export function placeInSource(stack: string, bundle: BundleFile): SourcePlace | undefined {
-  const places = framesOf(stack).flatMap((frame) => mapped(frame, bundle) ?? []);
+  const map = mapOf(bundle.code);
+  if (map === undefined) return undefined;
+  const places = framesOf(stack).flatMap((frame) => mapped(frame, bundle.path, map) ?? []);
   return places.find(({ file }) => !file.includes('/node_modules/')) ?? places[0];
 }
 
@@ -28,7 +30,9 @@ interface Frame {
 }
 
 function framesOf(stack: string): Frame[] {
-  const frames = stack.matchAll(/((?:file:\/\/)?\/[^\s():?]+)(?:\?[^\s():]*)?:(\d+):(\d+)\)?$/gm);
+  const frames = stack.matchAll(
+    /^\s*at (?:async )?(?:.*? \()?((?:file:\/\/)?\/.+?)(?:\?[^:]*)?:(\d+):(\d+)\)?$/gm,
+  );
   return [...frames].map(([, file = '', line, column]) => ({
     file: file.startsWith('file:') ? fileURLToPath(file) : file,
     line: Number(line),
@@ -37,19 +41,18 @@ function framesOf(stack: string): Frame[] {
 }
 
 /** Under `--enable-source-maps` frames name the sources already. */
-function mapped(frame: Frame, { code, path }: BundleFile): SourcePlace | undefined {
-  const map = mapOf(code);
-  if (map === undefined) return undefined;
+function mapped(frame: Frame, path: string, map: SourceMapPayload): SourcePlace | undefined {
+  const sourceFile = (source: string) =>
+    fileURLToPath(new URL(map.sourceRoot + source, 'file:///'));
   if (frame.file !== path) {
-    const url = pathToFileURL(frame.file).href;
-    return map.sources.some((source) => new URL(map.sourceRoot + source).href === url)
+    return map.sources.some((source) => sourceFile(source) === frame.file)
       ? unshifted(frame)
       : undefined;
   }
   const entry = new SourceMap(map).findEntry(frame.line - 1, frame.column - 1);
   if (!('originalSource' in entry) || entry.originalSource === undefined) return undefined;
   return unshifted({
-    file: fileURLToPath(new URL(map.sourceRoot + entry.originalSource)),
+    file: sourceFile(entry.originalSource),
     line: entry.originalLine + 1,
     column: entry.originalColumn + 1,
   });
