@@ -1,5 +1,5 @@
 // Limits that charges are held against, as data: the counters of the core implement them.
-import { parseDuration } from '../config/units.js';
+import { formatDuration, parseDuration } from '../config/units.js';
 import { type Checked, fail, found } from './checked.js';
 
 /** A duration such as `2s`, or milliseconds. */
@@ -44,42 +44,57 @@ export type Limit =
 
 const kinds = ['gcra', 'fixed-window', 'sliding-window', 'concurrency', 'quota'];
 const periods: readonly Period[] = ['hour', 'day', 'week', 'month', 'year'];
-const largestCount = 2 ** 32 - 1;
+// The bounds are the core's: what its counters hold in one word.
 const largestSpan = 366 * 24 * 3_600_000;
-/** What the core's two counts of a sliding window hold. */
-const largestSliding = 2 ** 23 - 1;
+const largestCounts: ReadonlyMap<unknown, number> = new Map([
+  ['fixed-window', 2 ** 40 - 1],
+  ['sliding-window', 2 ** 23 - 1],
+  ['concurrency', 2 ** 20],
+  ['quota', 2 ** 40 - 1],
+]);
+/** 10 million a second. */
+const fastestPerMilli = 10_000;
+const shortestWindow = 1000;
 
 /** `at` names the place in messages. */
 export function checkLimit(value: unknown, at: string): Checked<Limit> {
   if (typeof value !== 'object' || value === null) return fail(at, 'a limit', value);
   const draft = value as Readonly<Record<string, unknown>>;
-  const count = draft['count'];
-  const most = draft['kind'] === 'sliding-window' ? largestSliding : largestCount;
-  if (!isCount(count, most)) return fail(`${at}.count`, `a whole number from 1 to ${most}`, count);
-  switch (draft['kind']) {
-    case 'gcra': {
-      const burst = draft['burst'] ?? count;
-      if (!isCount(burst, largestCount)) {
-        return fail(`${at}.burst`, `a whole number from 1 to ${largestCount}`, burst);
-      }
-      const per = checkSpan(draft['per'], `${at}.per`);
-      return per.ok ? found({ kind: 'gcra', count, per: per.value, burst }) : per;
-    }
+  const { kind, count } = draft;
+  if (kind === 'gcra') return checkGcra(draft, at);
+  const most = largestCounts.get(kind);
+  if (most === undefined) return fail(`${at}.kind`, list(kinds), kind);
+  if (!isCount(count, most)) return fail(`${at}.count`, countText(most), count);
+  switch (kind) {
     case 'fixed-window':
     case 'sliding-window': {
-      const window = checkSpan(draft['window'], `${at}.window`);
-      return window.ok ? found({ kind: draft['kind'], count, window: window.value }) : window;
+      const window = checkSpan(draft['window'], `${at}.window`, shortestWindow);
+      return window.ok ? found({ kind, count, window: window.value }) : window;
     }
     case 'concurrency':
       return found({ kind: 'concurrency', count });
-    case 'quota': {
+    default: {
       const period = periods.find((each) => each === draft['period']);
       if (period === undefined) return fail(`${at}.period`, list(periods), draft['period']);
       return found({ kind: 'quota', count, period });
     }
-    default:
-      return fail(`${at}.kind`, list(kinds), draft['kind']);
   }
+}
+
+function checkGcra(draft: Readonly<Record<string, unknown>>, at: string): Checked<Limit> {
+  const per = checkSpan(draft['per'], `${at}.per`, 1);
+  if (!per.ok) return per;
+  const { count, burst = count } = draft;
+  const most = per.value * fastestPerMilli;
+  if (!isCount(count, most)) return fail(`${at}.count`, countText(most), count);
+  // A burst takes at most the longest span to come back.
+  const mostBurst = Math.floor((largestSpan * count) / per.value);
+  if (!isCount(burst, mostBurst)) return fail(`${at}.burst`, countText(mostBurst), burst);
+  return found({ kind: 'gcra', count, per: per.value, burst });
+}
+
+function countText(most: number): string {
+  return `a whole number from 1 to ${most}`;
 }
 
 /** Whole milliseconds, zero included. */
@@ -93,10 +108,10 @@ export function checkDuration(value: unknown, at: string): Checked<number> {
   return fail(at, 'a duration such as 500ms, 2s, 1m or 1h, or whole milliseconds', value);
 }
 
-function checkSpan(value: unknown, at: string): Checked<number> {
+function checkSpan(value: unknown, at: string, least: number): Checked<number> {
   const span = checkDuration(value, at);
-  if (!span.ok || (span.value >= 1 && span.value <= largestSpan)) return span;
-  return fail(at, 'a duration from 1ms to 366 days', value);
+  if (!span.ok || (span.value >= least && span.value <= largestSpan)) return span;
+  return fail(at, `a duration from ${formatDuration(least)} to 366 days`, value);
 }
 
 function isCount(value: unknown, most: number): value is number {

@@ -138,7 +138,7 @@ describe('a bundle', () => {
     const again = await load();
     expect(loads()).toBe(1);
     expect(again.policy).toBe(first.policy);
-    expect(again.bundle).toEqual(first.bundle);
+    expect(again.bundle).toBe(first.bundle);
     expect(statSync(first.bundle.path).mode & 0o777).toBe(0o600);
     expect(statSync(dirname(first.bundle.path)).mode & 0o777).toBe(0o700);
 

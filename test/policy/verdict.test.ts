@@ -1,6 +1,6 @@
 // The border between decide and the gateway: what becomes a verdict, and what is refused with a reason.
 import { describe, expect, test } from 'vitest';
-import { allow, deny, redirect, respond, routeTo } from '../../src/policy/index.js';
+import { allow, deny, type Limit, redirect, respond, routeTo } from '../../src/policy/index.js';
 import { normalizeVerdict } from '../../src/policy/normalize.js';
 
 const bare = { charges: [], replayFor: 0, staleIfError: 0, tags: [] };
@@ -281,10 +281,24 @@ describe('refused', () => {
       'a window of nothing',
       allow({ charges: [{ limit: { kind: 'sliding-window', count: 1, window: 0 }, key: 'a' }] }),
       'charges[0].limit.window',
-      'expected a duration from 1ms to 366 days but received 0',
+      'expected a duration from 1s to 366 days but received 0',
     ],
   ])('%s', (_, value, at, message) => {
     expect(problemOf(value)).toMatchObject({ at, message });
+  });
+
+  test.each<[Limit, string, string]>([
+    [{ kind: 'gcra', count: 10_001, per: '1ms' }, 'count', '10000'],
+    [{ kind: 'gcra', count: 1, per: '1h', burst: 8785 }, 'burst', '8784'],
+    [{ kind: 'sliding-window', count: 2 ** 23, window: '1s' }, 'count', '8388607'],
+    [{ kind: 'fixed-window', count: 2 ** 40, window: '1s' }, 'count', '1099511627775'],
+    [{ kind: 'concurrency', count: 2 ** 20 + 1 }, 'count', '1048576'],
+    [{ kind: 'quota', count: 0, period: 'day' }, 'count', '1099511627775'],
+  ])('more than the counters hold: %j', (limit, key, most) => {
+    expect(problemOf(allow({ charges: [{ limit, key: 'k' }] }))).toMatchObject({
+      at: `charges[0].limit.${key}`,
+      message: expect.stringContaining(`from 1 to ${most} but received`),
+    });
   });
 
   test.each([
@@ -313,5 +327,9 @@ describe('refused', () => {
     expect(problemOf(allow({ request: { remove: names } }))).toMatchObject({ at: 'request' });
     const long = respond({ headers: { 'x-long': 'a'.repeat(65_536) } });
     expect(problemOf(long)).toMatchObject({ at: 'headers' });
+    const add = Array.from({ length: 8 }, () => 'a'.repeat(8192));
+    expect(problemOf(allow({ response: { add: { a: add } } }))).toMatchObject({ at: 'response' });
+    const fits = allow({ response: { add: { a: add.slice(1) } } });
+    expect(problemOf(fits)).toBe('no problem');
   });
 });

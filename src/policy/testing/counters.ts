@@ -38,7 +38,9 @@ export class FakeCounters {
       const id = idOf(charge);
       const counter = this.#counters.get(id) ?? fresh;
       if (!before.has(id)) before.set(id, counter);
-      const { next, allowed, remaining, wait } = step(counter, charge, now);
+      const { next, remaining, wait, ...stepped } = step(counter, charge, now);
+      // A cost of nothing only tells how things stand.
+      const allowed = stepped.allowed || charge.cost === 0;
       const waits = !allowed && charge.cost <= mostAtOnce(charge.limit);
       results.push({ ...charge, allowed, remaining, ...(waits ? { retryAfter: wait } : {}) });
       if (!allowed) {
@@ -59,7 +61,7 @@ export class FakeCounters {
   }
 }
 
-/** Another algorithm or span is another counter; another count is not. */
+/** Another algorithm, window or rate is another counter; another count in the same window is not. */
 function idOf({ limit, key }: { limit: Limit; key: string }): string {
   return JSON.stringify([limit.kind, spanOf(limit), key]);
 }
@@ -67,7 +69,7 @@ function idOf({ limit, key }: { limit: Limit; key: string }): string {
 function spanOf(limit: Limit): string | number {
   switch (limit.kind) {
     case 'gcra':
-      return limit.per;
+      return limit.per / limit.count;
     case 'quota':
       return limit.period;
     case 'concurrency':
