@@ -77,11 +77,25 @@ function expectation(issue: z.core.$ZodIssue): string {
       return `expected ${amount(issue.origin)}at least ${issue.minimum}`;
     case 'too_big':
       return `expected ${amount(issue.origin)}at most ${issue.maximum}`;
+    case 'invalid_format':
+      return issue.pattern === undefined || issue.format !== 'regex'
+        ? `expected a text in the form of ${issue.format}`
+        : `expected a text that matches ${issue.pattern}`;
+    case 'invalid_union':
+      return `expected ${oneOf(alternatives(issue.errors))}`;
     default: {
       const message = issue.message.replace(/^Invalid input: (?=expected )/, '');
       return message.replace(/, received .*$/, '');
     }
   }
+}
+
+/** What each option of a union would have been, as far as it is a matter of this very value. */
+function alternatives(options: readonly (readonly z.core.$ZodIssue[])[]): string[] {
+  const texts = options.flatMap(([first]) =>
+    first === undefined ? [] : [expectation(first).replace(/^expected /, '')],
+  );
+  return texts.length === 0 ? ['another value'] : [...new Set(texts)];
 }
 
 /** Lengths are counted; numbers are not. */

@@ -151,6 +151,12 @@ describe('options', () => {
       algorithm: z.enum(['HS256', 'RS256']).default('RS256'),
       skew: z.number().min(0).max(60).default(5),
       keys: z.array(z.object({ id: z.string() })).default([]),
+      from: z.union([z.string().regex(/^a/), z.array(z.string())]).optional(),
+      url: z.url().optional(),
+      even: z
+        .number()
+        .refine((value) => value % 2 === 0, 'expected an even number')
+        .optional(),
     }),
     decide: () => allow(),
   });
@@ -175,6 +181,10 @@ describe('options', () => {
       'expected a string',
     ],
     ['x', [], 'wrong_value', 'expected a map'],
+    [{ header: 'x', from: 5 }, ['from'], 'wrong_value', 'expected a string or a list'],
+    [{ header: 'x', from: 'b' }, ['from'], 'wrong_value', 'expected a text that matches /^a/'],
+    [{ header: 'x', url: 'b' }, ['url'], 'wrong_value', 'expected a text in the form of url'],
+    [{ header: 'x', even: 3 }, ['even'], 'wrong_value', 'expected an even number'],
   ])('%j: an issue at %j', async (value, path, code, message) => {
     expect(await checkOptions(policy, value)).toEqual({
       ok: false,
@@ -189,7 +199,8 @@ describe('options', () => {
         {
           code: 'unknown_key',
           path: ['algoritm'],
-          message: 'unknown key "algoritm": expected header, algorithm, skew or keys',
+          message:
+            'unknown key "algoritm": expected header, algorithm, skew, keys, from, url or even',
           hint: 'did you mean "algorithm"?',
         },
       ],
