@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/ascii.h"
+#include "http/field_rules.h"
 #include "routing/router.h"
 #include "routing/router_tables.h"
 
@@ -24,14 +25,6 @@ constexpr std::array<std::string_view, 8> kUsualMethods = {"GET",   "HEAD",   "P
 
 std::size_t usualPlace(std::string_view method) {
   return static_cast<std::size_t>(std::ranges::find(kUsualMethods, method) - kUsualMethods.begin());
-}
-
-bool isToken(std::string_view text) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";  // RFC 9110 5.6.2
-  return !text.empty() && std::ranges::all_of(text, [&](char c) {
-    return isDigit(c) || (toLower(c) >= 'a' && toLower(c) <= 'z') ||
-           kMarks.find(c) != std::string_view::npos;
-  });
 }
 
 // What is wrong with a host of a route; empty when nothing is.

@@ -1,24 +1,13 @@
-// What the texts of a snapshot may hold, so that none of them can bend a message on the wire or a
-// line in a log. Every function answers for the whole text, the empty one included.
+// What the texts of a snapshot may hold beside names and values of fields (http/field_rules.h), so
+// that none of them can bend a message on the wire or a line in a log. Every function answers for
+// the whole text, the empty one included.
 #pragma once
 
 #include <string_view>
 
+#include "http/field_rules.h"
+
 namespace tidegate {
-
-// No control character (C0, DEL).
-bool isPlainText(std::string_view text);
-
-// RFC 9110 5.6.2; at least one character.
-bool isToken(std::string_view text);
-bool isLowerCaseToken(std::string_view text);
-
-// RFC 9110 5.5: visible characters, spaces, tabs, and bytes above 0x7f.
-bool isFieldText(std::string_view text);
-
-// A name that header edits may touch: a token, and no field that frames the message, speaks for one
-// hop only, or has a rule of its own (Host, Expect).
-bool isEditableField(std::string_view name);
 
 // Part of a request target: visible ASCII without `#`, `"`, `<`, `>`, `\`, `^`, `` ` ``, `{`, `|`,
 // `}`.

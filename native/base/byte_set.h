@@ -1,0 +1,38 @@
+// A set of bytes, for rules about what texts may hold: a table of 256, made at compile time.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace tidegate {
+
+class ByteSet {
+ public:
+  constexpr explicit ByteSet(std::string_view bytes) {
+    for (const char byte : bytes) add(static_cast<unsigned char>(byte));
+  }
+
+  constexpr ByteSet with(unsigned first, unsigned last) const {
+    ByteSet result = *this;
+    for (unsigned byte = first; byte <= last; ++byte) result.add(byte);
+    return result;
+  }
+  constexpr ByteSet without(std::string_view bytes) const {
+    ByteSet result = *this;
+    for (const char byte : bytes) result.has_[static_cast<unsigned char>(byte)] = false;
+    return result;
+  }
+
+  constexpr bool holds(std::string_view text) const {
+    return std::ranges::all_of(
+        text, [this](char byte) { return has_[static_cast<unsigned char>(byte)]; });
+  }
+
+ private:
+  constexpr void add(unsigned byte) { has_[byte] = true; }
+
+  std::array<bool, 256> has_{};
+};
+
+}  // namespace tidegate
