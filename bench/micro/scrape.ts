@@ -121,6 +121,7 @@ function standIn(tables: CoreTables, stats: CoreStats, { endpoints }: MetricSlot
   }));
   return {
     description: 'a stand-in',
+    engine: undefined,
     threadCount: threads,
     tables,
     ended: new Promise(() => {}),

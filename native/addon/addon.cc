@@ -3,6 +3,7 @@
 
 #include "addon/engine_object.h"
 #include "addon/live_engines.h"
+#include "addon/policy_port_object.h"
 #include "addon/values.h"
 #include "http/reason.h"
 #include "observe/stats.h"
@@ -76,6 +77,8 @@ Napi::Value durationBounds(Napi::Env env) {
 Napi::Object exportAll(Napi::Env env, Napi::Object exports) {
   installExitHooks(env);
   exports.Set("Engine", EngineObject::define(env));
+  exports.Set("PolicyPort", PolicyPortObject::define(env));
+  exports.Set("largestPolicyMessage", Napi::Number::New(env, Channel::kLargestMessage));
   exports.Set("explain", Napi::Function::New<explainCall>(env, "explain"));
   exports.Set("checkSnapshot", Napi::Function::New<checkSnapshotCall>(env, "checkSnapshot"));
   exports.Set("counters", counterTable(env));

@@ -30,6 +30,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::threadCount>("threadCount"),
                          InstanceMethod<&EngineObject::accessLogDropped>("accessLogDropped"),
                          InstanceMethod<&EngineObject::endpoints>("endpoints"),
+                         InstanceMethod<&EngineObject::id>("id"),
                          InstanceMethod<&EngineObject::counterBuffer>("counterBuffer"),
                          InstanceMethod<&EngineObject::chunkCount>("chunkCount"),
                          InstanceMethod<&EngineObject::chunkBuffer>("chunkBuffer"),
@@ -46,7 +47,7 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   }
   engine_ = std::move(*started);
   threadCount_ = engine_->threadCount();
-  stopAtExit(info.Env(), engine_);
+  id_ = stopAtExit(info.Env(), engine_);
 }
 
 EngineObject::~EngineObject() {
@@ -103,6 +104,10 @@ Napi::Value EngineObject::endpoints(const Napi::CallbackInfo& info) {
   const Engine* engine = running(info.Env());
   if (engine == nullptr) return info.Env().Undefined();
   return toValue(info.Env(), engine->endpoints());
+}
+
+Napi::Value EngineObject::id(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(id_));
 }
 
 Napi::Value EngineObject::counterBuffer(const Napi::CallbackInfo& info) {

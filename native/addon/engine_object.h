@@ -28,6 +28,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value threadCount(const Napi::CallbackInfo& info);
   Napi::Value accessLogDropped(const Napi::CallbackInfo& info);
   Napi::Value endpoints(const Napi::CallbackInfo& info);
+  // The number by which PolicyPort finds the engine from a worker.
+  Napi::Value id(const Napi::CallbackInfo& info);
 
   // Memory of the core as external ArrayBuffers, each of which keeps the engine's memory alive. A
   // new one a call: callers keep them. counterBuffer(thread): ThreadCounters; chunkCount(thread),
@@ -42,6 +44,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   ThreadStats* threadStats(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Engine> engine_;  // empty only when the constructor threw
+  std::uint64_t id_ = 0;
   std::size_t threadCount_ = 0;
   bool stopped_ = false;
 };

@@ -10,6 +10,7 @@ namespace tidegate {
 namespace {
 
 struct LiveEngine {
+  std::uint64_t id;
   napi_env env;
   std::weak_ptr<Engine> engine;
 };
@@ -18,6 +19,7 @@ struct LiveEngine {
 struct LiveEngines {
   std::mutex mutex;
   std::vector<LiveEngine> engines;  // guarded by mutex
+  std::uint64_t nextId = 1;         // guarded by mutex
 };
 
 // Never destroyed: exit handlers run in an order that a static object could not survive.
@@ -53,10 +55,19 @@ void onEnvironmentExit(void* env) {
 
 }  // namespace
 
-void stopAtExit(Napi::Env env, std::weak_ptr<Engine> engine) {
+std::uint64_t stopAtExit(Napi::Env env, std::weak_ptr<Engine> engine) {
   take([](const LiveEngine&) { return false; });
   std::lock_guard lock(live().mutex);
-  live().engines.push_back({env, std::move(engine)});
+  live().engines.push_back({live().nextId, env, std::move(engine)});
+  return live().nextId++;
+}
+
+std::shared_ptr<Engine> findEngine(std::uint64_t id) {
+  std::lock_guard lock(live().mutex);
+  for (const LiveEngine& entry : live().engines) {
+    if (entry.id == id) return entry.engine.lock();
+  }
+  return nullptr;
 }
 
 void installExitHooks(Napi::Env env) {

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <utility>
 
 namespace tidegate {
 namespace {
-
-constexpr std::uint64_t kMaxSafeInteger = (std::uint64_t{1} << 53) - 1;
 
 // The first error stands: Node-API takes it as fatal when one is thrown with another pending.
 void throwTypeError(Napi::Env env, std::string_view what, std::string_view expected) {
@@ -108,6 +107,17 @@ std::optional<std::span<const std::uint8_t>> readBytes(const Napi::Value& value,
   return std::nullopt;
 }
 
+std::optional<std::span<std::uint8_t>> readWritableBytes(const Napi::Value& value,
+                                                         std::string_view what, std::size_t least) {
+  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array) {
+    auto array = value.As<Napi::Uint8Array>();
+    if (array.ElementLength() >= least)
+      return std::span<std::uint8_t>(array.Data(), array.ElementLength());
+  }
+  throwTypeError(value.Env(), what, "a Uint8Array of " + std::to_string(least) + " bytes or more");
+  return std::nullopt;
+}
+
 std::optional<EngineOptions> readEngineOptions(const Napi::Value& value) {
   const auto object = readObject(value, "options");
   if (!object) return std::nullopt;
@@ -123,6 +133,9 @@ std::optional<EngineOptions> readEngineOptions(const Napi::Value& value) {
     if (!cpu) return members.fail("pinCpus", "an array of CPU numbers");
     options.pinCpus.push_back(static_cast<std::uint32_t>(*cpu));
   });
+  std::uint64_t policyWorkers = 0;
+  members.number("policyWorkers", 256, policyWorkers);
+  options.policyWorkers = static_cast<std::uint32_t>(policyWorkers);
   if (members.failed()) return std::nullopt;
   return options;
 }

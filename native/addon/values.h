@@ -17,12 +17,17 @@
 
 namespace tidegate {
 
+inline constexpr std::uint64_t kMaxSafeInteger = (std::uint64_t{1} << 53) - 1;
+
 // Each of these returns nullopt with a JavaScript exception pending.
 std::optional<EngineOptions> readEngineOptions(const Napi::Value& value);
 std::optional<ExplainRequest> readExplainRequest(const Napi::Value& value);
 // The bytes of a Uint8Array; borrowed for the call.
 std::optional<std::span<const std::uint8_t>> readBytes(const Napi::Value& value,
                                                        std::string_view what);
+// The same of `least` bytes or more, to be written to.
+std::optional<std::span<std::uint8_t>> readWritableBytes(const Napi::Value& value,
+                                                         std::string_view what, std::size_t least);
 // A whole number of 0..max.
 std::optional<std::uint64_t> readNumber(const Napi::Value& value, std::string_view what,
                                         std::uint64_t max);

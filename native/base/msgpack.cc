@@ -10,6 +10,7 @@ constexpr std::uint8_t kNil = 0xc0;
 constexpr std::uint8_t kNeverUsed = 0xc1;
 constexpr std::uint8_t kFalse = 0xc2;
 constexpr std::uint8_t kTrue = 0xc3;
+constexpr std::uint8_t kBin8 = 0xc4;
 constexpr std::uint8_t kBin32 = 0xc6;
 constexpr std::uint8_t kExt32 = 0xc9;
 constexpr std::uint8_t kFloat32 = 0xca;
@@ -180,6 +181,17 @@ bool MsgpackReader::text(std::string_view& value) {
   if (!isUtf8(content)) return false;
   value = content;
   rest_ = rest_.subspan(1 + width + content.size());
+  return true;
+}
+
+bool MsgpackReader::binary(std::string_view& value) {
+  if (peek() != MsgpackType::Binary) return false;
+  const std::size_t width = std::size_t{1} << (rest_[0] - kBin8);
+  if (rest_.size() <= width) return false;
+  const std::uint64_t length = bigEndian(rest_.data() + 1, width);
+  if (length > rest_.size() - 1 - width) return false;
+  value = {reinterpret_cast<const char*>(rest_.data()) + 1 + width, length};
+  rest_ = rest_.subspan(1 + width + value.size());
   return true;
 }
 

@@ -45,6 +45,9 @@ class MsgpackReader {
   // Valid UTF-8 only. Borrows from the bytes.
   bool text(std::string_view& value);
 
+  // Borrows from the bytes.
+  bool binary(std::string_view& value);
+
   // `count` elements follow (of a map: pairs). A count that the bytes left cannot hold is refused,
   // so it is safe to loop over; it bounds elements, not memory.
   bool array(std::uint32_t& count);

@@ -29,6 +29,15 @@ namespace tidegate {
   X(RouteNotFound, "route_not_found", 404, "No route matches the request.")                        \
   X(MethodNotAllowed, "method_not_allowed", 405,                                                   \
     "Routes for this path exist, but not for this method.")                                        \
+  X(PolicyDenied, "policy_denied", 403, "A policy refused the request.")                           \
+  X(PolicyAnswered, "policy_answered", 0, "A policy answered the request.")                        \
+  X(PolicyFailed, "policy_failed", 500,                                                            \
+    "A policy failed, or what it decided cannot be carried out.")                                  \
+  X(PolicyTimeout, "policy_timeout", 500, "A policy did not decide in time.")                      \
+  X(PolicyWorkerLost, "policy_worker_lost", 500,                                                   \
+    "The worker that had the request to decide died.")                                             \
+  X(PolicyUnavailable, "policy_unavailable", 503,                                                  \
+    "No policy worker could take the request in time.")                                            \
   X(RouteRedirect, "route_redirect", 0, "The route answered with a redirect.")                     \
   X(RouteRespond, "route_respond", 0, "The route answered with a fixed response.")                 \
   X(UpstreamConnectFailed, "upstream_connect_failed", 502,                                         \

@@ -34,6 +34,11 @@ namespace tidegate {
   X(upstreamActive, "upstream_connections_active", true, "Upstream connections open now.")     \
   X(upstreamIdle, "upstream_connections_idle", true, "Upstream connections in the pools now.") \
   X(retries, "retries", false, "Exchanges tried again on another connection.")                 \
+  X(policyRequests, "policy_requests", false, "Requests that were handed to policies.")        \
+  X(policyLateVerdicts, "policy_late_verdicts", false,                                         \
+    "Verdicts on requests that had ended or been given up.")                                   \
+  X(policyBadVerdicts, "policy_bad_verdicts", false,                                           \
+    "Verdicts that the core could not read; it believes nothing that a worker writes.")        \
   X(tunnels, "tunnels", false, "Exchanges that became tunnels (Upgrade).")                     \
   X(accessLogLines, "access_log_lines", false, "Access log lines handed to the writer.")       \
   X(accessLogDropped, "access_log_dropped", false,                                             \

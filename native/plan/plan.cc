@@ -11,6 +11,7 @@ namespace {
 
 std::uint8_t stepsOf(const RouteConfig& route) {
   const std::initializer_list<std::pair<PlanStep, bool>> all = {
+      {PlanStep::Policies, route.chain != kNoChain},
       {PlanStep::Answer, route.action != RouteAction::Proxy},
       {PlanStep::RewritePath, !route.stripPrefix.empty() || !route.rewritePath.empty()},
       {PlanStep::RewriteHost, !route.rewriteHost.empty()},
@@ -32,6 +33,7 @@ Plan::Plan(const RouteConfig& route)
       firstByteTimeout(route.firstByteTimeout),
       idleTimeout(route.idleTimeout),
       tunnelTimeout(route.tunnelTimeout),
+      chain(route.chain),
       upstream(route.upstream),
       retries(static_cast<std::uint16_t>(route.retries)),
       steps_(stepsOf(route)) {}

@@ -17,11 +17,12 @@ namespace tidegate {
 
 // In the order in which an exchange comes to them.
 enum class PlanStep : std::uint8_t {
-  Answer = 1 << 0,       // the route answers by itself (respond, redirect): the rest is not reached
-  RewritePath = 1 << 1,  // stripPrefix or rewritePath
-  RewriteHost = 1 << 2,  // rewriteHost
-  EditRequest = 1 << 3,  // requestEdits
-  EditResponse = 1 << 4,  // responseEdits
+  Policies = 1 << 0,     // policies decide first: suspends the exchange, which may end there
+  Answer = 1 << 1,       // the route answers by itself (respond, redirect): the rest is not reached
+  RewritePath = 1 << 2,  // stripPrefix or rewritePath
+  RewriteHost = 1 << 3,  // rewriteHost
+  EditRequest = 1 << 4,  // requestEdits
+  EditResponse = 1 << 5,  // responseEdits
 };
 
 // Immutable; read by every I/O thread. One cache line.
@@ -39,6 +40,7 @@ class alignas(64) Plan {
   std::uint64_t firstByteTimeout;
   std::uint64_t idleTimeout;
   std::uint64_t tunnelTimeout;
+  std::uint32_t chain;     // for PlanStep::Policies: index of Snapshot::chains
   std::uint32_t upstream;  // of no meaning with PlanStep::Answer
   std::uint16_t retries;
 

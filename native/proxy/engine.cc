@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "balance/balancer.h"
@@ -69,7 +70,9 @@ struct Engine::Impl {
   };
 
   explicit Impl(const EngineOptions& options)
-      : budget(options.maxConnections), log(options.ioThreads) {}
+      : budget(options.maxConnections),
+        log(options.ioThreads),
+        policyWorkers(options.policyWorkers) {}
 
   Result<Opened, EngineError> openListeners(const Snapshot& snapshot);
   bool openOne(const ListenerConfig& config, Opened& opened, EngineError& error);
@@ -86,8 +89,10 @@ struct Engine::Impl {
   std::map<std::string, std::shared_ptr<EndpointState>> endpoints;
   std::uint32_t nextEndpointId = 0;
   std::shared_ptr<const PublishedSnapshot> current;
+  const std::size_t policyWorkers;
   bool draining = false;
-  bool stopped = false;
+  std::mutex portMutex;
+  bool stopped = false;  // written under portMutex
 };
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -250,11 +255,27 @@ void Engine::drain() {
 bool Engine::drained() const { return impl_->budget.used.load(std::memory_order_relaxed) == 0; }
 
 void Engine::stop() {
-  if (impl_->stopped) return;
-  impl_->stopped = true;
+  {
+    const std::lock_guard lock(impl_->portMutex);
+    if (impl_->stopped) return;
+    impl_->stopped = true;
+  }
   for (const auto& thread : impl_->threads) thread->stop();
   impl_->removeSocketFiles();
   impl_->log.stop();
+}
+
+std::unique_ptr<PolicyPort> Engine::openPolicyPort(std::size_t worker,
+                                                   const std::shared_ptr<Bell>& bell) {
+  const std::lock_guard lock(impl_->portMutex);
+  if (impl_->stopped || worker >= impl_->policyWorkers) return nullptr;
+  const auto load = std::make_shared<PolicyLoad>(0);
+  std::vector<std::shared_ptr<Channel>> channels;
+  for (const auto& thread : impl_->threads) {
+    channels.push_back(std::make_shared<Channel>(thread->bell(), bell));
+    thread->setPolicyWorker(worker, channels.back(), load);
+  }
+  return std::make_unique<PolicyPort>(std::move(channels));
 }
 
 std::string Engine::reopenLogs() { return impl_->log.reopen(); }

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "observe/stats.h"
+#include "policy/port.h"
 
 namespace tidegate {
 
@@ -18,6 +19,7 @@ struct EngineOptions {
   std::uint32_t ioThreads = 1;            // 1..256
   std::vector<std::uint32_t> pinCpus;     // empty: not pinned; thread i runs on pinCpus[i % size]
   std::uint64_t maxConnections = 10'000;  // client connections of the process
+  std::uint32_t policyWorkers = 0;        // 0..256: how many openPolicyPort() has places for
 };
 
 // A listener that accepts connections. `address` has the real port: "127.0.0.1:41234" or
@@ -44,8 +46,8 @@ struct EndpointStatus {
   std::uint64_t downForMillis = 0;  // until it is tried again; 0 when up
 };
 
-// Owns the I/O threads, listeners and snapshot. Every call is the control thread's alone; the
-// destructor joins the threads.
+// Owns the I/O threads, listeners and snapshot. Every call is the control thread's alone but for
+// openPolicyPort(); the destructor joins the threads.
 class Engine {
  public:
   // Starts the I/O threads, without listeners yet.
@@ -69,6 +71,11 @@ class Engine {
   // Closes everything and joins the threads. Idempotent; nothing but stats() may be called after
   // it.
   void stop();
+
+  // Any thread: the port of policy worker `worker` (below EngineOptions::policyWorkers), in place
+  // of the one that its predecessor had. `bell` is rung when something came after the worker went
+  // to sleep. nullptr when there is no such worker or the engine has stopped.
+  std::unique_ptr<PolicyPort> openPolicyPort(std::size_t worker, const std::shared_ptr<Bell>& bell);
 
   // Opens the access log's path again. Error text or empty.
   std::string reopenLogs();

@@ -1,5 +1,5 @@
-// Request ids come from clients at times: they are visible ASCII by then, and quotes and
-// backslashes are escaped here.
+// Request ids come from clients at times, and details from policies: they hold no control
+// characters by then, and quotes and backslashes are escaped here.
 #include "proxy/error_response.h"
 
 #include <array>
@@ -29,21 +29,23 @@ bool wantsText(std::string_view accept) {
 
 }  // namespace
 
-ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId,
-                        std::string_view accept, TextArena& arena) {
+ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view detail,
+                        std::string_view requestId, std::string_view accept, TextArena& arena) {
+  if (detail.empty()) detail = reasonText(reason);
   std::array<char, 5> digits{};
   const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), status).ptr;
   const std::string_view statusText(digits.data(), static_cast<std::size_t>(end - digits.data()));
   const std::string_view title = http1::statusPhrase(status);
   if (wantsText(accept)) {
     return {"text/plain; charset=utf-8",
-            arena.join({statusText, " ", title, "\n", reasonText(reason),
-                        "\nreason: ", reasonCode(reason), "\nrequest id: ", requestId, "\n"})};
+            arena.join({statusText, " ", title, "\n", detail, "\nreason: ", reasonCode(reason),
+                        "\nrequest id: ", requestId, "\n"})};
   }
   return {"application/problem+json",
           arena.join({R"({"type":"about:blank","title":")", title, R"(","status":)", statusText,
-                      R"(,"detail":")", reasonText(reason), R"(","reason":")", reasonCode(reason),
-                      R"(","request_id":")", escapeJson(requestId, arena), "\"}\n"})};
+                      R"(,"detail":")", escapeJson(detail, arena), R"(","reason":")",
+                      reasonCode(reason), R"(","request_id":")", escapeJson(requestId, arena),
+                      "\"}\n"})};
 }
 
 }  // namespace tidegate

@@ -16,7 +16,8 @@ struct ErrorBody {
 
 // `accept`: the request's Accept value, empty when there is none. JSON unless text/plain or text/*
 // (or text/html) is named and JSON is not.
-ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view requestId,
-                        std::string_view accept, TextArena& arena);
+// `detail`: a sentence without control characters in place of the reason's own; empty: that one.
+ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view detail,
+                        std::string_view requestId, std::string_view accept, TextArena& arena);
 
 }  // namespace tidegate

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "http1/writer.h"
+#include "policy/descriptor.h"
 #include "proxy/error_response.h"
 
 namespace tidegate {
@@ -136,6 +137,7 @@ void Exchange::route() {
 
 void Exchange::runPlan() {
   plan_ = &snapshot_->plans().of(match_.route);
+  upstreamIndex_ = plan_->upstream;
   routeSlot().active.add();
   if (plan_->requestTimeout != kUnlimited) {
     services_.loop.timers().schedule(requestTimer_,
@@ -147,6 +149,14 @@ void Exchange::runPlan() {
     answer(Reason::BodyTooLarge);
     return;
   }
+  if (plan_->has(PlanStep::Policies)) {
+    askPolicies();
+  } else {
+    act();
+  }
+}
+
+void Exchange::act() {
   if (plan_->has(PlanStep::Answer)) {
     answerRoute(routeConfig());
     return;
@@ -175,22 +185,103 @@ void Exchange::answerRoute(const RouteConfig& route) {
     body = renderTemplate(route.body, values, TemplateUse::Text, services_.arena);
   }
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  applyEdits(responseEdits_, nullptr, services_);
   applyEdits(route.responseEdits, nullptr, values, services_);
   sendAnswer(out, body);
+}
+
+// Policies
+
+void Exchange::askPolicies() {
+  const PolicyChain& chain = snapshot_->tables().chains[plan_->chain];
+  state_ = State::Asking;
+  policyCall_ = services_.policies.ask(*this, chain.timeout);
+  if (!policyCall_) onNoVerdict(Reason::PolicyFailed);
+}
+
+std::size_t Exchange::describe(PolicyCallId id, std::span<std::byte> out) {
+  const PolicyChain& chain = snapshot_->tables().chains[plan_->chain];
+  InputSource source;
+  source.fields = &head_;
+  source.match = &match_;
+  source.path = path_;
+  source.query = head_.view(line_.query);
+  source.method = head_.view(line_.methodToken);
+  source.clientAddress = clientText_;
+  source.host = host_;
+  source.scheme = "http";
+  source.routeName = routeConfig().match.name;
+  return writeDescriptor({id.index, id.generation, chain.id}, chain.inputs, source, out);
+}
+
+void Exchange::onVerdict(const Verdict& verdict, Block bytes) {
+  policyCall_ = {};
+  switch (verdict.kind) {
+    case VerdictKind::GoOn:
+      break;
+    case VerdictKind::Answer:
+    case VerdictKind::Deny:
+      answerVerdict(verdict);
+      return;
+    case VerdictKind::Failed:
+      onNoVerdict(verdict.failure == PolicyFailure::TimedOut ? Reason::PolicyTimeout
+                                                             : Reason::PolicyFailed);
+      return;
+  }
+  if (!verdict.upstream.empty()) {
+    const std::uint32_t upstream = snapshot_->tables().upstreamIndex(verdict.upstream);
+    if (upstream == kNoUpstream || plan_->has(PlanStep::Answer)) {
+      answer(Reason::PolicyFailed);
+      return;
+    }
+    upstreamIndex_ = upstream;
+  }
+  verdictBytes_ = std::move(bytes);
+  requestEdits_ = verdict.requestEdits;
+  responseEdits_ = verdict.responseEdits;
+  state_ = State::Deciding;
+  act();
+}
+
+void Exchange::onNoVerdict(Reason reason) {
+  policyCall_ = {};
+  state_ = State::Deciding;
+  if (snapshot_->tables().chains[plan_->chain].allowOnFailure) {
+    act();
+  } else {
+    answer(reason);
+  }
+}
+
+// With the policy's own body, or (a deny without one) the gateway's.
+void Exchange::answerVerdict(const Verdict& verdict) {
+  reason_ = verdict.kind == VerdictKind::Deny ? Reason::PolicyDenied : Reason::PolicyAnswered;
+  services_.arena.reset();
+  services_.fields.clear();
+  verdict.fields.each(
+      [&](const VerdictEdit& field) { services_.fields.push_back({field.name, field.value}); });
+  if (!verdict.hasBody) {
+    answerError(verdict.status, verdict.detail);
+    return;
+  }
+  OutgoingResponse out;
+  out.status = verdict.status;
+  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  sendAnswer(out, verdict.body);
 }
 
 // Connecting
 
 std::uint32_t Exchange::chooseEndpoint() {
   PickContext context{services_.loop.nowMillis(), upstreamConfig().passiveDownFor, &tried_};
-  return snapshot_->balancer(plan_->upstream).pick(context);
+  return snapshot_->balancer(upstreamIndex_).pick(context);
 }
 
 void Exchange::connect(std::uint32_t endpoint, bool fresh) {
   const UpstreamConfig& upstream = upstreamConfig();
   state_ = State::Connecting;
   endpoint_ = endpoint;
-  endpointState_ = &snapshot_->endpoint(plan_->upstream, endpoint_);
+  endpointState_ = &snapshot_->endpoint(upstreamIndex_, endpoint_);
   if (upstream.balance == BalanceAlgorithm::LeastConnections) {
     endpointState_->begin();
     countsLoad_ = true;
@@ -239,8 +330,9 @@ void Exchange::forwardHead() {
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
   const ForwardedRequest what{
-      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
-      values,     client_.peer(), trustedPeer_, head_.view(line_.authority)};
+      listener(),   *plan_,         upstream,     upstream.endpoints[endpoint_],
+      values,       client_.peer(), trustedPeer_, head_.view(line_.authority),
+      requestEdits_};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);
@@ -297,7 +389,7 @@ void Exchange::onUpstreamDrained() {
 void Exchange::onUpstreamInformational(ResponseHead& head) {
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
   client_.sendInformational(out);
 }
 
@@ -311,7 +403,7 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   state_ = State::Responding;
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
   out.body = head.line.body;
   out.contentLength = head.line.contentLength;
   // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
@@ -332,7 +424,7 @@ void Exchange::passUpgrade(ResponseHead& head) {
   services_.stats.counters.tunnels.add();
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
   out.upgrade = head.value(*upgrade);
   status_ = 101;
   requestDone_ = false;
@@ -394,28 +486,35 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
 }
 
 void Exchange::answer(Reason reason) {
+  if (policyCall_) services_.policies.cancel(std::exchange(policyCall_, {}));
   leaveEndpoint();
   releaseUpstream();
   reason_ = reason;
   services_.arena.reset();
   services_.fields.clear();
+  answerError(reasonStatus(reason), {});
+}
+
+// With reason_, and the fields that are there already.
+void Exchange::answerError(std::uint16_t status, std::string_view detail) {
   const Field* accept = hasHead_ ? head_.find(FieldId::Accept) : nullptr;
   OutgoingResponse out;
-  out.status = reasonStatus(reason);
+  out.status = status;
   const ErrorBody error =
-      makeErrorBody(reason, out.status, requestId_,
+      makeErrorBody(reason_, out.status, detail, requestId_,
                     accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
   services_.fields.push_back({"Content-Type", error.contentType});
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
   if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
-  if (reason == Reason::MethodNotAllowed) {
+  if (reason_ == Reason::MethodNotAllowed) {
     const std::span<char> room(services_.arena.allocate(Router::kMaxAllowBytes),
                                Router::kMaxAllowBytes);
     services_.fields.push_back({"Allow", snapshot_->tables().router->writeAllow(match_, room)});
-  } else if (out.status == 405) {
+  } else if (reason_ == Reason::TraceRefused) {
     services_.fields.push_back({"Allow", kAllButTrace});
   }
-  if (out.status == 503) services_.fields.push_back({"Retry-After", kRetryAfter});
+  if (reason_ != Reason::PolicyDenied && out.status == 503)
+    services_.fields.push_back({"Retry-After", kRetryAfter});
   sendAnswer(out, error.body);
 }
 
@@ -511,6 +610,7 @@ void Exchange::onClientDone() { end(); }
 
 void Exchange::end() {
   requestTimer_.unlink();
+  if (policyCall_) services_.policies.cancel(policyCall_);
   releaseUpstream();
   record();
   leaveEndpoint();
@@ -534,7 +634,8 @@ void Exchange::record() {
   const std::uint64_t micros = services_.loop.nowMicros() - startedMicros_;
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
   const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
-                      reason_ != Reason::RouteRespond;
+                      reason_ != Reason::RouteRespond && reason_ != Reason::PolicyAnswered &&
+                      reason_ != Reason::PolicyDenied;
   if (plan_ != nullptr) {
     countSlot(routeSlot(), status_, micros, failed);
     if (!plan_->has(PlanStep::Answer)) {

@@ -2,6 +2,7 @@
 //
 // The states in order:
 //   Deciding    the head is here: normalise, route, run the plan's native steps
+//   Asking      policies of the route decide in a worker
 //   Connecting  an endpoint is chosen, its connection is not there yet
 //   Forwarding  the request is on its way, no response head has come
 //   Responding  the response head was passed on (or an answer of the gateway's own), its body
@@ -16,13 +17,14 @@
 
 #include "http/stream.h"
 #include "io/event_loop.h"
+#include "policy/calls.h"
 #include "proxy/forwarding.h"
 #include "proxy/published_snapshot.h"
 #include "proxy/thread_services.h"
 
 namespace tidegate {
 
-class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
+class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, public PolicyWaiter {
  public:
   // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and
   // destroys itself in end().
@@ -53,14 +55,22 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   void onUpstreamBlocked() override;
   void onUpstreamDrained() override;
 
+  // PolicyWaiter
+  std::size_t describe(PolicyCallId id, std::span<std::byte> out) override;
+  void onVerdict(const Verdict& verdict, Block bytes) override;
+  void onNoVerdict(Reason reason) override;
+
  private:
-  enum class State : std::uint8_t { Deciding, Connecting, Forwarding, Responding, Tunnel };
+  enum class State : std::uint8_t { Deciding, Asking, Connecting, Forwarding, Responding, Tunnel };
 
   // Deciding
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
+  void askPolicies();
+  void act();
   void answerRoute(const RouteConfig& route);
+  void answerVerdict(const Verdict& verdict);
 
   // Connecting and forwarding
   // kNoEndpoint when every one is down or was tried.
@@ -75,6 +85,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   // Responding
   void passUpgrade(ResponseHead& head);
   void answer(Reason reason);
+  void answerError(std::uint16_t status, std::string_view detail);
   void sendAnswer(OutgoingResponse& out, std::string_view body);
   void fail(Reason reason);
   void onRequestTimeout();
@@ -90,7 +101,7 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
     return services_.stats.slot(snapshot_->plans().metricSlot(match_.route));
   }
   const UpstreamConfig& upstreamConfig() const {
-    return snapshot_->tables().upstreams[plan_->upstream];
+    return snapshot_->tables().upstreams[upstreamIndex_];
   }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
   bool isHead() const { return line_.method == Method::Head; }
@@ -103,7 +114,9 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
   const Plan* plan_ = nullptr;
   EndpointState* endpointState_ = nullptr;
   const std::uint32_t listener_;
+  std::uint32_t upstreamIndex_ = 0;  // of the plan, unless a policy chose another
   std::uint32_t endpoint_ = kNoEndpoint;
+  PolicyCallId policyCall_;  // while State::Asking
 
   State state_ = State::Deciding;
   Reason reason_ = Reason::None;
@@ -127,6 +140,10 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents {
 
   // Views below point into text_: the head's bytes, then what was derived from them.
   Block text_;
+  // What the policies decided, with the bytes that it points into; only with PlanStep::Policies.
+  Block verdictBytes_;
+  VerdictEdits requestEdits_;
+  VerdictEdits responseEdits_;
   char* pathRoom_ = nullptr;
   std::string_view path_;
   std::string_view host_;

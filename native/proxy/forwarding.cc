@@ -234,6 +234,17 @@ bool matches(const HeadFields& fields, const Field& f, FieldId id, std::string_v
                               : f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), name);
 }
 
+// From a head on its way, and from what was added to it.
+void dropField(HeadFields* fields, FieldId id, std::string_view name, ThreadServices& services) {
+  if (fields != nullptr) {
+    for (Field& f : fields->fields()) {
+      if (matches(*fields, f, id, name)) f.dropped = true;
+    }
+  }
+  std::erase_if(services.fields,
+                [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+}
+
 }  // namespace
 
 ClientIdentity identifyClient(const HeadFields& fields, const PeerInfo& peer,
@@ -313,6 +324,8 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   }
   if (!what.listener.requestIdHeader.empty())
     add(services, what.listener.requestIdHeader, what.values.requestId);
+  // Then the route's own: what the operator wrote stands.
+  applyEdits(what.edits, &head, services);
   if (what.plan.has(PlanStep::EditRequest))
     applyEdits(what.values.route->requestEdits, &head, what.values, services);
   out.fields = {&head, services.fields};
@@ -320,8 +333,8 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
 }
 
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, ThreadServices& services,
-                     OutgoingResponse& out) {
+                     const TemplateValues& values, const VerdictEdits& edits,
+                     ThreadServices& services, OutgoingResponse& out) {
   services.fields.clear();
   out.status = head.line.status;
   out.reason = head.view(head.line.reason);
@@ -352,6 +365,7 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const P
   if (!hasDate && head.line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
+  applyEdits(edits, &head, services);
   if (plan.has(PlanStep::EditResponse))
     applyEdits(values.route->responseEdits, &head, values, services);
   out.fields = {&head, services.fields};
@@ -360,13 +374,7 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const P
 void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
                 ThreadServices& services) {
   const auto drop = [&](FieldId id, std::string_view name) {
-    if (fields != nullptr) {
-      for (Field& f : fields->fields()) {
-        if (matches(*fields, f, id, name)) f.dropped = true;
-      }
-    }
-    std::erase_if(services.fields,
-                  [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+    dropField(fields, id, name, services);
   };
   for (const std::string& name : edits.remove) drop(fieldIdOf(name), name);
   for (const FieldEdit& edit : edits.set) {
@@ -378,6 +386,13 @@ void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValu
   for (const FieldEdit& edit : edits.add) {
     add(services, edit.name, renderTemplate(edit.value, values, TemplateUse::Text, services.arena));
   }
+}
+
+void applyEdits(const VerdictEdits& edits, HeadFields* fields, ThreadServices& services) {
+  edits.each([&](const VerdictEdit& edit) {
+    if (edit.op != EditOp::Add) dropField(fields, edit.id, edit.name, services);
+    if (edit.op != EditOp::Remove) add(services, edit.name, edit.value);
+  });
 }
 
 }  // namespace tidegate

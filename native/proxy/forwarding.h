@@ -6,6 +6,7 @@
 
 #include "http/stream.h"
 #include "plan/plan.h"
+#include "policy/verdict.h"
 #include "proxy/text_template.h"
 #include "proxy/thread_services.h"
 #include "snapshot/snapshot.h"
@@ -41,6 +42,7 @@ struct ForwardedRequest {
   const PeerInfo& peer;
   bool trustedPeer;
   std::string_view originalHost;  // as the client sent it, with port
+  const VerdictEdits& edits;      // of the policies
 };
 
 // Fills path, host and fields of `out`; may be called again for another endpoint. False when the
@@ -49,12 +51,17 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
                     ThreadServices& services, OutgoingRequest& out);
 
 // Fields of a response that is passed on.
+// `edits`: of the policies.
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, ThreadServices& services, OutgoingResponse& out);
+                     const TemplateValues& values, const VerdictEdits& edits,
+                     ThreadServices& services, OutgoingResponse& out);
 
 // Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or
 // remove.
 void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
                 ThreadServices& services);
+
+// The same for what policies decided.
+void applyEdits(const VerdictEdits& edits, HeadFields* fields, ThreadServices& services);
 
 }  // namespace tidegate

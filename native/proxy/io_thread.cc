@@ -204,16 +204,40 @@ class IoThread::Port final : public Pollable {
   TimerFor<Port, &Port::accept> retry_{*this};
 };
 
+class IoThread::LoopBell final : public Bell {
+ public:
+  explicit LoopBell(EventLoop& loop) : loop_(&loop) {}
+
+  void ring() override {
+    const std::lock_guard lock(mutex_);
+    if (loop_ != nullptr) loop_->wake();
+  }
+
+  // The loop is about to go.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    loop_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  EventLoop* loop_;  // guarded by mutex_
+};
+
 // Birth and end
 
 IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log)
     : settings_(settings),
       budget_(budget),
+      bell_(std::make_shared<LoopBell>(loop_)),
       services_(settings.index, loop_, buffers_, stats_, log) {
   services_.exchanges = &exchanges_;
 }
 
-IoThread::~IoThread() { stop(); }
+IoThread::~IoThread() {
+  stop();
+  static_cast<LoopBell&>(*bell_).close();
+}
 
 bool IoThread::start() {
   if (!loop_.valid()) return false;
@@ -229,7 +253,7 @@ bool IoThread::start() {
 
 void IoThread::stop() {
   if (!thread_.joinable()) return;
-  post({Message::Kind::Stop, nullptr, {}});
+  post({.kind = Message::Kind::Stop});
   thread_.join();
 }
 
@@ -245,10 +269,12 @@ void IoThread::run() {
   }
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
   for (;;) {
-    const bool woken = loop_.turn();
+    const bool woken = loop_.turn(services_.policies.prepareToSleep() ? -1 : 0);
     stats_.counters.loopTurns.add();
     stats_.counters.heapAllocations.set(threadAllocations());
     if (woken && !handleMessages()) return;
+    if (services_.policies.receive()) loop_.flushNow();
+    services_.policies.flush();
   }
 }
 
@@ -265,10 +291,20 @@ void IoThread::post(Message message) {
 
 void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot,
                      std::vector<NewListener> listeners) {
-  post({Message::Kind::Adopt, std::move(snapshot), std::move(listeners)});
+  post({.kind = Message::Kind::Adopt,
+        .snapshot = std::move(snapshot),
+        .listeners = std::move(listeners)});
 }
 
-void IoThread::drain() { post({Message::Kind::Drain, nullptr, {}}); }
+void IoThread::drain() { post({.kind = Message::Kind::Drain}); }
+
+void IoThread::setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
+                               std::shared_ptr<PolicyLoad> load) {
+  post({.kind = Message::Kind::PolicyWorker,
+        .worker = worker,
+        .channel = std::move(channel),
+        .load = std::move(load)});
+}
 
 void IoThread::settle() {
   std::uint64_t target = 0;
@@ -296,6 +332,10 @@ bool IoThread::handleMessages() {
         break;
       case Message::Kind::Drain:
         handleDrain();
+        break;
+      case Message::Kind::PolicyWorker:
+        services_.policies.setWorker(message.worker, std::move(message.channel),
+                                     std::move(message.load));
         break;
       case Message::Kind::Stop:
         handleStop();
@@ -362,6 +402,7 @@ void IoThread::handleDrain() {
 void IoThread::handleStop() {
   handleDrain();
   for (const auto& port : ports_) port->closeConnections();
+  services_.policies.close();
   for (const auto& pool : services_.pools) {
     if (pool != nullptr) pool->closeAll();
   }

@@ -58,6 +58,11 @@ class IoThread final : public http1::ServerHost {
   // snapshot does not name stop accepting and drain; connections and exchanges under way go on.
   void adopt(std::shared_ptr<const PublishedSnapshot> snapshot, std::vector<NewListener> listeners);
   void drain();
+  // A policy worker's channel to this thread; replaces that of the worker's predecessor.
+  void setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
+                       std::shared_ptr<PolicyLoad> load);
+  // Rung by policy workers; they may do so as long as they like.
+  const std::shared_ptr<Bell>& bell() const { return bell_; }
   // Waits until all that was posted has been done.
   void settle();
 
@@ -73,11 +78,17 @@ class IoThread final : public http1::ServerHost {
   class Port;
 
   struct Message {
-    enum class Kind : std::uint8_t { Adopt, Drain, Stop };
+    enum class Kind : std::uint8_t { Adopt, Drain, PolicyWorker, Stop };
     Kind kind = Kind::Adopt;
-    std::shared_ptr<const PublishedSnapshot> snapshot;
-    std::vector<NewListener> listeners;
+    std::shared_ptr<const PublishedSnapshot> snapshot = nullptr;
+    std::vector<NewListener> listeners = {};
+    std::size_t worker = 0;
+    std::shared_ptr<Channel> channel = nullptr;
+    std::shared_ptr<PolicyLoad> load = nullptr;
   };
+
+  // Outlives the thread with whoever rings it.
+  class LoopBell;
 
   void run();
   void post(Message message);
@@ -94,6 +105,7 @@ class IoThread final : public http1::ServerHost {
   const Settings settings_;
   ConnectionBudget& budget_;
   std::thread thread_;
+  std::shared_ptr<Bell> bell_;
 
   // The I/O thread's own.
   EventLoop loop_;

@@ -11,6 +11,7 @@
 #include "http1/context.h"
 #include "observe/access_log.h"
 #include "observe/stats.h"
+#include "policy/calls.h"
 #include "proxy/endpoint_pool.h"
 #include "proxy/text_arena.h"
 
@@ -51,7 +52,8 @@ struct ThreadServices {
         stats(stats),
         log(log),
         http1{loop, pool, stats.counters, {}, {}, {}, {}},
-        arena(pool) {}
+        arena(pool),
+        policies(loop, pool, stats.counters) {}
 
   const std::size_t threadIndex;
   EventLoop& loop;
@@ -60,6 +62,7 @@ struct ThreadServices {
   AccessLog& log;
   http1::Context http1;
   TextArena arena;
+  PolicyCalls policies;
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;

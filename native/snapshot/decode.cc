@@ -243,6 +243,44 @@ bool listener(Reader& reader, Listener& target) {
   return true;
 }
 
+// ---- policies
+
+// In the order of InputKind.
+constexpr std::array<std::string_view, 11> kInputKinds = {
+    "header", "headers",       "cookie", "query",  "param",    "path",
+    "method", "clientAddress", "host",   "scheme", "routeName"};
+
+constexpr Member<PolicyInput> kInput[] = {
+    {"kind", [](Reader& r, PolicyInput& i) { return r.oneOf(i.kind, kInputKinds); }},
+    {"name", [](Reader& r, PolicyInput& i) { return r.textOrNone(i.name, kName); }},
+};
+
+bool policyInput(Reader& reader, PolicyInput& target) {
+  if (!reader.members(target, kInput)) return false;
+  const bool isField = target.kind == InputKind::Header || target.kind == InputKind::Headers;
+  const bool isNamed = isField || target.kind == InputKind::Cookie ||
+                       target.kind == InputKind::Query || target.kind == InputKind::Param;
+  if (isNamed == target.name.empty())
+    return reader.wrongAt("name", isNamed ? "is missing" : "expected none with this kind");
+  if (!isField) return true;
+  target.id = fieldIdOf(target.name);
+  return isLowerCaseToken(target.name) ||
+         reader.wrongAt("name", "expected a lower-case header name");
+}
+
+constexpr std::array<std::string_view, 2> kOnFailure = {"deny", "allow"};
+
+constexpr Member<PolicyChain> kChain[] = {
+    {"id", [](Reader& r, PolicyChain& c) { return r.number(c.id, limits::kChainId); }},
+    {"timeout",
+     [](Reader& r, PolicyChain& c) { return r.number(c.timeout, limits::kChainTimeout); }},
+    {"onFailure", [](Reader& r, PolicyChain& c) { return r.oneOf(c.allowOnFailure, kOnFailure); }},
+    {"inputs",
+     [](Reader& r, PolicyChain& c) { return r.list(c.inputs, limits::kInputs, policyInput); }},
+};
+
+bool chain(Reader& reader, PolicyChain& target) { return reader.members(target, kChain); }
+
 // ---- routes
 
 constexpr std::array<std::string_view, 5> kValueTests = {"exact", "prefix", "regex", "present",
@@ -313,6 +351,7 @@ using Route = RouteConfig;
 constexpr Member<Route> kRoute[] = {
     {"match", [](Reader& r, Route& t) { return r.members(t.match, kMatch); }},
     {"metricSlot", [](Reader& r, Route& t) { return r.number(t.metricSlot, limits::kMetricSlot); }},
+    {"chain", [](Reader& r, Route& t) { return r.number(t.chain, {0, limits::kChains.max - 1}); }},
     {"action", [](Reader& r, Route& t) { return r.oneOf(t.action, kActions); }},
     {"upstream",
      [](Reader& r, Route& t) { return r.number(t.upstream, {0, limits::kUpstreams.max - 1}); }},
@@ -464,6 +503,7 @@ constexpr Member<Snapshot> kSnapshot[] = {
     {"accessLog", [](Reader& r, Snapshot& s) { return r.members(s.accessLog, kAccessLog); }},
     {"listeners",
      [](Reader& r, Snapshot& s) { return r.list(s.listeners, limits::kListeners, listener); }},
+    {"chains", [](Reader& r, Snapshot& s) { return r.list(s.chains, limits::kChains, chain); }},
     {"routes", [](Reader& r, Snapshot& s) { return r.list(s.routes, limits::kRoutes, route); }},
     {"upstreams",
      [](Reader& r, Snapshot& s) { return r.list(s.upstreams, limits::kUpstreams, upstream); }},
@@ -527,6 +567,9 @@ std::string checkRoutes(const Snapshot& snapshot) {
       return indexError(element("routes", i, "upstream"), snapshot.upstreams.size(),
                         route.upstream);
     }
+    if (route.chain != kNoChain && route.chain >= snapshot.chains.size()) {
+      return indexError(element("routes", i, "chain"), snapshot.chains.size(), route.chain);
+    }
     for (std::size_t j = 0; j < route.match.listeners.size(); ++j) {
       if (route.match.listeners[j] >= snapshot.listeners.size()) {
         return indexError(element("routes", i, "match.listeners[" + std::to_string(j) + "]"),
@@ -568,6 +611,8 @@ Result<std::shared_ptr<const Snapshot>, DecodeError> decodeSnapshot(
   if (error.empty()) error = checkUpstreams(snapshot->upstreams);
   if (error.empty()) error = checkRoutes(*snapshot);
   if (error.empty()) error = buildRouter(*snapshot);
+  for (std::uint32_t i = 0; i < snapshot->upstreams.size(); ++i)
+    snapshot->upstreamsByName.emplace(snapshot->upstreams[i].name, i);
   if (!error.empty()) return Failure{DecodeError{std::move(error)}};
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
 }

@@ -38,10 +38,14 @@ inline constexpr Range kPoolMaxIdle = {0, 65'535};
 inline constexpr Range kPassiveFailures = {0, 1'000'000};
 inline constexpr Range kRespondStatus = {200, 599};  // 1xx never ends an exchange
 inline constexpr Range kRedirectStatus = {300, 399};
+inline constexpr Range kChainId = {0, UINT32_MAX};
+inline constexpr Range kChainTimeout = {1, 60LL * 60 * 1000};  // milliseconds
 inline constexpr Range kMetricSlot = {0, kMaxSlots - 1};
 
 // Elements of a list.
 inline constexpr Range kListeners = {0, 1024};
+inline constexpr Range kChains = {0, 65'536};
+inline constexpr Range kInputs = {0, 64};
 inline constexpr Range kRoutes = {0, 65'536};
 inline constexpr Range kUpstreams = {0, 65'536};
 inline constexpr Range kEndpoints = {1, 1024};  // kMaxEndpoints of the balancers

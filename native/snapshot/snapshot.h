@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/ip_address.h"
 #include "http/field_id.h"
+#include "policy/input.h"
 #include "routing/path.h"
 #include "routing/route_match.h"
 #include "routing/router.h"
@@ -89,9 +92,21 @@ struct ListenerConfig {
 
 enum class RouteAction : std::uint8_t { Proxy, Redirect, Respond };
 
+// What a route's policies are asked about, in one crossing. A policy that does not answer in time
+// is the worker's business; `timeout` says when the worker itself is given up.
+struct PolicyChain {
+  std::uint32_t id = 0;          // by which the workers know it
+  std::uint64_t timeout = 1000;  // of the whole chain
+  bool allowOnFailure = false;   // the exchange goes on as if there were no policies
+  std::vector<PolicyInput> inputs;
+};
+
+inline constexpr std::uint32_t kNoChain = ~std::uint32_t{0};
+
 struct RouteConfig {
   RouteMatch match;
   std::uint32_t metricSlot = 0;
+  std::uint32_t chain = kNoChain;  // index: the policies that decide before the action
   RouteAction action = RouteAction::Proxy;
   std::uint32_t upstream = 0;  // index, for Proxy
   // Proxy: overrides of the upstream's values; the compiler has already merged them.
@@ -150,13 +165,23 @@ struct AccessLogConfig {
   std::string path;  // empty: standard output
 };
 
+inline constexpr std::uint32_t kNoUpstream = ~std::uint32_t{0};
+
 struct Snapshot {
   std::uint64_t version = 0;  // grows with each configuration that is adopted
   AccessLogConfig accessLog;
   std::vector<ListenerConfig> listeners;
+  std::vector<PolicyChain> chains;
   std::vector<RouteConfig> routes;
   std::vector<UpstreamConfig> upstreams;
   std::unique_ptr<const Router> router;  // route indices are those of `routes`
+  std::unordered_map<std::string_view, std::uint32_t> upstreamsByName;  // into `upstreams`
+
+  // kNoUpstream when there is none of that name.
+  std::uint32_t upstreamIndex(std::string_view name) const {
+    const auto found = upstreamsByName.find(name);
+    return found == upstreamsByName.end() ? kNoUpstream : found->second;
+  }
 };
 
 }  // namespace tidegate

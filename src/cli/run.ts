@@ -126,7 +126,7 @@ function announce(gateway: Gateway, options: RunOptions, log: Logger): void {
   const ready: ReadyMessage = {
     pid: process.pid,
     ioThreads,
-    policyWorkers: gateway.config.process.policyWorkers,
+    policyWorkers: gateway.policyWorkers,
     maxConnections,
     listeners: namesAndAddresses(gateway.listeners),
     ...(gateway.adminAddress === undefined ? {} : { admin: gateway.adminAddress }),
@@ -157,7 +157,7 @@ export function runCommand(): Command {
     )
     .addOption(configOption())
     .option('--io-threads <n>', 'threads that carry traffic: auto or 1..256', autoOr(1, 256))
-    .option('--policy-workers <n>', 'threads that run policies: 0..256', wholeNumber(0, 256))
+    .option('--policy-workers <n>', 'threads that run policies: auto or 0..256', autoOr(0, 256))
     .option(
       '--pin-cpus [list]',
       'bind I/O threads to CPUs: those of the process, or a list such as 0-3,5',

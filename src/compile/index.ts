@@ -2,16 +2,21 @@
 import type { Config, Problem } from '../config/index.js';
 import type { Finding, Source } from '../config/source.js';
 import { problemAt } from '../config/source.js';
+import type { PolicySet } from '../workers/messages.js';
 import { coreFinding } from './coreProblem.js';
 import { encodeSnapshot } from './encode.js';
 import { compileListener } from './listeners.js';
 import { type MetricSlots, maxMetricSlots } from './metricSlots.js';
+import { type CompiledPolicies, compilePolicies, type PolicyCatalog } from './policies.js';
+import { ModuleCatalog, PolicyNumbers } from './policyModules.js';
 import { type Resolve, resolveBySystem, resolveEndpoints } from './resolve.js';
 import { compileRoute } from './routes.js';
 import type { Snapshot } from './snapshot.js';
 import { compileUpstream } from './upstreams.js';
 
 export { MetricSlots } from './metricSlots.js';
+export type { LoadedPolicy, PolicyCatalog, PolicyFault, PolicyLoad } from './policies.js';
+export { PolicyNumbers } from './policyModules.js';
 export type { Resolve } from './resolve.js';
 export type { Snapshot } from './snapshot.js';
 
@@ -20,6 +25,10 @@ export interface CompileOptions {
   version: number;
   /** Kept by the caller over reloads. */
   slots: MetricSlots;
+  /** Kept by the caller over reloads, where there are any. */
+  policies?: PolicyNumbers;
+  /** Default: the modules that the policies name, found from the source's file. */
+  catalog?: PolicyCatalog;
   /** Places for problems; without it they have only paths. */
   source?: Source;
   /** Default: the system's resolver. */
@@ -38,11 +47,15 @@ export interface Compiled {
   bytes: Uint8Array;
   snapshot: Snapshot;
   names: SnapshotNames;
+  /** What the policy workers have to know. */
+  policies: PolicySet;
+  /** The files of policies, absolute: what `--watch` looks at beside those of the configuration. */
+  files: string[];
   /** Gives a message of the core (`routes[3].match.paths[0]: …`) its place in the configuration. */
   coreProblem(message: string): Problem;
 }
 
-export type CompileResult = Compiled | { ok: false; problems: Problem[] };
+export type CompileResult = Compiled | { ok: false; problems: Problem[]; files: string[] };
 
 export async function compileSnapshot(
   config: Config,
@@ -53,13 +66,23 @@ export async function compileSnapshot(
     config,
     options.resolve ?? resolveBySystem,
   );
-  if (findings.length > 0) return refused(findings, source);
-  const snapshot = build(config, version, addresses, slots);
+  const { policies: numbers = new PolicyNumbers() } = options;
+  const { catalog = new ModuleCatalog(source.file, numbers) } = options;
+  const { compiled: policies, findings: ofPolicies } = await compilePolicies(
+    config,
+    catalog,
+    numbers,
+  );
+  findings.push(...ofPolicies);
+  const files = catalog.sources;
+  if (findings.length > 0) return refused(findings, source, files);
+  const snapshot = build(config, version, addresses, slots, policies);
   if (slots.exhausted) {
     const message = `expected at most ${maxMetricSlots} routes, upstreams and endpoints since the start of the process`;
     return refused(
       [{ code: 'too_many_things', path: [], message, hint: 'a restart begins anew' }],
       source,
+      files,
     );
   }
   return {
@@ -67,6 +90,8 @@ export async function compileSnapshot(
     bytes: encodeSnapshot(snapshot),
     snapshot,
     names: namesOf(snapshot),
+    policies: policies.set,
+    files,
     coreProblem: (message) => problemAt(source, coreFinding(message, config, snapshot)),
   };
 }
@@ -76,6 +101,7 @@ function build(
   version: number,
   addresses: ReadonlyMap<string, string>,
   slots: MetricSlots,
+  policies: CompiledPolicies,
 ): Snapshot {
   const listeners = config.listeners.flatMap(compileListener);
   const listenerIndices = new Map<string, number[]>();
@@ -83,7 +109,13 @@ function build(
     listenerIndices.set(name, [...(listenerIndices.get(name) ?? []), index]);
   }
   const upstreamIndex = new Map(config.upstreams.map((upstream, index) => [upstream.name, index]));
-  const context = { listeners: listenerIndices, upstreamIndex, upstreams: config.upstreams, slots };
+  const context = {
+    listeners: listenerIndices,
+    upstreamIndex,
+    upstreams: config.upstreams,
+    slots,
+    policies,
+  };
   const { accessLog } = config;
   return {
     version,
@@ -92,6 +124,7 @@ function build(
         ? { format: 'off', path: '' }
         : { format: accessLog.format, path: accessLog.output === 'stdout' ? '' : accessLog.output },
     listeners,
+    chains: policies.snapshot,
     upstreams: config.upstreams.map((upstream) => compileUpstream(upstream, addresses, slots)),
     routes: config.routes.map((route) => compileRoute(route, context)),
   };
@@ -115,6 +148,6 @@ const noSource: Source = {
   origin: () => undefined,
 };
 
-function refused(findings: Finding[], source: Source): CompileResult {
-  return { ok: false, problems: findings.map((finding) => problemAt(source, finding)) };
+function refused(findings: Finding[], source: Source, files: string[]): CompileResult {
+  return { ok: false, problems: findings.map((finding) => problemAt(source, finding)), files };
 }

@@ -4,6 +4,7 @@ import type { ValueTest } from '../config/schema/route.js';
 import type { Template } from '../config/template.js';
 import { limit } from './limit.js';
 import type { MetricSlots } from './metricSlots.js';
+import type { CompiledPolicies } from './policies.js';
 import type {
   SnapshotEdit,
   SnapshotEdits,
@@ -20,14 +21,17 @@ export interface RouteContext {
   upstreamIndex: ReadonlyMap<string, number>;
   upstreams: readonly UpstreamSettings[];
   slots: MetricSlots;
+  policies: Pick<CompiledPolicies, 'chainOf'>;
 }
 
 export function compileRoute(route: RouteSettings, context: RouteContext): SnapshotRoute {
   const upstream = upstreamOf(route, context);
   const { timeouts, retries, rewrite, redirect, respond, headers } = route;
+  const chain = context.policies.chainOf(route);
   return {
     match: compileMatch(route, context),
     metricSlot: context.slots.slotOf({ kind: 'route', route: route.name }),
+    ...(chain === undefined ? {} : { chain }),
     action: upstream !== undefined ? 'proxy' : redirect !== undefined ? 'redirect' : 'respond',
     upstream: upstream?.index ?? 0,
     requestTimeout: limit(timeouts.request),

@@ -58,9 +58,36 @@ export interface SnapshotMatch {
   clients: string[];
 }
 
+/** What a chain of policies reads of a request; `name` is empty for the kinds that have none. */
+export interface SnapshotInput {
+  kind:
+    | 'header'
+    | 'headers'
+    | 'cookie'
+    | 'query'
+    | 'param'
+    | 'path'
+    | 'method'
+    | 'clientAddress'
+    | 'host'
+    | 'scheme'
+    | 'routeName';
+  name: string;
+}
+
+export interface SnapshotChain {
+  /** By which workers know it. */
+  id: number;
+  timeout: number;
+  onFailure: 'deny' | 'allow';
+  inputs: SnapshotInput[];
+}
+
 export interface SnapshotRoute {
   match: SnapshotMatch;
   metricSlot: number;
+  /** Index; absent without policies. */
+  chain?: number;
   action: 'proxy' | 'redirect' | 'respond';
   upstream: number;
   requestTimeout: Limit;
@@ -111,6 +138,7 @@ export interface Snapshot {
   version: number;
   accessLog: { format: 'off' | 'json' | 'common' | 'combined'; path: string };
   listeners: SnapshotListener[];
+  chains: SnapshotChain[];
   routes: SnapshotRoute[];
   upstreams: SnapshotUpstream[];
 }

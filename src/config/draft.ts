@@ -2,18 +2,27 @@
 import type { z } from 'zod';
 import { type Issue, issuesOf } from './issues.js';
 import type { ConfigPath } from './problem.js';
-import type { Config, ListenerSettings, RouteSettings, UpstreamSettings } from './schema/index.js';
+import type {
+  Config,
+  ListenerSettings,
+  PolicySettings,
+  RouteSettings,
+  UpstreamSettings,
+} from './schema/index.js';
 import { listenerSchema } from './schema/listener.js';
-import { adminSchema } from './schema/process.js';
+import { policySchema } from './schema/policy.js';
+import { adminSchema, processSchema } from './schema/process.js';
 import { routeSchema } from './schema/route.js';
 import { upstreamSchema } from './schema/upstream.js';
 import { valueAt } from './value.js';
 
 /** The configuration as far as it can be read. An item that cannot keeps its place in the list. */
 export interface Draft {
+  process: Config['process'] | undefined;
   admin: Config['admin'] | undefined;
   listeners: (ListenerSettings | undefined)[];
   routes: (RouteSettings | undefined)[];
+  policies: (PolicySettings | undefined)[];
   upstreams: (UpstreamSettings | undefined)[];
 }
 
@@ -29,9 +38,11 @@ export function draftOf(value: unknown, kept: KeptItems): Draft {
       : [];
   };
   return {
+    process: salvage(processSchema, valueAt(value, ['process']), ['process'], kept),
     admin: salvage(adminSchema, valueAt(value, ['admin']), ['admin'], kept),
     listeners: list('listeners', listenerSchema),
     routes: list('routes', routeSchema),
+    policies: list('policies', policySchema),
     upstreams: list('upstreams', upstreamSchema),
   };
 }

@@ -21,6 +21,7 @@ export type {
   Config,
   ConfigInput,
   ListenerSettings,
+  PolicySettings,
   RouteSettings,
   UpstreamSettings,
 } from './schema/index.js';

@@ -11,7 +11,7 @@ export const problemCodes = {
   unknown_key: 'The format has no such key in this place.',
   missing_key: 'A key that must be there is not.',
   wrong_value: 'A value is of the wrong type, in the wrong form or out of range.',
-  unknown_reference: 'A name refers to a listener or upstream that the file does not have.',
+  unknown_reference: 'A name refers to a listener, policy or upstream that the file does not have.',
   duplicate_name: 'Two things of one kind have the same name.',
   duplicate_value: 'A list or map says the same thing twice.',
   duplicate_bind: 'Two listeners, or a listener and the admin address, bind the same address.',
@@ -19,6 +19,9 @@ export const problemCodes = {
   conflicting_keys: 'Two keys exclude each other.',
   unknown_variable: 'A template names a variable or parameter that is not there.',
   forbidden_header: 'A header that frames or routes the message cannot be edited.',
+  policy_module: 'The module of a policy does not load, or exports no policy.',
+  policy_input: 'A policy reads something that its route does not have.',
+  no_policy_workers: 'A route has policies, and there is no thread to run them.',
   unresolved_endpoint: 'The name of an endpoint could not be resolved.',
   too_many_things:
     'Routes, upstreams and endpoints since the start of the process exceed the room for their counters.',
@@ -28,6 +31,7 @@ export const problemCodes = {
   unreachable_route:
     'Warning: other routes take every request of this one, or of one of its hosts and paths.',
   unused_upstream: 'Warning: no route leads to the upstream.',
+  unused_policy: 'Warning: no route has the policy.',
   ineffective_key: 'Warning: a key has no effect in this place.',
 } as const;
 

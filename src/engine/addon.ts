@@ -19,6 +19,7 @@ export interface NativeEngine {
   threadCount(): number;
   accessLogDropped(): number;
   endpoints(): EndpointStatus[];
+  id(): number;
   /** Each of the buffers is the core's own memory, written by the thread while it is read here. */
   counterBuffer(thread: number): ArrayBuffer;
   chunkCount(thread: number): number;
@@ -65,8 +66,22 @@ export interface ExplainResult {
   candidates: ExplainCandidate[];
 }
 
+/** The class `PolicyPort` of the addon: see native/addon/policy_port_object.h. `thread` is that of an I/O thread. */
+export interface NativePolicyPort {
+  threads(): number;
+  /** Descriptors, each behind its 4-byte length; 0 when there are none. */
+  take(thread: number, into: Uint8Array): number;
+  /** How many bytes of the batch were taken, whole frames; -1 when it is malformed. */
+  give(thread: number, batch: Uint8Array): number;
+  /** True: nothing is there, and the bell rings when something is. */
+  sleep(): boolean;
+  close(): void;
+}
+
 export interface Addon extends CoreTables {
   Engine: new (options: CoreOptions) => NativeEngine;
+  PolicyPort: new (engine: number, worker: number, onBell: () => void) => NativePolicyPort;
+  largestPolicyMessage: number;
   explain(snapshot: Uint8Array, request: ExplainRequest): ExplainResult;
   checkSnapshot(snapshot: Uint8Array): void;
 }

@@ -26,17 +26,19 @@ interface ThreadViews extends ThreadStats {
 
 class AddonCore implements Core {
   readonly description = 'in this process';
+  readonly engine: number;
   readonly threadCount: number;
   readonly tables: CoreTables;
   readonly ended: Promise<EngineError | undefined>;
-  readonly #engine: NativeEngine;
+  readonly #native: NativeEngine;
   /** Views over the core's memory; they stay valid for good, so that only new chunks need a native call. */
   readonly #threads: ThreadViews[];
   #reportEnd: (error: undefined) => void = () => {};
 
   constructor(addon: Addon, engine: NativeEngine) {
-    this.#engine = engine;
+    this.#native = engine;
     this.tables = addon;
+    this.engine = engine.id();
     this.threadCount = engine.threadCount();
     this.#threads = Array.from({ length: this.threadCount }, (_, thread) => ({
       counters: new BigUint64Array(engine.counterBuffer(thread)),
@@ -48,42 +50,42 @@ class AddonCore implements Core {
   }
 
   async apply(snapshot: Uint8Array): Promise<BoundListener[]> {
-    const listeners = withEngineErrors(() => this.#engine.apply(snapshot));
+    const listeners = withEngineErrors(() => this.#native.apply(snapshot));
     this.#addChunks();
     return listeners;
   }
 
   async drain(): Promise<void> {
-    withEngineErrors(() => this.#engine.drain());
+    withEngineErrors(() => this.#native.drain());
   }
 
   async drained(): Promise<boolean> {
-    return withEngineErrors(() => this.#engine.drained());
+    return withEngineErrors(() => this.#native.drained());
   }
 
   async stop(): Promise<void> {
-    this.#engine.stop();
+    this.#native.stop();
     this.#reportEnd(undefined);
   }
 
   async reopenLogs(): Promise<void> {
-    withEngineErrors(() => this.#engine.reopenLogs());
+    withEngineErrors(() => this.#native.reopenLogs());
   }
 
   async stats(): Promise<CoreStats> {
-    const accessLogLost = withEngineErrors(() => this.#engine.accessLogDropped());
+    const accessLogLost = withEngineErrors(() => this.#native.accessLogDropped());
     return { threads: this.#threads, accessLogLost };
   }
 
   async endpoints(): Promise<EndpointStatus[]> {
-    return withEngineErrors(() => this.#engine.endpoints());
+    return withEngineErrors(() => this.#native.endpoints());
   }
 
   #addChunks(): void {
     for (const [thread, { chunks }] of this.#threads.entries()) {
-      const count = this.#engine.chunkCount(thread);
+      const count = this.#native.chunkCount(thread);
       for (let i = chunks.length; i < count; i += 1) {
-        chunks.push(new BigUint64Array(this.#engine.chunkBuffer(thread, i)));
+        chunks.push(new BigUint64Array(this.#native.chunkBuffer(thread, i)));
       }
     }
   }

@@ -1,7 +1,7 @@
 // One running gateway: a core, the configuration in force, the admin server. Starts, reloads, drains and stops them as one.
 import { setTimeout as delay } from 'node:timers/promises';
 import { AdminError, type AdminServer, jsonAnswer, startAdmin } from '../admin/server.js';
-import { type Compiled, compileSnapshot, MetricSlots } from '../compile/index.js';
+import { type Compiled, compileSnapshot, MetricSlots, PolicyNumbers } from '../compile/index.js';
 import { parseBind } from '../config/address.js';
 import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.js';
 import type { Logger } from '../observe/log.js';
@@ -10,6 +10,7 @@ import type { GatewayFacts } from '../observe/metricTable.js';
 import { startCore } from './core.js';
 import { FileWatch } from './fileWatch.js';
 import { applyOverrides, needsRestart, type Overrides } from './overrides.js';
+import { Policies, PoliciesRefused } from './policies.js';
 import { connectionsWithin, coreOptions } from './resources.js';
 import { type BoundListener, type Core, type CoreOptions, EngineError } from './types.js';
 
@@ -39,7 +40,8 @@ export class Gateway {
   readonly core: Core;
   readonly coreOptions: CoreOptions;
   readonly #options: GatewayOptions;
-  readonly #slots: MetricSlots;
+  readonly #kept: Kept;
+  readonly #policies: Policies;
   readonly #watch: FileWatch;
   /** What the process was started with; the part that no reload can change is in force until the end. */
   readonly #startConfig: Config;
@@ -58,13 +60,13 @@ export class Gateway {
    * running.
    */
   static async start(options: GatewayOptions): Promise<Gateway> {
-    const slots = new MetricSlots();
-    const prepared = await prepare(options, slots, 1);
+    const kept: Kept = { slots: new MetricSlots(), policies: new PolicyNumbers() };
+    const prepared = await prepare(options, kept, 1);
     if (!prepared.ok) throw new ConfigRefused('the configuration was refused');
     options.log.level = prepared.config.log.level;
     const settings = coreOptions(prepared.config.process);
     warnOfFileLimit(settings, options.log);
-    const gateway = new Gateway(options, slots, prepared, await startCore(settings), settings);
+    const gateway = new Gateway(options, kept, prepared, await startCore(settings), settings);
     try {
       await gateway.#open();
     } catch (error) {
@@ -76,17 +78,18 @@ export class Gateway {
 
   private constructor(
     options: GatewayOptions,
-    slots: MetricSlots,
+    kept: Kept,
     prepared: Prepared,
     core: Core,
     settings: CoreOptions,
   ) {
     this.#options = options;
-    this.#slots = slots;
+    this.#kept = kept;
     this.#current = prepared;
     this.#startConfig = prepared.config;
     this.core = core;
     this.coreOptions = settings;
+    this.#policies = new Policies(core, settings.policyWorkers, options.log);
     this.#watch = new FileWatch(
       () => void this.reload('a file has changed'),
       (error) => options.log.warn({ err: error }, 'the configuration cannot be watched'),
@@ -100,6 +103,11 @@ export class Gateway {
   /** With the real port; undefined when there is no admin server. */
   get adminAddress(): string | undefined {
     return this.#admin?.address;
+  }
+
+  /** Threads that run policies now: none before there are any. */
+  get policyWorkers(): number {
+    return this.#policies.workers;
   }
 
   get config(): Config {
@@ -155,6 +163,7 @@ export class Gateway {
     this.#watch.close();
     this.#admin?.close();
     await this.core.stop();
+    await this.#policies.stop();
   }
 
   // A method and not a comparison in place: drain() has narrowed the state, and stop() changes it meanwhile.
@@ -216,7 +225,7 @@ export class Gateway {
   async #adopt(): Promise<boolean> {
     const { log } = this.#options;
     const version = this.#current.compiled.snapshot.version + 1;
-    const next = await prepare(this.#options, this.#slots, version);
+    const next = await prepare(this.#options, this.#kept, version);
     // Looking up names takes time, in which the gateway may have begun to drain.
     if (this.#state !== 'ready') return false;
     if (!next.ok) {
@@ -243,7 +252,16 @@ export class Gateway {
   /** Hands the snapshot to the core; where the core refuses it, logs the place in the user's file and throws ConfigRefused. */
   async #apply({ compiled }: Prepared): Promise<BoundListener[]> {
     try {
-      return await this.core.apply(compiled.bytes);
+      await this.#policies.load(compiled.policies);
+    } catch (error) {
+      if (!(error instanceof PoliciesRefused)) throw error;
+      this.#options.log.error({ code: 'policies_refused' }, error.message);
+      throw new ConfigRefused('a policy cannot be run', { cause: error });
+    }
+    try {
+      const listeners = await this.core.apply(compiled.bytes);
+      this.#policies.adopted(compiled.policies);
+      return listeners;
     } catch (error) {
       if (!(error instanceof EngineError) || error.code !== 'snapshot_invalid') throw error;
       logProblems([compiled.coreProblem(error.message)], this.#options.log);
@@ -266,22 +284,30 @@ export class Gateway {
   }
 }
 
+/** What stays the same over reloads. */
+interface Kept {
+  slots: MetricSlots;
+  policies: PolicyNumbers;
+}
+
 type PrepareResult = ({ ok: true } & Prepared) | { ok: false; files: string[] };
 
 /** Loads and compiles; what is wrong is logged. */
 async function prepare(
   { configFile, overrides, log }: GatewayOptions,
-  slots: MetricSlots,
+  { slots, policies }: Kept,
   version: number,
 ): Promise<PrepareResult> {
   const loaded = await loadConfig(configFile);
   logProblems(loaded.ok ? loaded.warnings : loaded.problems, log);
   if (!loaded.ok) return { ok: false, files: loaded.files };
   const config = applyOverrides(loaded.config, overrides);
-  const compiled = await compileSnapshot(config, { version, slots, source: loaded.source });
-  if (compiled.ok) return { ok: true, config, compiled, files: loaded.files };
+  const { source } = loaded;
+  const compiled = await compileSnapshot(config, { version, slots, policies, source });
+  const files = [...loaded.files, ...compiled.files];
+  if (compiled.ok) return { ok: true, config, compiled, files };
   logProblems(compiled.problems, log);
-  return { ok: false, files: loaded.files };
+  return { ok: false, files };
 }
 
 function logProblems(problems: readonly Problem[], log: Logger): void {

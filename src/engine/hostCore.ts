@@ -149,6 +149,7 @@ class ReplyParser {
 
 class HostCore implements Core {
   readonly description: string;
+  readonly engine = undefined;
   readonly threadCount: number;
   readonly tables: CoreTables;
   readonly ended: Promise<EngineError | undefined>;

@@ -3,7 +3,7 @@ import type { Config } from '../config/index.js';
 
 export interface Overrides {
   ioThreads?: Config['process']['ioThreads'];
-  policyWorkers?: number;
+  policyWorkers?: Config['process']['policyWorkers'];
   pinCpus?: Config['process']['pinCpus'];
   maxConnections?: Config['process']['maxConnections'];
   /** Milliseconds. */

@@ -11,6 +11,8 @@ export interface ResourceSettings {
   /** true: thread i on the i-th CPU that the process may use. */
   pinCpus: boolean | number[];
   maxConnections: 'auto' | number;
+  /** auto: one for four I/O threads. */
+  policyWorkers: 'auto' | number;
 }
 
 /** Descriptors that are not for connections: listeners, event loops, logs, the control thread's own. */
@@ -22,11 +24,12 @@ const mostConnections = 1_000_000;
 
 export function coreOptions(settings: ResourceSettings): CoreOptions {
   const ioThreads = settings.ioThreads === 'auto' ? availableParallelism() : settings.ioThreads;
-  const { pinCpus, maxConnections } = settings;
+  const { pinCpus, maxConnections, policyWorkers } = settings;
   return {
     ioThreads,
     pinCpus: pinCpus === true ? allowedCpus() : pinCpus === false ? [] : pinCpus,
     maxConnections: maxConnections === 'auto' ? connectionsWithin(ioThreads) : maxConnections,
+    policyWorkers: policyWorkers === 'auto' ? Math.ceil(ioThreads / 4) : policyWorkers,
   };
 }
 

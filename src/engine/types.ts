@@ -30,6 +30,8 @@ export interface CoreOptions {
   pinCpus: number[];
   /** Client connections of the process. */
   maxConnections: number;
+  /** 0..256 */
+  policyWorkers: number;
 }
 
 export interface BoundListener {
@@ -108,6 +110,8 @@ export const slotIndex = {
 export interface Core {
   /** For people: which implementation, and from where. */
   readonly description: string;
+  /** By which policy workers of this process find the core; undefined where they cannot reach it. */
+  readonly engine: number | undefined;
   readonly threadCount: number;
   readonly tables: CoreTables;
 

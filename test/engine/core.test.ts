@@ -12,7 +12,12 @@ import type { Core, CoreOptions } from '../../src/engine/types.js';
 import { readCounter, sumSlot } from '../../src/observe/slots.js';
 import { answering, hostPath, snapshotOf } from './support.js';
 
-const options: CoreOptions = { ioThreads: 2, pinCpus: [], maxConnections: 100 };
+const options: CoreOptions = {
+  ioThreads: 2,
+  pinCpus: [],
+  maxConnections: 100,
+  policyWorkers: 0,
+};
 
 const implementations: [string, (options: CoreOptions) => Promise<Core>][] = [
   ['the addon', startAddonCore],

@@ -46,6 +46,7 @@ function coreWith(overrides: Partial<Core>): Core {
   const unused = async () => expect.fail('metrics change nothing');
   return {
     description: 'made up',
+    engine: 1,
     threadCount: 2,
     tables,
     ended: new Promise(() => {}),

@@ -11,16 +11,28 @@ describe('resources of the machine', () => {
   });
 
   it('pins to all of them, to a list, or not at all', () => {
-    const settings = { ioThreads: 2, maxConnections: 10 };
+    const settings = { ioThreads: 2, maxConnections: 10, policyWorkers: 0 };
     expect(coreOptions({ ...settings, pinCpus: true }).pinCpus).toEqual(allowedCpus());
     expect(coreOptions({ ...settings, pinCpus: [3, 1] }).pinCpus).toEqual([3, 1]);
     expect(coreOptions({ ...settings, pinCpus: false }).pinCpus).toEqual([]);
   });
 
   it('takes one I/O thread a core, and connections by the limit of open files, when both are auto', () => {
-    const options = coreOptions({ ioThreads: 'auto', pinCpus: false, maxConnections: 'auto' });
+    const options = coreOptions({
+      ioThreads: 'auto',
+      pinCpus: false,
+      maxConnections: 'auto',
+      policyWorkers: 'auto',
+    });
     expect(options.ioThreads).toBeGreaterThan(0);
     expect(options.maxConnections).toBe(connectionsWithin(options.ioThreads));
+  });
+
+  it('takes one policy worker for four I/O threads, and one at least, when that is auto', () => {
+    const workersOf = (ioThreads: number) =>
+      coreOptions({ ioThreads, pinCpus: false, maxConnections: 1, policyWorkers: 'auto' })
+        .policyWorkers;
+    expect([1, 4, 5, 16].map(workersOf)).toEqual([1, 1, 2, 4]);
   });
 
   it('counts two descriptors a connection and keeps some back', () => {

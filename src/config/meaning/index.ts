@@ -5,6 +5,7 @@ import { describeValue, quote, valueAt } from '../value.js';
 import { checkBinds, checkListeners } from './listeners.js';
 import { Names } from './names.js';
 import { checkOverlaps } from './overlaps.js';
+import { checkPolicies } from './policies.js';
 import { checkRoutes } from './routes.js';
 import { checkUpstreams } from './upstreams.js';
 
@@ -20,6 +21,7 @@ export function checkMeaning({ draft, isBroken, written }: Shape, source: Source
   checkListeners(context);
   checkBinds(context);
   checkUpstreams(context);
+  checkPolicies(context);
   checkRoutes(context);
   // Routes that lost a part look like others that they are not.
   if (!isBroken(['routes']) && !isBroken(['listeners'])) checkOverlaps(context);

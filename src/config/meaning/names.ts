@@ -5,7 +5,12 @@ import { oneOf } from '../schema/scalars.js';
 import type { Finding } from '../source.js';
 import { quote, valueAt } from '../value.js';
 
-const kinds = { listeners: 'listener', routes: 'route', upstreams: 'upstream' } as const;
+const kinds = {
+  listeners: 'listener',
+  routes: 'route',
+  policies: 'policy',
+  upstreams: 'upstream',
+} as const;
 type Section = keyof typeof kinds;
 
 export class Names {
@@ -30,7 +35,7 @@ export class Names {
       code: 'unknown_reference',
       path,
       message: `expected the name of ${article(kind)} ${kind} but received ${quote(name)}`,
-      hint: near === undefined ? knownNames(kind, known) : `did you mean ${quote(near)}?`,
+      hint: near === undefined ? knownNames(section, known) : `did you mean ${quote(near)}?`,
     });
     return false;
   }
@@ -60,9 +65,9 @@ function article(word: string): string {
   return /^[aeiou]/.test(word) ? 'an' : 'a';
 }
 
-function knownNames(kind: string, names: string[]): string {
-  if (names.length === 0) return `the file has no ${kind}s`;
+function knownNames(section: Section, names: string[]): string {
+  if (names.length === 0) return `the file has no ${section}`;
   return names.length <= 8
     ? `there is ${oneOf(names.map(quote)).replace(/ or (?="[^"]*"$)/, ' and ')}`
-    : `the file has ${names.length} ${kind}s`;
+    : `the file has ${names.length} ${section}`;
 }

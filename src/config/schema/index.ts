@@ -1,6 +1,7 @@
 // The whole format. Types, messages, the JSON Schema and docs/configuration.md come from here.
 import { z } from 'zod';
 import { listenerSchema } from './listener.js';
+import { policySchema } from './policy.js';
 import { accessLogSchema, adminSchema, logSchema, processSchema } from './process.js';
 import { routeSchema } from './route.js';
 import { expected } from './scalars.js';
@@ -22,6 +23,11 @@ export const configSchema = z.strictObject({
     .describe(
       'What becomes of requests. The most specific route wins; a request without one gets 404.',
     ),
+  policies: z
+    .array(policySchema, expected('a list of policies'))
+    .max(1024, expected('at most 1024 policies'))
+    .prefault([])
+    .describe('Who decides about requests, in TypeScript.'),
   upstreams: z
     .array(upstreamSchema, expected('a list of upstreams'))
     .prefault([])
@@ -36,4 +42,5 @@ export type Config = z.output<typeof configSchema>;
 
 export type ListenerSettings = Config['listeners'][number];
 export type RouteSettings = Config['routes'][number];
+export type PolicySettings = Config['policies'][number];
 export type UpstreamSettings = Config['upstreams'][number];

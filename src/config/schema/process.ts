@@ -15,7 +15,15 @@ export const processSchema = z
       .describe(
         'Threads that carry traffic. `auto` is one for each core that the process may use.',
       ),
-    policyWorkers: wholeNumber(0, 256).default(0).describe('Threads that run policies.'),
+    policyWorkers: z
+      .union(
+        [z.literal('auto'), wholeNumber(0, 256)],
+        expected('auto or a whole number from 0 to 256'),
+      )
+      .default('auto')
+      .describe(
+        'Threads that run policies. `auto` is one for four I/O threads, once a route has policies.',
+      ),
     pinCpus: z
       .union(
         [z.boolean(), text('a list of CPUs such as "0-3,5"', parseCpuList)],

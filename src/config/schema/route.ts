@@ -265,6 +265,13 @@ export const routeSchema = z.strictObject({
     .describe('The listeners on which it is in force. Default: all.'),
   match,
   rewrite,
+  policies: z
+    .array(name(), expected('a list of policy names'))
+    .max(16, expected('at most 16 policies'))
+    .optional()
+    .describe(
+      'Policies that decide about each request, in this order; the first that ends it is the last. At most 16.',
+    ),
   upstream: name()
     .optional()
     .describe('Forwards to this upstream. A route has `upstream`, `redirect` or `respond`.'),

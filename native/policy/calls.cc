@@ -1,0 +1,209 @@
+// Order of this file: asking, sending, receiving, the ends of a call.
+#include "policy/calls.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace tidegate {
+
+namespace {
+
+// Verdicts of one worker that are handed out before others have their turn.
+constexpr std::size_t kVerdictsPerTurn = 256;
+
+}  // namespace
+
+PolicyCalls::PolicyCalls(EventLoop& loop, BufferPool& pool, ThreadCounters& counters)
+    : loop_(loop), pool_(pool), counters_(counters) {}
+
+PolicyCalls::~PolicyCalls() { close(); }
+
+PolicyCallId PolicyCalls::ask(PolicyWaiter& waiter, std::uint64_t timeoutMillis) {
+  if (free_.empty()) {
+    const auto index = static_cast<std::uint32_t>(calls_.size());
+    calls_.emplace_back(*this, index);
+    free_.push_back(index);
+  }
+  Call& call = calls_[free_.back()];
+  free_.pop_back();
+  call.waiter = &waiter;
+  // Those that wait already go first.
+  const Sent sent = waiting_.empty() ? send(call) : Sent::NoRoom;
+  if (sent == Sent::TooLarge) {
+    release(call);
+    return {};
+  }
+  if (sent == Sent::NoRoom) waiting_.pushBack(&call);
+  loop_.timers().schedule(call.timer, loop_.nowMillis() + timeoutMillis + kGraceMillis);
+  counters_.policyRequests.add();
+  return call.id;
+}
+
+void PolicyCalls::cancel(PolicyCallId id) { release(calls_[id.index]); }
+
+// Sending
+
+PolicyCalls::Sent PolicyCalls::send(Call& call) {
+  Worker* const worker = leastLoaded();
+  if (worker == nullptr) return Sent::NoRoom;
+  if (scratch_.empty()) scratch_.resize(Channel::kLargestMessage);
+  const std::size_t size = call.waiter->describe(call.id, scratch_);
+  if (size == 0) return Sent::TooLarge;
+  if (!worker->channel->client().send({scratch_.data(), size})) return Sent::NoRoom;
+  worker->load->fetch_add(1, std::memory_order_relaxed);
+  ++worker->inHands;
+  worker->unflushed = true;
+  call.worker = static_cast<std::uint32_t>(worker - workers_.data());
+  return Sent::Yes;
+}
+
+PolicyCalls::Worker* PolicyCalls::leastLoaded() {
+  Worker* best = nullptr;
+  std::uint32_t least = ~std::uint32_t{0};
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    Worker& worker = workers_[(nextWorker_ + i) % workers_.size()];
+    if (worker.channel == nullptr) continue;
+    const std::uint32_t load = worker.load->load(std::memory_order_relaxed);
+    if (load < least) {
+      least = load;
+      best = &worker;
+    }
+  }
+  // So that workers with the same load take turns.
+  if (best != nullptr)
+    nextWorker_ = (static_cast<std::size_t>(best - workers_.data()) + 1) % workers_.size();
+  return best;
+}
+
+void PolicyCalls::sendWaiting() {
+  while (Call* const call = waiting_.front()) {
+    switch (send(*call)) {
+      case Sent::Yes:
+        call->ListNode<WaitingLink>::unlink();
+        break;
+      case Sent::NoRoom:
+        return;
+      case Sent::TooLarge:
+        release(*call).onNoVerdict(Reason::PolicyFailed);
+        break;
+    }
+  }
+}
+
+void PolicyCalls::flush() {
+  for (Worker& worker : workers_) {
+    if (!std::exchange(worker.unflushed, false) || worker.channel == nullptr) continue;
+    worker.channel->client().flush();
+  }
+}
+
+// Receiving
+
+bool PolicyCalls::receive() {
+  bool any = false;
+  for (std::uint32_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].channel == nullptr) continue;
+    any = receiveFrom(i) || any;
+  }
+  if (!waiting_.empty()) sendWaiting();
+  return any;
+}
+
+bool PolicyCalls::receiveFrom(std::uint32_t worker) {
+  // Kept by itself: a waiter may ask again, and a worker be replaced between two turns only.
+  const std::shared_ptr<Channel> channel = workers_[worker].channel;
+  const std::size_t count = channel->client().receive(
+      [&](std::span<const std::byte> message) { handOut(worker, message); }, kVerdictsPerTurn);
+  if (!channel->client().serverGone()) return count > 0;
+  lose(worker);
+  return true;
+}
+
+void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> message) {
+  Worker& worker = workers_[workerIndex];
+  if (worker.inHands > 0) {
+    --worker.inHands;
+    worker.load->fetch_sub(1, std::memory_order_relaxed);
+  }
+  Block bytes = pool_.acquire(message.size());
+  std::memcpy(bytes.data(), message.data(), message.size());
+  const Result<Verdict, VerdictError> verdict =
+      decodeVerdict({reinterpret_cast<const std::uint8_t*>(bytes.data()), message.size()});
+  if (!verdict) {
+    counters_.policyBadVerdicts.add();
+    // One that does not even say which call it is for leaves that to its time limit.
+    const VerdictError& error = verdict.error();
+    Call* const call = error.named ? callOf({error.index, error.generation}, workerIndex) : nullptr;
+    if (call != nullptr) release(*call).onNoVerdict(Reason::PolicyFailed);
+    return;
+  }
+  Call* const call = callOf({verdict->index, verdict->generation}, workerIndex);
+  if (call == nullptr) {
+    counters_.policyLateVerdicts.add();
+    return;
+  }
+  release(*call).onVerdict(*verdict, std::move(bytes));
+}
+
+PolicyCalls::Call* PolicyCalls::callOf(PolicyCallId id, std::uint32_t worker) {
+  if (id.index >= calls_.size()) return nullptr;
+  Call& call = calls_[id.index];
+  const bool same =
+      call.waiter != nullptr && call.id.generation == id.generation && call.worker == worker;
+  return same ? &call : nullptr;
+}
+
+bool PolicyCalls::prepareToSleep() {
+  return std::ranges::all_of(workers_, [](const Worker& worker) {
+    return worker.channel == nullptr || worker.channel->client().trySleep();
+  });
+}
+
+// The ends
+
+void PolicyCalls::setWorker(std::size_t worker, std::shared_ptr<Channel> channel,
+                            std::shared_ptr<PolicyLoad> load) {
+  if (worker >= workers_.size()) workers_.resize(worker + 1);
+  lose(static_cast<std::uint32_t>(worker));
+  workers_[worker] = {std::move(channel), std::move(load), 0, false};
+  sendWaiting();
+}
+
+void PolicyCalls::lose(std::uint32_t index) {
+  Worker worker = std::exchange(workers_[index], {});
+  if (worker.channel == nullptr) return;
+  worker.channel->client().close();
+  // By place: the end of one call may begin another.
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    if (calls_[i].waiter == nullptr || calls_[i].worker != index) continue;
+    release(calls_[i]).onNoVerdict(Reason::PolicyWorkerLost);
+  }
+}
+
+void PolicyCalls::expire(Call& call) {
+  const Reason reason = call.worker == kUnsent ? Reason::PolicyUnavailable : Reason::PolicyTimeout;
+  release(call).onNoVerdict(reason);
+  loop_.flushNow();
+}
+
+PolicyWaiter& PolicyCalls::release(Call& call) {
+  call.timer.unlink();
+  call.ListNode<WaitingLink>::unlink();
+  ++call.id.generation;
+  call.worker = kUnsent;
+  free_.push_back(call.id.index);
+  return *std::exchange(call.waiter, nullptr);
+}
+
+void PolicyCalls::close() {
+  for (Call& call : calls_) {
+    if (call.waiter != nullptr) release(call);
+  }
+  for (Worker& worker : workers_) {
+    if (worker.channel != nullptr) worker.channel->client().close();
+  }
+  workers_.clear();
+}
+
+}  // namespace tidegate

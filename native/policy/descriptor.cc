@@ -1,0 +1,217 @@
+#include "policy/descriptor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/ascii.h"
+#include "base/msgpack.h"
+#include "http/query.h"
+
+namespace tidegate {
+namespace {
+
+bool isAscii(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Bytes of a Latin-1 text in UTF-8: those above 0x7f become two.
+std::size_t latin1Size(std::string_view text) {
+  return text.size() + static_cast<std::size_t>(std::ranges::count_if(
+                           text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }));
+}
+
+// Writes msgpack as long as there is room; then nothing more, and size() is 0.
+class Writer {
+ public:
+  explicit Writer(std::span<std::byte> out) : out_(out) {}
+
+  std::size_t size() const { return full_ ? 0 : used_; }
+
+  void nil() { byte(0xc0); }
+
+  void number(std::uint32_t value) {
+    if (value < 0x80) return byte(value);
+    byte(0xce);
+    bigEndian(value, 4);
+  }
+
+  void array(std::size_t count) {
+    if (count < 16) return byte(0x90 | count);
+    byte(0xdc);
+    bigEndian(count, 2);
+  }
+
+  void textHeader(std::size_t size) {
+    if (size < 32) return byte(0xa0 | size);
+    byte(0xdb);
+    bigEndian(size, 4);
+  }
+
+  void raw(std::string_view bytes) {
+    if (full_ || bytes.size() > out_.size() - used_) {
+      full_ = true;
+      return;
+    }
+    if (!bytes.empty()) std::memcpy(out_.data() + used_, bytes.data(), bytes.size());
+    used_ += bytes.size();
+  }
+
+  void latin1(std::string_view text) {
+    if (isAscii(text)) return raw(text);
+    for (const char c : text) {
+      const auto code = static_cast<unsigned char>(c);
+      if (code < 0x80) {
+        byte(code);
+      } else {
+        byte(0xc0 | code >> 6);
+        byte(0x80 | (code & 0x3f));
+      }
+    }
+  }
+
+  void latin1Text(std::string_view text) {
+    textHeader(latin1Size(text));
+    latin1(text);
+  }
+
+  void anyText(std::string_view text) {
+    if (!isUtf8(text)) return latin1Text(text);
+    textHeader(text.size());
+    raw(text);
+  }
+
+ private:
+  void byte(std::size_t value) {
+    if (full_ || used_ == out_.size()) {
+      full_ = true;
+      return;
+    }
+    out_[used_++] = static_cast<std::byte>(value);
+  }
+
+  void bigEndian(std::size_t value, unsigned width) {
+    for (unsigned shift = width * 8; shift > 0; shift -= 8) byte(value >> (shift - 8) & 0xff);
+  }
+
+  std::span<std::byte> out_;
+  std::size_t used_ = 0;
+  bool full_ = false;
+};
+
+template <typename Visit>
+void eachLine(const HeadFields& fields, const PolicyInput& input, Visit visit) {
+  for (const Field& field : fields.fields()) {
+    const bool same =
+        input.id != FieldId::Other
+            ? field.id == input.id
+            : field.id == FieldId::Other && equalsIgnoreCase(fields.name(field), input.name);
+    if (same) visit(fields.value(field));
+  }
+}
+
+void writeHeader(Writer& writer, const HeadFields& fields, const PolicyInput& input) {
+  std::size_t lines = 0;
+  std::size_t size = 0;
+  eachLine(fields, input, [&](std::string_view value) {
+    ++lines;
+    size += latin1Size(value);
+  });
+  if (lines == 0) return writer.nil();
+  writer.textHeader(size + 2 * (lines - 1));
+  bool first = true;
+  eachLine(fields, input, [&](std::string_view value) {
+    if (!first) writer.raw(", ");
+    first = false;
+    writer.latin1(value);
+  });
+}
+
+void writeHeaders(Writer& writer, const HeadFields& fields, const PolicyInput& input) {
+  std::size_t lines = 0;
+  eachLine(fields, input, [&](std::string_view) { ++lines; });
+  writer.array(lines);
+  eachLine(fields, input, [&](std::string_view value) { writer.latin1Text(value); });
+}
+
+// RFC 6265 4.2: pairs behind semicolons; 4.1.1: quotes around a value are not part of it.
+bool findCookie(std::string_view list, std::string_view name, std::string_view& value) {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(';'), list.size());
+    const std::string_view pair = trimOws(list.substr(0, end));
+    list.remove_prefix(std::min(end + 1, list.size()));
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos || trimOws(pair.substr(0, equals)) != name) continue;
+    value = trimOws(pair.substr(equals + 1));
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+      value = value.substr(1, value.size() - 2);
+    return true;
+  }
+  return false;
+}
+
+void writeCookie(Writer& writer, const HeadFields& fields, std::string_view name) {
+  for (const Field& field : fields.fields()) {
+    std::string_view value;
+    if (field.id == FieldId::Cookie && findCookie(fields.value(field), name, value))
+      return writer.latin1Text(value);
+  }
+  writer.nil();
+}
+
+void writeQuery(Writer& writer, std::string_view query, std::string_view name) {
+  const bool found = anyParameter(query, [&](EncodedText parameter, EncodedText value) {
+    if (!parameter.equals(name)) return false;
+    writer.anyText(value.decoded());
+    return true;
+  });
+  if (!found) writer.nil();
+}
+
+void writeParam(Writer& writer, const RouteResult& match, std::string_view name) {
+  for (std::size_t i = 0; i < match.paramCount; ++i) {
+    if (match.params[i].name == name) return writer.anyText(match.params[i].value);
+  }
+  writer.nil();
+}
+
+void writeValue(Writer& writer, const PolicyInput& input, const InputSource& source) {
+  switch (input.kind) {
+    case InputKind::Header:
+      return writeHeader(writer, *source.fields, input);
+    case InputKind::Headers:
+      return writeHeaders(writer, *source.fields, input);
+    case InputKind::Cookie:
+      return writeCookie(writer, *source.fields, input.name);
+    case InputKind::Query:
+      return writeQuery(writer, source.query, input.name);
+    case InputKind::Param:
+      return writeParam(writer, *source.match, input.name);
+    case InputKind::Path:
+      return writer.anyText(source.path);
+    case InputKind::Method:
+      return writer.anyText(source.method);
+    case InputKind::ClientAddress:
+      return writer.anyText(source.clientAddress);
+    case InputKind::Host:
+      return writer.anyText(source.host);
+    case InputKind::Scheme:
+      return writer.anyText(source.scheme);
+    case InputKind::RouteName:
+      return writer.anyText(source.routeName);
+  }
+}
+
+}  // namespace
+
+std::size_t writeDescriptor(const DescriptorHead& head, std::span<const PolicyInput> inputs,
+                            const InputSource& source, std::span<std::byte> out) {
+  Writer writer(out);
+  writer.array(3 + inputs.size());
+  writer.number(head.index);
+  writer.number(head.generation);
+  writer.number(head.chain);
+  for (const PolicyInput& input : inputs) writeValue(writer, input, source);
+  return writer.size();
+}
+
+}  // namespace tidegate

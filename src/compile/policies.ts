@@ -1,0 +1,209 @@
+// Policies to chains: one for each list of policies that routes have. The core gets what it reads of a request, the workers get
+// which policy finds its inputs where.
+import type { Config, PolicySettings, RouteSettings } from '../config/index.js';
+import type { ConfigPath, ProblemCode } from '../config/problem.js';
+import type { Finding } from '../config/source.js';
+import type { InputDeclaration } from '../policy/inputs.js';
+import type {
+  ChainSpec,
+  InputSource,
+  InstanceSpec,
+  LinkSpec,
+  PolicySet,
+} from '../workers/messages.js';
+import type { PolicyNumbers } from './policyModules.js';
+import type { SnapshotChain, SnapshotInput } from './snapshot.js';
+
+/** A policy of the configuration, loaded and with its options checked. */
+export interface LoadedPolicy {
+  readonly instance: InstanceSpec;
+  readonly inputs: readonly InputDeclaration[];
+}
+
+/** What is wrong with a policy: at a path below its settings, or in its module's own source. */
+export interface PolicyFault {
+  code: Extract<ProblemCode, 'policy_module' | 'unknown_key' | 'missing_key' | 'wrong_value'>;
+  path: ConfigPath;
+  message: string;
+  hint?: string;
+}
+
+export type PolicyLoad =
+  | { ok: true; policy: LoadedPolicy }
+  | { ok: false; faults: readonly PolicyFault[] };
+
+/** Where policies come from: a module loader, or what a test has made up. */
+export interface PolicyCatalog {
+  load(settings: PolicySettings): Promise<PolicyLoad>;
+  /** Absolute paths of what was read, also of what was refused. */
+  readonly sources: string[];
+}
+
+export interface CompiledPolicies {
+  /** For the core. */
+  snapshot: SnapshotChain[];
+  /** For the workers. */
+  set: PolicySet;
+  /** From a route's list of policies to its index in `snapshot`. */
+  chainOf(route: RouteSettings): number | undefined;
+}
+
+export async function compilePolicies(
+  config: Config,
+  catalog: PolicyCatalog,
+  numbers: PolicyNumbers,
+): Promise<{ compiled: CompiledPolicies; findings: Finding[] }> {
+  const { loaded, findings } = await loadAll(config, catalog);
+  const builder = new ChainBuilder(config, loaded, numbers);
+  for (const [index, route] of config.routes.entries()) {
+    findings.push(...parameterFindings(route, index, loaded));
+    if (findings.length === 0) builder.add(route);
+  }
+  return { compiled: builder, findings };
+}
+
+async function loadAll(config: Config, catalog: PolicyCatalog) {
+  const used = new Set(config.routes.flatMap(({ policies = [] }) => policies));
+  const loaded = new Map<string, LoadedPolicy>();
+  const findings: Finding[] = [];
+  await Promise.all(
+    config.policies.map(async (settings, index) => {
+      const result = await catalog.load(settings);
+      const place: ConfigPath = ['policies', index];
+      if (!result.ok) {
+        findings.push(
+          ...result.faults.map((fault) => ({ ...fault, path: [...place, ...fault.path] })),
+        );
+        return;
+      }
+      const body = result.policy.inputs.find(({ kind }) => kind === 'body');
+      if (body !== undefined && used.has(settings.name)) {
+        findings.push({
+          code: 'policy_input',
+          path: [...place, 'use'],
+          message: `expected a policy that does not read the body, but its input ${body.key} does`,
+          hint: 'this version hands no bodies to policies',
+        });
+      }
+      loaded.set(settings.name, result.policy);
+    }),
+  );
+  return { loaded, findings };
+}
+
+/** Inputs that name a parameter which no path of the route has: they would be undefined for ever. */
+function parameterFindings(
+  { match, policies = [] }: RouteSettings,
+  route: number,
+  loaded: ReadonlyMap<string, LoadedPolicy>,
+): Finding[] {
+  const paths = match.path ?? [];
+  // The groups of regular expressions are the core's to know.
+  if (paths.some(({ kind }) => kind === 'regex')) return [];
+  const known = paths.flatMap(({ text }) =>
+    text.split('/').flatMap((segment) => (segment.startsWith(':') ? [segment.slice(1)] : [])),
+  );
+  return policies.flatMap((name, index) =>
+    (loaded.get(name)?.inputs ?? []).flatMap((input): Finding[] => {
+      if (input.kind !== 'param' || known.includes(input.name)) return [];
+      return [
+        {
+          code: 'policy_input',
+          path: ['routes', route, 'policies', index],
+          message: `the policy reads the path parameter "${input.name}", which no path of the route has`,
+          hint:
+            known.length === 0
+              ? 'a path such as /orders/:id has parameters'
+              : `the route has ${known.join(', ')}`,
+        },
+      ];
+    }),
+  );
+}
+
+class ChainBuilder implements CompiledPolicies {
+  readonly snapshot: SnapshotChain[] = [];
+  readonly #chains: ChainSpec[] = [];
+  readonly #instances = new Map<number, InstanceSpec>();
+  readonly #settings: ReadonlyMap<string, PolicySettings>;
+  readonly #loaded: ReadonlyMap<string, LoadedPolicy>;
+  readonly #numbers: PolicyNumbers;
+  readonly #indices = new Map<string, number>();
+
+  constructor(config: Config, loaded: ReadonlyMap<string, LoadedPolicy>, numbers: PolicyNumbers) {
+    this.#settings = new Map(config.policies.map((policy) => [policy.name, policy]));
+    this.#loaded = loaded;
+    this.#numbers = numbers;
+  }
+
+  get set(): PolicySet {
+    return { instances: [...this.#instances.values()], chains: this.#chains };
+  }
+
+  chainOf({ policies = [] }: RouteSettings): number | undefined {
+    return this.#indices.get(JSON.stringify(policies));
+  }
+
+  add({ policies = [] }: RouteSettings): void {
+    const key = JSON.stringify(policies);
+    if (policies.length === 0 || this.#indices.has(key)) return;
+    const inputs: SnapshotInput[] = [];
+    const settings = policies.map((name) => this.#found(this.#settings, name));
+    const links = settings.map((policy) => this.#link(policy, inputs));
+    const id = this.#numbers.chain(links);
+    this.#indices.set(key, this.snapshot.length);
+    this.snapshot.push({
+      id,
+      timeout: settings.reduce((sum, { timeout }) => sum + timeout, 0),
+      onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
+        ? 'allow'
+        : 'deny',
+      inputs,
+    });
+    this.#chains.push({ id, links });
+  }
+
+  #link(settings: PolicySettings, inputs: SnapshotInput[]): LinkSpec {
+    const { instance, inputs: declared } = this.#found(this.#loaded, settings.name);
+    this.#instances.set(instance.id, instance);
+    const { timeout, onFailure, mode, breaker } = settings;
+    return {
+      instance: instance.id,
+      inputs: Object.fromEntries(declared.map((input) => [input.key, sourceOf(input, inputs)])),
+      timeout,
+      onFailure,
+      mode,
+      breaker,
+    };
+  }
+
+  #found<T>(map: ReadonlyMap<string, T>, name: string): T {
+    const found = map.get(name);
+    if (found === undefined) throw new Error(`there is no policy ${name}`);
+    return found;
+  }
+}
+
+/** Where a link finds an input; adds it to those of the chain when it is new. */
+function sourceOf(input: InputDeclaration, inputs: SnapshotInput[]): InputSource {
+  switch (input.kind) {
+    case 'consumer':
+      return { from: 'consumer' };
+    case 'attribute':
+      return { from: 'attribute', policy: input.policy, name: input.name };
+    case 'body':
+      throw new Error('a policy that reads the body was not refused');
+    default: {
+      const wanted: SnapshotInput = {
+        kind: input.kind,
+        name: 'name' in input ? input.name : '',
+      };
+      const known = inputs.findIndex(
+        ({ kind, name }) => kind === wanted.kind && name === wanted.name,
+      );
+      if (known >= 0) return { from: 'request', index: known };
+      inputs.push(wanted);
+      return { from: 'request', index: inputs.length - 1 };
+    }
+  }
+}

@@ -1,0 +1,87 @@
+// The policy workers of a gateway: started when the first configuration with policies comes, told of each one before the core
+// adopts it, and of the old one's end when no request can still ask for it.
+import type { Logger } from '../observe/log.js';
+import type { PolicySet } from '../workers/messages.js';
+import type { PolicyPool } from '../workers/pool.js';
+import type { Core } from './types.js';
+
+/** Policies that the configuration names cannot run; the message says why. */
+export class PoliciesRefused extends Error {
+  override readonly name = 'PoliciesRefused';
+}
+
+/** Beyond the longest time that a decision may take. */
+const graceMillis = 1000;
+/** Of each worker's JavaScript heap. */
+const maxHeapMib = 256;
+
+export class Policies {
+  readonly #core: Core;
+  readonly #workers: number;
+  readonly #log: Logger;
+  #pool: PolicyPool | undefined;
+  #keeping: NodeJS.Timeout | undefined;
+
+  /** `workers`: how many there are to be, once there is anything to run. */
+  constructor(core: Core, workers: number, log: Logger) {
+    this.#core = core;
+    this.#workers = workers;
+    this.#log = log;
+  }
+
+  /** Running now. */
+  get workers(): number {
+    return this.#pool === undefined ? 0 : this.#workers;
+  }
+
+  /** Replacements of workers since the start. */
+  get restarts(): number {
+    return this.#pool?.restarts ?? 0;
+  }
+
+  /** Every worker has set up what is new. Rejects with PoliciesRefused; then what was in force still is. */
+  async load(set: PolicySet): Promise<void> {
+    if (this.#pool === undefined && set.chains.length === 0) return;
+    clearTimeout(this.#keeping);
+    const pool = this.#pool ?? (await this.#start());
+    try {
+      await pool.load(set, longestTimeout(set));
+      this.#pool = pool;
+    } catch (error) {
+      if (this.#pool === undefined) await pool.stop();
+      throw new PoliciesRefused(error instanceof Error ? error.message : String(error), {
+        cause: error,
+      });
+    }
+  }
+
+  /** The core has adopted the configuration that the set last loaded is of. */
+  adopted(set: PolicySet): void {
+    this.#keeping = setTimeout(() => this.#pool?.keep(), longestTimeout(set) + graceMillis);
+    this.#keeping.unref();
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#keeping);
+    await this.#pool?.stop();
+    this.#pool = undefined;
+  }
+
+  async #start(): Promise<PolicyPool> {
+    const { engine } = this.#core;
+    if (engine === undefined) throw new PoliciesRefused('the bare host runs no policies');
+    if (this.#workers === 0) {
+      throw new PoliciesRefused(
+        'there is no policy worker: start with --policy-workers 1 or more, or leave it out',
+      );
+    }
+    // Gateways without policies need neither piscina nor its threads.
+    const { PolicyPool } = await import('../workers/pool.js');
+    return new PolicyPool({ engine, workers: this.#workers, maxHeapMib, log: this.#log });
+  }
+}
+
+function longestTimeout({ chains }: PolicySet): number {
+  const ofChain = chains.map(({ links }) => links.reduce((sum, { timeout }) => sum + timeout, 0));
+  return Math.max(0, ...ofChain);
+}

@@ -1,0 +1,86 @@
+// What the control thread and a policy worker say to each other: plain data over a MessagePort. No request passes here.
+import type { MessagePort } from 'node:worker_threads';
+
+/** One configured policy, as a worker sets it up: a module and its options. */
+export interface InstanceSpec {
+  /** Equal for equal module contents, name and options. */
+  id: number;
+  /** In the configuration. */
+  name: string;
+  /** Of the bundle that every worker imports. */
+  file: string;
+  /** `with:` of the configuration, which the policy's own schema has accepted. */
+  options: unknown;
+}
+
+/** Where a policy's input comes from. */
+export type InputSource =
+  /** The place in the descriptor's values. */
+  | { from: 'request'; index: number }
+  /** What an earlier policy of the chain has found out. */
+  | { from: 'consumer' }
+  | { from: 'attribute'; policy: string; name: string };
+
+export interface BreakerSpec {
+  /** Consecutive ones. */
+  failures: number;
+  /** Milliseconds. */
+  openFor: number;
+}
+
+/** One policy of a chain. */
+export interface LinkSpec {
+  instance: number;
+  inputs: Readonly<Record<string, InputSource>>;
+  /** Milliseconds. */
+  timeout: number;
+  onFailure: 'deny' | 'allow';
+  mode: 'enforce' | 'shadow';
+  breaker: BreakerSpec | false;
+}
+
+/** The policies of a route, in their order; `id` is what descriptors name. */
+export interface ChainSpec {
+  id: number;
+  links: readonly LinkSpec[];
+}
+
+/** Everything that a worker has to know for a configuration. */
+export interface PolicySet {
+  instances: readonly InstanceSpec[];
+  chains: readonly ChainSpec[];
+}
+
+/** Of the worker's start, as piscina hands it over. */
+export interface PumpTask {
+  /** The engine's number. */
+  engine: number;
+  worker: number;
+  set: PolicySet;
+  control: MessagePort;
+}
+
+export type ToWorker =
+  /** Adds what is new. Chains of the set before stay until `keep`. */
+  | { kind: 'load'; request: number; set: PolicySet }
+  /** Every chain and instance that is not in the set last loaded goes. */
+  | { kind: 'keep' }
+  | { kind: 'ping'; request: number }
+  | { kind: 'stop' };
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type FromWorker =
+  /** The channels are open and the first set is loaded. */
+  | { kind: 'ready' }
+  | { kind: 'loaded'; request: number }
+  /** The set before it stays in force. */
+  | { kind: 'refused'; request: number; policy: string; message: string }
+  | { kind: 'pong'; request: number }
+  | {
+      kind: 'log';
+      level: LogLevel;
+      policy: string;
+      message: string;
+      fields: Readonly<Record<string, unknown>>;
+    };

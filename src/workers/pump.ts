@@ -1,0 +1,248 @@
+// The long-running task of one policy worker: takes descriptors from the channels of all I/O threads, runs the chains, gives
+// the verdicts back. Started by piscina; ends when the control thread says so.
+import { setImmediate as laterThisTurn } from 'node:timers';
+import type { MessagePort } from 'node:worker_threads';
+import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
+import { isPolicy, type PolicyLog } from '../policy/define.js';
+import { checkOptions } from '../policy/options.js';
+import { Chain, type Instance } from './chain.js';
+import type {
+  FromWorker,
+  InstanceSpec,
+  LogLevel,
+  PolicySet,
+  PumpTask,
+  ToWorker,
+} from './messages.js';
+import { type Descriptor, frameVerdict, type Outcome, readBatch } from './wire.js';
+
+/** Batches that are taken before timers, promises and messages have their turn. */
+const batchesPerTurn = 32;
+
+export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
+  const policies = new Policies((message) => control.postMessage(message));
+  await policies.load(set);
+  const channels = new Channels(engine, worker, (descriptor) => policies.decide(descriptor));
+  const ended = new Promise<void>((resolve) => {
+    control.on('message', (message: ToWorker) => {
+      if (message.kind === 'stop') resolve();
+      else void answer(message, policies, control);
+    });
+  });
+  control.postMessage({ kind: 'ready' } satisfies FromWorker);
+  channels.run();
+  await ended;
+  channels.close();
+  policies.unload();
+  control.close();
+}
+
+async function answer(
+  message: Exclude<ToWorker, { kind: 'stop' }>,
+  policies: Policies,
+  control: MessagePort,
+): Promise<void> {
+  const reply = (reply: FromWorker) => control.postMessage(reply);
+  switch (message.kind) {
+    case 'ping':
+      return reply({ kind: 'pong', request: message.request });
+    case 'keep':
+      return policies.keepLast();
+    case 'load': {
+      const { request, set } = message;
+      try {
+        await policies.load(set);
+        reply({ kind: 'loaded', request });
+      } catch (error) {
+        const policy = error instanceof SetupError ? error.policy : '';
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        reply({ kind: 'refused', request, policy, message: text });
+      }
+    }
+  }
+}
+
+class SetupError extends Error {
+  override readonly name = 'SetupError';
+  readonly policy: string;
+
+  constructor(policy: string, cause: unknown) {
+    super(`policy ${policy} cannot be set up: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+    this.policy = policy;
+  }
+}
+
+/** The policies of this worker, set up, and the chains over them. */
+class Policies {
+  readonly #post: (message: FromWorker) => void;
+  readonly #instances = new Map<number, Instance>();
+  readonly #unloaded = new Map<number, AbortController>();
+  readonly #chains = new Map<number, Chain>();
+  #last: PolicySet = { instances: [], chains: [] };
+
+  constructor(post: (message: FromWorker) => void) {
+    this.#post = post;
+  }
+
+  /** All or nothing; what is there already stays as it is, with its state. */
+  async load(set: PolicySet): Promise<void> {
+    const fresh = set.instances.filter(({ id }) => !this.#instances.has(id));
+    const made = await Promise.all(fresh.map((spec) => this.#setUp(spec)));
+    for (const [i, instance] of made.entries()) {
+      this.#instances.set((fresh[i] as InstanceSpec).id, instance);
+    }
+    for (const chain of set.chains) {
+      if (!this.#chains.has(chain.id))
+        this.#chains.set(chain.id, new Chain(chain, this.#instances));
+    }
+    this.#last = set;
+  }
+
+  keepLast(): void {
+    const chains = new Set(this.#last.chains.map(({ id }) => id));
+    for (const id of this.#chains.keys()) if (!chains.has(id)) this.#chains.delete(id);
+    const instances = new Set(this.#last.instances.map(({ id }) => id));
+    for (const id of this.#instances.keys()) {
+      if (instances.has(id)) continue;
+      this.#instances.delete(id);
+      this.#unloaded.get(id)?.abort(new Error('the policy is unloaded'));
+      this.#unloaded.delete(id);
+    }
+  }
+
+  unload(): void {
+    this.#last = { instances: [], chains: [] };
+    this.keepLast();
+  }
+
+  decide(descriptor: Descriptor): Outcome | Promise<Outcome> {
+    const chain = this.#chains.get(descriptor.chain);
+    if (chain === undefined) return { kind: 'failed', failure: 'unknown-chain', policy: '' };
+    return chain.run(descriptor.values);
+  }
+
+  async #setUp({ id, name, file, options }: InstanceSpec): Promise<Instance> {
+    const unloaded = new AbortController();
+    try {
+      const policy: unknown = ((await import(file)) as { default?: unknown }).default;
+      if (!isPolicy(policy)) throw new TypeError('its default export is not a policy');
+      const checked = await checkOptions(policy, options);
+      if (!checked.ok) throw new TypeError(checked.issues.map(({ message }) => message).join('; '));
+      const log = this.#logOf(name);
+      const state = await policy.setup({
+        options: checked.options,
+        name,
+        log,
+        signal: unloaded.signal,
+      });
+      this.#unloaded.set(id, unloaded);
+      return { name, policy, options: checked.options, state, log };
+    } catch (error) {
+      unloaded.abort(new Error('the policy could not be set up'));
+      throw new SetupError(name, error);
+    }
+  }
+
+  #logOf(policy: string): PolicyLog {
+    const line =
+      (level: LogLevel) =>
+      (message: string, fields: Readonly<Record<string, unknown>> = {}) =>
+        this.#post({ kind: 'log', level, policy, message, fields: plain(fields) });
+    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
+  }
+}
+
+/** What cannot cross to the log's thread becomes text. */
+function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key,
+      typeof value === 'function' || typeof value === 'symbol' || typeof value === 'object'
+        ? String(value)
+        : value,
+    ]),
+  );
+}
+
+/** This worker's ends of the channels, and the verdicts that have not found room in them yet. */
+class Channels {
+  readonly #port: NativePolicyPort;
+  readonly #decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>;
+  readonly #batch: Buffer;
+  /** By I/O thread. */
+  readonly #verdicts: Buffer[][];
+  #flushing = false;
+  #closed = false;
+
+  constructor(
+    engine: number,
+    worker: number,
+    decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>,
+  ) {
+    const addon = loadAddon();
+    this.#decide = decide;
+    this.#batch = Buffer.alloc(addon.largestPolicyMessage + 4);
+    this.#port = new addon.PolicyPort(engine, worker, () => this.run());
+    this.#verdicts = Array.from({ length: this.#port.threads() }, () => []);
+  }
+
+  /** Until nothing is there: then the bell calls it again. */
+  readonly run = (): void => {
+    if (this.#closed) return;
+    for (let batches = 0; batches < batchesPerTurn; ) {
+      let idle = true;
+      for (let thread = 0; thread < this.#verdicts.length; thread += 1) {
+        const length = this.#port.take(thread, this.#batch);
+        if (length === 0) continue;
+        idle = false;
+        batches += 1;
+        readBatch(this.#batch, length, (descriptor) => this.#handle(thread, descriptor));
+      }
+      this.#flush();
+      if (idle && this.#port.sleep()) return;
+    }
+    laterThisTurn(this.run);
+  };
+
+  close(): void {
+    this.#closed = true;
+    this.#port.close();
+  }
+
+  #handle(thread: number, descriptor: Descriptor): void {
+    const outcome = this.#decide(descriptor);
+    if (!(outcome instanceof Promise)) {
+      this.#put(thread, descriptor, outcome);
+      return;
+    }
+    void outcome.then((late) => {
+      this.#put(thread, descriptor, late);
+      // Those that are decided in one turn go out together.
+      if (this.#flushing) return;
+      this.#flushing = true;
+      laterThisTurn(() => {
+        this.#flushing = false;
+        this.#flush();
+      });
+    });
+  }
+
+  #put(thread: number, { index, generation }: Descriptor, outcome: Outcome): void {
+    this.#verdicts[thread]?.push(frameVerdict(index, generation, outcome));
+  }
+
+  /** What finds no room stays; the bell rings when there is some. */
+  #flush(): void {
+    if (this.#closed) return;
+    for (const [thread, frames] of this.#verdicts.entries()) {
+      if (frames.length === 0) continue;
+      const batch = frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
+      frames.length = 0;
+      const taken = this.#port.give(thread, batch);
+      if (taken < 0) throw new Error('the core refused a batch of verdicts');
+      if (taken < batch.length) frames.push(batch.subarray(taken));
+    }
+  }
+}
