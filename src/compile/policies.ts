@@ -66,28 +66,27 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
   const used = new Set(config.routes.flatMap(({ policies = [] }) => policies));
   const loaded = new Map<string, LoadedPolicy>();
   const findings: Finding[] = [];
-  await Promise.all(
-    config.policies.map(async (settings, index) => {
-      const result = await catalog.load(settings);
-      const place: ConfigPath = ['policies', index];
-      if (!result.ok) {
-        findings.push(
-          ...result.faults.map((fault) => ({ ...fault, path: [...place, ...fault.path] })),
-        );
-        return;
-      }
-      const body = result.policy.inputs.find(({ kind }) => kind === 'body');
-      if (body !== undefined && used.has(settings.name)) {
-        findings.push({
-          code: 'policy_input',
-          path: [...place, 'use'],
-          message: `expected a policy that does not read the body, but its input ${body.key} does`,
-          hint: 'this version hands no bodies to policies',
-        });
-      }
-      loaded.set(settings.name, result.policy);
-    }),
-  );
+  const results = await Promise.all(config.policies.map((settings) => catalog.load(settings)));
+  for (const [index, result] of results.entries()) {
+    const place: ConfigPath = ['policies', index];
+    const { name } = config.policies[index] as PolicySettings;
+    if (!result.ok) {
+      findings.push(
+        ...result.faults.map((fault) => ({ ...fault, path: [...place, ...fault.path] })),
+      );
+      continue;
+    }
+    const body = result.policy.inputs.find(({ kind }) => kind === 'body');
+    if (body !== undefined && used.has(name)) {
+      findings.push({
+        code: 'policy_input',
+        path: [...place, 'use'],
+        message: `expected a policy that does not read the body, but its input ${body.key} does`,
+        hint: 'this version hands no bodies to policies',
+      });
+    }
+    loaded.set(name, result.policy);
+  }
   return { loaded, findings };
 }
 

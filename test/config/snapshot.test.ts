@@ -8,6 +8,8 @@ import {
   type Compiled,
   compileSnapshot,
   MetricSlots,
+  type PolicyCatalog,
+  PolicyNumbers,
   type Snapshot,
 } from '../../src/compile/index.js';
 import { maxMetricSlots } from '../../src/compile/metricSlots.js';
@@ -42,6 +44,7 @@ const everything: ConfigInput = {
         clients: ['10.0.0.0/8'],
       },
       rewrite: { path: '/v2/{id}{?query}', host: '{host}.internal' },
+      policies: ['tenant', 'quiet'],
       upstream: 'second',
       timeouts: { request: '1m', idle: 'unlimited', tunnel: '2h' },
       retries: { attempts: 0 },
@@ -62,6 +65,10 @@ const everything: ConfigInput = {
       respond: { status: 201, headers: { 'x-a': '1', 'x-b': '2' }, body: 'hi {client.address}' },
       headers: { response: { set: { 'x-b': '3' } } },
     },
+  ],
+  policies: [
+    { name: 'tenant', use: './tenant.ts', timeout: '300ms' },
+    { name: 'quiet', use: './quiet.ts', with: { a: 1 }, mode: 'shadow', breaker: false },
   ],
   upstreams: [
     { name: 'first', endpoints: ['10.0.0.1:80'], health: { passive: false } },
@@ -89,8 +96,32 @@ async function resolve(host: string): Promise<string> {
   return address;
 }
 
+/** Policies that no module has to be loaded for. */
+const catalog: PolicyCatalog = {
+  sources: [],
+  load: async ({ name, with: options = {} }) => ({
+    ok: true,
+    policy: {
+      instance: { id: name.length, name, file: `/bundles/${name}.mjs`, options },
+      inputs:
+        name === 'tenant'
+          ? [
+              { key: 'tenant', kind: 'header', name: 'x-tenant' },
+              { key: 'id', kind: 'param', name: 'id' },
+            ]
+          : [
+              { key: 'where', kind: 'path' },
+              { key: 'again', kind: 'header', name: 'x-tenant' },
+              { key: 'who', kind: 'consumer' },
+              { key: 'plan', kind: 'attribute', policy: 'tenant', name: 'plan' },
+            ],
+    },
+  }),
+};
+
 async function compile(input: ConfigInput, slots = new MetricSlots()): Promise<Compiled> {
-  const compiled = await compileSnapshot(configSchema.parse(input), { version: 7, slots, resolve });
+  const options = { version: 7, slots, resolve, catalog };
+  const compiled = await compileSnapshot(configSchema.parse(input), options);
   if (!compiled.ok) throw new Error(compiled.problems.map(({ message }) => message).join('\n'));
   return compiled;
 }
@@ -146,6 +177,8 @@ describe('the snapshot', () => {
       kPathRules: listener?.paths,
       kRoute: route,
       kMatch: route?.match,
+      kChain: snapshot.chains[0],
+      kInput: snapshot.chains[0]?.inputs[0],
       kPathMatch: route?.match.paths[0],
       kValueMatch: route?.match.headers[0],
       kHeaderEdits: route?.requestEdits,
@@ -160,6 +193,59 @@ describe('the snapshot', () => {
   });
 });
 
+describe('the chains', () => {
+  test('merge what their policies read, and say where each of them finds it', async () => {
+    const { snapshot, policies } = await compile(everything);
+    expect(snapshot.chains).toEqual([
+      {
+        id: 0,
+        timeout: 1300,
+        onFailure: 'deny',
+        inputs: [
+          { kind: 'header', name: 'x-tenant' },
+          { kind: 'param', name: 'id' },
+          { kind: 'path', name: '' },
+        ],
+      },
+    ]);
+    expect(policies.chains[0]?.links.map(({ inputs }) => inputs)).toEqual([
+      { tenant: { from: 'request', index: 0 }, id: { from: 'request', index: 1 } },
+      {
+        where: { from: 'request', index: 2 },
+        again: { from: 'request', index: 0 },
+        who: { from: 'consumer' },
+        plan: { from: 'attribute', policy: 'tenant', name: 'plan' },
+      },
+    ]);
+    expect(policies.instances.map(({ name }) => name)).toEqual(['tenant', 'quiet']);
+  });
+
+  test('are one for routes with the same list, and keep their number over reloads', async () => {
+    const policies = new PolicyNumbers();
+    const chainsOf = async (lists: string[][], timeout = '1s') => {
+      const config = configSchema.parse({
+        listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+        policies: [
+          { name: 'one', use: './one.ts', timeout, onFailure: 'allow' },
+          { name: 'shadow', use: './shadow.ts', mode: 'shadow' },
+        ],
+        routes: lists.map((list, i) => ({ name: `r${i}`, policies: list, respond: {} })),
+      });
+      const slots = new MetricSlots();
+      const compiled = await compileSnapshot(config, { version: 1, slots, policies, catalog });
+      if (!compiled.ok) throw new Error('refused');
+      return compiled.snapshot;
+    };
+    const first = await chainsOf([['one'], [], ['one'], ['one', 'shadow']]);
+    expect(first.routes.map(({ chain }) => chain)).toEqual([0, undefined, 0, 1]);
+    expect(first.chains.map(({ onFailure }) => onFailure)).toEqual(['allow', 'allow']);
+    const again = await chainsOf([['one', 'shadow']]);
+    expect(again.chains[0]?.id).toBe(first.chains[1]?.id);
+    const changed = await chainsOf([['one', 'shadow']], '2s');
+    expect(first.chains.map(({ id }) => id)).not.toContain(changed.chains[0]?.id);
+  });
+});
+
 describe('the encoding', () => {
   test('is msgpack without extensions: maps, and integers of any size', async () => {
     const { bytes, snapshot } = await compile(everything);
@@ -171,6 +257,7 @@ describe('the encoding', () => {
       ...snapshot,
       version: 2 ** 40,
       listeners: [],
+      chains: [],
       routes: [],
       upstreams: [],
     });

@@ -1,0 +1,77 @@
+// Fuzzes the verdict decoder: whatever a worker writes, it is refused with a message, or it is a
+// verdict that keeps what verdict.h promises.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/ascii.h"
+#include "base/msgpack.h"
+#include "http/field_rules.h"
+#include "policy/verdict.h"
+
+namespace tidegate {
+namespace {
+
+void promise(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "broken promise: %s\n", what);
+  std::abort();
+}
+#define PROMISE(...) promise((__VA_ARGS__), #__VA_ARGS__)
+
+void checkName(std::string_view name) {
+  PROMISE(name.size() <= kMaxVerdictNameBytes);
+  PROMISE(isPlainText(name) && isUtf8(name));
+}
+
+void checkEdits(const VerdictEdits& edits, bool onlyAdds) {
+  std::uint32_t count = 0;
+  edits.each([&](const VerdictEdit& edit) {
+    ++count;
+    PROMISE(isEditableField(edit.name));
+    PROMISE(edit.id == fieldIdOf(edit.name));
+    PROMISE(isFieldText(edit.value) && trimOws(edit.value) == edit.value);
+    PROMISE(edit.op != EditOp::Remove || edit.value.empty());
+    PROMISE(!onlyAdds || edit.op == EditOp::Add);
+  });
+  PROMISE(count <= kMaxVerdictEdits && edits.empty() == (count == 0));
+}
+
+void check(std::span<const std::uint8_t> bytes) {
+  const Result<Verdict, VerdictError> decoded = decodeVerdict(bytes);
+  if (!decoded) {
+    PROMISE(!decoded.error().message.empty());
+    return;
+  }
+  const Verdict& verdict = *decoded;
+  checkName(verdict.upstream);
+  checkName(verdict.consumer);
+  checkName(verdict.policy);
+  checkEdits(verdict.requestEdits, false);
+  checkEdits(verdict.responseEdits, false);
+  checkEdits(verdict.fields, true);
+  PROMISE(isPlainText(verdict.detail) && verdict.detail.size() <= kMaxVerdictDetailBytes);
+  switch (verdict.kind) {
+    case VerdictKind::Answer:
+      PROMISE(verdict.hasBody && verdict.status >= 200 && verdict.status <= 599);
+      break;
+    case VerdictKind::Deny:
+      PROMISE(verdict.status >= 400 && verdict.status <= 599);
+      break;
+    case VerdictKind::GoOn:
+    case VerdictKind::Failed:
+      PROMISE(verdict.status == 0 && !verdict.hasBody && verdict.fields.empty());
+      break;
+  }
+}
+
+}  // namespace
+}  // namespace tidegate
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tidegate::check({data, size});
+  return 0;
+}

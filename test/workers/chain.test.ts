@@ -1,0 +1,234 @@
+// A route's policies run in order in a worker: what each sees, what comes of their verdicts, and of their failures.
+import { describe, expect, it, vi } from 'vitest';
+import type { Policy, PolicyLog } from '../../src/policy/define.js';
+import {
+  allow,
+  attribute,
+  consumer,
+  definePolicy,
+  deny,
+  header,
+  redirect,
+  respond,
+  routeTo,
+} from '../../src/policy/index.js';
+import { Breaker } from '../../src/workers/breaker.js';
+import { Chain, type Instance } from '../../src/workers/chain.js';
+import type { LinkSpec } from '../../src/workers/messages.js';
+
+const logOf = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() });
+
+interface Step extends Partial<LinkSpec> {
+  name?: string;
+  policy: Policy;
+  log?: PolicyLog;
+}
+
+/** A chain of these policies; values of a descriptor stand behind its three numbers. */
+function chainOf(...steps: Step[]) {
+  const instances = new Map<number, Instance>();
+  const links = steps.map(({ policy, name, log = logOf(), ...spec }, id): LinkSpec => {
+    instances.set(id, { name: name ?? `p${id}`, policy, options: {}, state: undefined, log });
+    return {
+      instance: id,
+      inputs: {},
+      timeout: 1000,
+      onFailure: 'deny',
+      mode: 'enforce',
+      breaker: false,
+      ...spec,
+    };
+  });
+  const chain = new Chain({ id: 1, links }, instances);
+  return (...values: unknown[]) => chain.run([0, 0, 1, ...values]);
+}
+
+const goesOn = {
+  kind: 'go-on',
+  upstream: undefined,
+  consumer: undefined,
+  request: [],
+  response: [],
+};
+const always = (verdict: ReturnType<typeof allow>) => definePolicy({ decide: () => verdict });
+
+describe('a chain', () => {
+  it('gives each policy the inputs that it declares, and undefined for what is not there', () => {
+    const seen = vi.fn((_inputs: unknown) => allow());
+    const policy = definePolicy({
+      inputs: { a: header('a'), b: header('b') },
+      decide: ({ inputs }) => seen(inputs),
+    });
+    const run = chainOf({
+      policy,
+      inputs: { a: { from: 'request', index: 1 }, b: { from: 'request', index: 0 } },
+    });
+    expect(run(null, 'x')).toEqual(goesOn);
+    expect(seen).toHaveBeenCalledWith({ a: 'x', b: undefined });
+  });
+
+  it('hands consumer and attributes on, and joins the edits in order', () => {
+    const run = chainOf(
+      {
+        name: 'first',
+        policy: always(
+          allow({
+            consumer: { id: 'ann' },
+            attributes: { plan: 'gold' },
+            request: { set: { 'x-a': '1' } },
+          }),
+        ),
+      },
+      {
+        policy: definePolicy({
+          inputs: { who: consumer(), plan: attribute('first', 'plan') },
+          decide: ({ inputs }) =>
+            allow({
+              request: { add: { 'x-b': `${inputs.who?.id} ${inputs.plan}` } },
+              response: { remove: ['server'] },
+            }),
+        }),
+        inputs: {
+          who: { from: 'consumer' },
+          plan: { from: 'attribute', policy: 'first', name: 'plan' },
+        },
+      },
+    );
+    expect(run()).toEqual({
+      ...goesOn,
+      consumer: 'ann',
+      request: [
+        { op: 'set', name: 'x-a', value: '1' },
+        { op: 'add', name: 'x-b', value: 'ann gold' },
+      ],
+      response: [{ op: 'remove', name: 'server' }],
+    });
+  });
+
+  it('ends with the first policy that ends the request', () => {
+    const never = vi.fn(() => allow());
+    const last = { policy: definePolicy({ decide: never }) };
+    expect(chainOf({ policy: always(deny({ status: 401, reason: 'no' })) }, last)()).toMatchObject({
+      kind: 'deny',
+      status: 401,
+      reason: 'no',
+    });
+    expect(chainOf({ policy: always(respond({ body: 'hi' })) }, last)()).toMatchObject({
+      kind: 'answer',
+      status: 200,
+      body: 'hi',
+    });
+    expect(chainOf({ policy: always(redirect({ location: '/x' })) }, last)()).toMatchObject({
+      kind: 'answer',
+      status: 302,
+      fields: [['location', '/x']],
+    });
+    expect(never).not.toHaveBeenCalled();
+  });
+
+  it('goes to the upstream that the last one chose', () => {
+    expect(
+      chainOf({ policy: always(routeTo('a')) }, { policy: always(routeTo('b')) })(),
+    ).toMatchObject({ kind: 'go-on', upstream: 'b' });
+  });
+
+  it('is synchronous as long as its policies are', async () => {
+    const later = definePolicy({ decide: async () => allow() });
+    expect(chainOf({ policy: always(allow()) })()).not.toBeInstanceOf(Promise);
+    const outcome = chainOf({ policy: later }, { policy: always(deny()) })();
+    expect(outcome).toBeInstanceOf(Promise);
+    expect(await outcome).toMatchObject({ kind: 'deny', status: 403 });
+  });
+
+  const throws = definePolicy({
+    decide: () => {
+      throw new Error('on purpose');
+    },
+  });
+  const rejects = definePolicy({ decide: () => Promise.reject(new Error('on purpose')) });
+  const nothing = definePolicy({ decide: () => undefined as never });
+
+  it.each([
+    ['throws', throws],
+    ['rejects', rejects],
+    ['returns nothing', nothing],
+  ])('fails with a policy that %s, unless that may fail', async (_what, policy) => {
+    const log = logOf();
+    expect(await chainOf({ name: 'bad', policy, log })()).toEqual({
+      kind: 'failed',
+      failure: 'threw',
+      policy: 'bad',
+    });
+    expect(log.error).toHaveBeenCalledOnce();
+    expect(
+      await chainOf({ policy, onFailure: 'allow' }, { policy: always(routeTo('b')) })(),
+    ).toMatchObject({ upstream: 'b' });
+  });
+
+  it('fails with a policy that takes too long, and tells it', async () => {
+    const aborted = vi.fn();
+    const policy = definePolicy({
+      decide: ({ ctx }) => new Promise(() => ctx.signal.addEventListener('abort', aborted)),
+    });
+    expect(await chainOf({ name: 'slow', policy, timeout: 5 })()).toEqual({
+      kind: 'failed',
+      failure: 'timed-out',
+      policy: 'slow',
+    });
+    expect(aborted).toHaveBeenCalledOnce();
+  });
+
+  it('lets a policy in shadow mode decide and fail without effect', async () => {
+    const log = logOf();
+    expect(chainOf({ policy: always(deny()), mode: 'shadow', log })()).toEqual(goesOn);
+    expect(log.info).toHaveBeenCalledWith('shadow verdict', { verdict: 'deny' });
+    expect(await chainOf({ policy: rejects, mode: 'shadow' })()).toEqual(goesOn);
+    const edits = always(allow({ request: { set: { a: '1' } } }));
+    expect(chainOf({ policy: edits, mode: 'shadow' })()).toEqual(goesOn);
+  });
+
+  it.each([
+    ['charges', allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'k' }] })],
+    ['another path', allow({ request: { path: '/x' } })],
+    ['edits of the query', allow({ request: { query: { set: { a: '1' } } } })],
+  ])('carries no verdict out by halves: %s', (what, verdict) => {
+    const log = logOf();
+    expect(chainOf({ policy: always(verdict), log })()).toMatchObject({ kind: 'failed' });
+    expect(log.error.mock.calls[0]?.[1]).toMatchObject({
+      error: expect.stringContaining(`asks for ${what}`),
+    });
+  });
+
+  it('does not run a policy that keeps failing', () => {
+    const decide = vi.fn(() => {
+      throw new Error('on purpose');
+    });
+    const run = chainOf({
+      policy: definePolicy({ decide }),
+      breaker: { failures: 2, openFor: 60_000 },
+    });
+    expect(
+      [run(), run(), run(), run()].map((outcome) => (outcome as { failure?: string }).failure),
+    ).toEqual(['threw', 'threw', 'breaker-open', 'breaker-open']);
+    expect(decide).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('a breaker', () => {
+  it('opens after failures in a row, tries again after its time, and closes with a success', () => {
+    let now = 0;
+    const breaker = new Breaker({ failures: 3, openFor: 100 }, () => now);
+    expect([breaker.failed(), breaker.failed()]).toEqual([false, false]);
+    breaker.succeeded();
+    expect([breaker.failed(), breaker.failed(), breaker.isOpen()]).toEqual([false, false, false]);
+    expect(breaker.failed()).toBe(true);
+    expect(breaker.isOpen()).toBe(true);
+    now = 100;
+    expect(breaker.isOpen()).toBe(false);
+    expect(breaker.failed()).toBe(true);
+    expect(breaker.isOpen()).toBe(true);
+    now = 200;
+    breaker.succeeded();
+    expect([breaker.isOpen(), breaker.failed()]).toEqual([false, false]);
+  });
+});
