@@ -17,7 +17,7 @@ class AsyncBell final : public Bell {
  public:
   // nullptr with a JavaScript exception pending. The bell alone does not keep the event loop alive.
   static std::shared_ptr<AsyncBell> make(Napi::Function onRing);
-  ~AsyncBell();
+  ~AsyncBell() override;
 
   // Any thread.
   void ring() override;

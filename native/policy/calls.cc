@@ -175,9 +175,11 @@ void PolicyCalls::lose(std::uint32_t index) {
   if (worker.channel == nullptr) return;
   worker.channel->client().close();
   // By place: the end of one call may begin another.
-  for (std::size_t i = 0; i < calls_.size(); ++i) {
-    if (calls_[i].waiter == nullptr || calls_[i].worker != index) continue;
-    release(calls_[i]).onNoVerdict(Reason::PolicyWorkerLost);
+  std::size_t count = calls_.size();
+  while (count-- > 0) {
+    Call& call = calls_[count];
+    if (call.waiter != nullptr && call.worker == index)
+      release(call).onNoVerdict(Reason::PolicyWorkerLost);
   }
 }
 

@@ -111,7 +111,7 @@ class PolicyCalls {
   void handOut(std::uint32_t worker, std::span<const std::byte> message);
   // The call under way of that number, if this worker has it.
   Call* callOf(PolicyCallId id, std::uint32_t worker);
-  void lose(std::uint32_t worker);
+  void lose(std::uint32_t index);
   void expire(Call& call);
   PolicyWaiter& release(Call& call);
 

@@ -253,7 +253,7 @@ bool IoThread::start() {
 
 void IoThread::stop() {
   if (!thread_.joinable()) return;
-  post({.kind = Message::Kind::Stop});
+  post(Message(Message::Kind::Stop));
   thread_.join();
 }
 
@@ -291,19 +291,21 @@ void IoThread::post(Message message) {
 
 void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot,
                      std::vector<NewListener> listeners) {
-  post({.kind = Message::Kind::Adopt,
-        .snapshot = std::move(snapshot),
-        .listeners = std::move(listeners)});
+  Message message(Message::Kind::Adopt);
+  message.snapshot = std::move(snapshot);
+  message.listeners = std::move(listeners);
+  post(std::move(message));
 }
 
-void IoThread::drain() { post({.kind = Message::Kind::Drain}); }
+void IoThread::drain() { post(Message(Message::Kind::Drain)); }
 
 void IoThread::setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
                                std::shared_ptr<PolicyLoad> load) {
-  post({.kind = Message::Kind::PolicyWorker,
-        .worker = worker,
-        .channel = std::move(channel),
-        .load = std::move(load)});
+  Message message(Message::Kind::PolicyWorker);
+  message.worker = worker;
+  message.channel = std::move(channel);
+  message.load = std::move(load);
+  post(std::move(message));
 }
 
 void IoThread::settle() {

@@ -79,12 +79,16 @@ class IoThread final : public http1::ServerHost {
 
   struct Message {
     enum class Kind : std::uint8_t { Adopt, Drain, PolicyWorker, Stop };
-    Kind kind = Kind::Adopt;
-    std::shared_ptr<const PublishedSnapshot> snapshot = nullptr;
-    std::vector<NewListener> listeners = {};
+    explicit Message(Kind kind) : kind(kind) {}
+
+    Kind kind;
+    // Adopt
+    std::shared_ptr<const PublishedSnapshot> snapshot;
+    std::vector<NewListener> listeners;
+    // PolicyWorker
     std::size_t worker = 0;
-    std::shared_ptr<Channel> channel = nullptr;
-    std::shared_ptr<PolicyLoad> load = nullptr;
+    std::shared_ptr<Channel> channel;
+    std::shared_ptr<PolicyLoad> load;
   };
 
   // Outlives the thread with whoever rings it.

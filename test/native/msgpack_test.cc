@@ -186,6 +186,28 @@ TEST("text that is not UTF-8 is refused") {
   CHECK_EQ(badReader.remaining(), bad.size());
 }
 
+TEST("binary data is read in all its widths, whole or not at all") {
+  for (const std::string_view header :
+       {std::string_view("\xc4\x03", 2), std::string_view("\xc5\x00\x03", 3),
+        std::string_view("\xc6\x00\x00\x00\x03", 5)}) {
+    const Bytes bytes = bytesOf(std::string(header) + std::string("\x00\xff\n", 3));
+    MsgpackReader reader(bytes);
+    std::string_view data;
+    REQUIRE(reader.binary(data));
+    CHECK_EQ(data, std::string_view("\x00\xff\n", 3));
+    CHECK_EQ(reader.remaining(), 0);
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+      MsgpackReader cut(std::span<const std::uint8_t>(bytes).first(size));
+      CHECK(!cut.binary(data));
+      CHECK_EQ(cut.remaining(), size);
+    }
+  }
+  const Bytes text = bytesOf("\xa1!");
+  MsgpackReader reader(text);
+  std::string_view data;
+  CHECK(!reader.binary(data));
+}
+
 TEST("UTF-8 is checked by RFC 3629") {
   for (const std::string_view good :
        {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",

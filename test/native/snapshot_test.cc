@@ -194,6 +194,45 @@ TEST("the empty snapshot is one without anything") {
   CHECK(snapshot->router != nullptr);
 }
 
+TEST("a snapshot has the chains of its routes, with what they read of a request") {
+  const auto snapshot = decodeSample(R"({"chains": [{"id": 7, "timeout": 1500, "onFailure": "allow",
+      "inputs": [{"kind": "header", "name": "accept"}, {"kind": "path", "name": ""},
+                 {"kind": "routeName"}]}],
+      "routes": [{"match": {"name": "r"}, "action": "respond", "status": 200, "chain": 0},
+                 {"match": {"name": "s"}, "action": "respond", "status": 200}]})");
+  REQUIRE_EQ(snapshot->chains.size(), 1);
+  const PolicyChain& chain = snapshot->chains[0];
+  CHECK_EQ(chain.id, 7);
+  CHECK_EQ(chain.timeout, 1500);
+  CHECK(chain.allowOnFailure);
+  REQUIRE_EQ(chain.inputs.size(), 3);
+  CHECK(chain.inputs[0].kind == InputKind::Header && chain.inputs[0].id == FieldId::Accept);
+  CHECK(chain.inputs[1].kind == InputKind::Path);
+  CHECK(chain.inputs[2].kind == InputKind::RouteName);
+  CHECK_EQ(snapshot->routes[0].chain, 0);
+  CHECK_EQ(snapshot->routes[1].chain, kNoChain);
+}
+
+TEST("chains that ask for what there is not are refused") {
+  const auto errorOf = [](const std::string& chain) {
+    const auto decoded = decodeSnapshot(encodeJson(R"({"chains": [)" + chain + "]}"));
+    return decoded.ok() ? "" : decoded.error().message;
+  };
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "header", "name": "X-A"}]})"),
+           "chains[0].inputs[0].name: expected a lower-case header name");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "cookie"}]})"), "chains[0].inputs[0].name: is missing");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "path", "name": "x"}]})"),
+           "chains[0].inputs[0].name: expected none with this kind");
+  CHECK_EQ(errorOf(R"({"timeout": 0})"), "chains[0].timeout: expected 1..3600000 but received 0");
+  CHECK_EQ(errorOf(R"({"onFailure": "maybe"})"),
+           "chains[0].onFailure: expected deny | allow but received \"maybe\"");
+  const auto decoded = decodeSnapshot(
+      encodeJson(R"({"routes": [{"match": {"name": "r"}, "action": "respond", "status": 200,
+                                 "chain": 0}]})"));
+  REQUIRE(!decoded.ok());
+  CHECK_EQ(decoded.error().message, "routes[0].chain: expected an index below 0 but received 0");
+}
+
 TEST("the router that comes with a snapshot knows its routes") {
   const auto snapshot = decodeSample(sampleWith("", ""));
   REQUIRE(snapshot != nullptr);

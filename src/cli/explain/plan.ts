@@ -59,6 +59,7 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
     ...(timeouts.request === unlimited
       ? []
       : [request('time limit', formatDuration(timeouts.request))]),
+    ...policySteps(input),
     ...rewriteSteps(input, forwarded),
     ...forwardingSteps(listener),
     ...editSteps('request', route.headers.request, values),
@@ -83,9 +84,10 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
   return { steps, forwarded, upstream };
 }
 
-function answerPlan({ route, listener, values }: PlanInput): Plan {
+function answerPlan(input: PlanInput): Plan {
+  const { route, listener, values } = input;
   const { redirect, respond } = route;
-  const steps: PlanStep[] = [...bodyLimit(listener, route)];
+  const steps: PlanStep[] = [...bodyLimit(listener, route), ...policySteps(input)];
   if (redirect !== undefined) {
     steps.push({
       phase: 'response',
@@ -101,6 +103,22 @@ function answerPlan({ route, listener, values }: PlanInput): Plan {
   }
   steps.push(...editSteps('response', route.headers.response, values));
   return { steps };
+}
+
+/** They decide first: what follows is for requests that they let go on. */
+function policySteps({ config, route }: PlanInput): PlanStep[] {
+  return (route.policies ?? []).flatMap((name) => {
+    const policy = config.policies.find((each) => each.name === name);
+    if (policy === undefined) return [];
+    const { use, timeout, onFailure, mode } = policy;
+    const shadow = mode === 'shadow' ? ', in shadow mode' : '';
+    return [
+      request(
+        `policy ${name}`,
+        `${use} decides within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`,
+      ),
+    ];
+  });
 }
 
 function request(step: string, detail: string): PlanStep {

@@ -1,0 +1,276 @@
+// The decisions that an I/O thread waits for: who gets which verdict, and how a call ends without
+// one. The test holds the workers' ends of the channels.
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "policy/calls.h"
+#include "snapshot_sample.h"
+
+namespace tidegate {
+namespace {
+
+class NoBell final : public Bell {
+ public:
+  void ring() override {}
+};
+
+// Remembers how its call ended.
+class Waiter final : public PolicyWaiter {
+ public:
+  explicit Waiter(std::size_t size = 12) : size_(size) {}
+
+  std::size_t describe(PolicyCallId id, std::span<std::byte> out) override {
+    if (size_ > out.size()) return 0;
+    std::memset(out.data(), 0, size_);
+    std::memcpy(out.data(), &id.index, 4);
+    std::memcpy(out.data() + 4, &id.generation, 4);
+    return size_;
+  }
+  void onVerdict(const Verdict& verdict, Block bytes) override {
+    CHECK(static_cast<bool>(bytes));
+    ended = "verdict " + std::to_string(static_cast<int>(verdict.kind));
+    if (then) then();
+  }
+  void onNoVerdict(Reason reason) override {
+    ended = reasonCode(reason);
+    if (then) then();
+  }
+
+  std::string ended;
+  std::function<void()> then;
+
+ private:
+  std::size_t size_;
+};
+
+struct Request {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;
+};
+
+class Fixture {
+ public:
+  // A new worker at that place.
+  std::shared_ptr<Channel> open(std::size_t worker, std::size_t ringBytes = Channel::kRingBytes) {
+    auto channel = std::make_shared<Channel>(bell_, bell_, ringBytes);
+    loads_.resize(std::max(loads_.size(), worker + 1));
+    loads_[worker] = std::make_shared<PolicyLoad>(0);
+    calls.setWorker(worker, channel, loads_[worker]);
+    return channel;
+  }
+
+  // What the worker finds in its ring.
+  std::vector<Request> take(const std::shared_ptr<Channel>& worker) {
+    calls.flush();
+    std::vector<std::byte> batch(Channel::kLargestMessage + 4);
+    std::vector<Request> requests;
+    for (std::size_t used = 0; (used = worker->server().take(batch)) > 0;) {
+      for (std::size_t at = 0; at < used;) {
+        std::uint32_t length = 0;
+        std::memcpy(&length, batch.data() + at, 4);
+        Request& request = requests.emplace_back();
+        std::memcpy(&request.index, batch.data() + at + 4, 4);
+        std::memcpy(&request.generation, batch.data() + at + 8, 4);
+        at += 4 + length;
+      }
+    }
+    return requests;
+  }
+
+  void give(const std::shared_ptr<Channel>& worker, const std::string& json) {
+    const std::vector<std::uint8_t> message = test::encodeJson(json);
+    const auto length = static_cast<std::uint32_t>(message.size());
+    std::vector<std::byte> batch(4 + message.size());
+    std::memcpy(batch.data(), &length, 4);
+    std::memcpy(batch.data() + 4, message.data(), message.size());
+    CHECK(worker->server().give(batch) == batch.size());
+    calls.receive();
+  }
+
+  void goOn(const std::shared_ptr<Channel>& worker, Request request) {
+    give(worker, "[" + std::to_string(request.index) + ", " + std::to_string(request.generation) +
+                     ", 0, null, null, [], []]");
+  }
+
+  // Turns of the loop until the waiter's call has ended.
+  void waitFor(const Waiter& waiter) {
+    for (int turn = 0; waiter.ended.empty() && turn < 1000; ++turn) loop.turn(10);
+  }
+
+  std::uint32_t load(std::size_t worker) const { return *loads_[worker]; }
+
+  EventLoop loop;
+  BufferPool pool;
+  ThreadCounters counters;
+  PolicyCalls calls{loop, pool, counters};
+
+ private:
+  std::shared_ptr<Bell> bell_ = std::make_shared<NoBell>();
+  std::vector<std::shared_ptr<PolicyLoad>> loads_;
+};
+
+TEST("a verdict reaches the call that it names, and that one only") {
+  Fixture f;
+  const auto worker = f.open(0);
+  Waiter first;
+  Waiter second;
+  REQUIRE(static_cast<bool>(f.calls.ask(first, 1000)));
+  REQUIRE(static_cast<bool>(f.calls.ask(second, 1000)));
+  const std::vector<Request> requests = f.take(worker);
+  REQUIRE_EQ(requests.size(), 2);
+  f.goOn(worker, requests[1]);
+  CHECK_EQ(second.ended, "verdict 0");
+  CHECK_EQ(first.ended, "");
+  f.goOn(worker, requests[0]);
+  CHECK_EQ(first.ended, "verdict 0");
+  CHECK_EQ(f.load(0), 0);
+}
+
+TEST("a verdict on a call that has ended reaches nobody, also where its place was taken again") {
+  Fixture f;
+  const auto worker = f.open(0);
+  Waiter gone;
+  f.calls.cancel(f.calls.ask(gone, 1000));
+  const std::vector<Request> old = f.take(worker);
+  REQUIRE_EQ(old.size(), 1);
+  Waiter next;
+  CHECK_EQ(f.calls.ask(next, 1000).index, old[0].index);
+  f.goOn(worker, old[0]);
+  CHECK_EQ(gone.ended, "");
+  CHECK_EQ(next.ended, "");
+  CHECK_EQ(f.counters.policyLateVerdicts.get(), 1);
+  f.give(worker, "[4000000000, 0, 0, null, null, [], []]");
+  CHECK_EQ(f.counters.policyLateVerdicts.get(), 2);
+}
+
+TEST("a worker cannot decide what another one has") {
+  Fixture f;
+  const auto first = f.open(0);
+  const auto second = f.open(1);
+  Waiter a;
+  Waiter b;
+  f.calls.ask(a, 1000);
+  f.calls.ask(b, 1000);
+  const std::vector<Request> ofFirst = f.take(first);
+  REQUIRE_EQ(ofFirst.size(), 1);
+  f.goOn(second, ofFirst[0]);
+  CHECK_EQ(a.ended + b.ended, "");
+  f.goOn(first, ofFirst[0]);
+  CHECK_EQ(a.ended + b.ended, "verdict 0");
+}
+
+TEST("requests go to the worker that has the fewest in its hands") {
+  Fixture f;
+  const auto first = f.open(0);
+  const auto second = f.open(1);
+  std::vector<Waiter> waiters(6);
+  for (Waiter& waiter : waiters) f.calls.ask(waiter, 1000);
+  CHECK_EQ(f.load(0), 3);
+  CHECK_EQ(f.load(1), 3);
+  for (const Request& request : f.take(second)) f.goOn(second, request);
+  std::vector<Waiter> more(3);
+  for (Waiter& waiter : more) f.calls.ask(waiter, 1000);
+  CHECK_EQ(f.load(0), 3);
+  CHECK_EQ(f.load(1), 3);
+}
+
+TEST("a verdict that cannot be read fails the call that it names") {
+  Fixture f;
+  const auto worker = f.open(0);
+  Waiter waiter;
+  Waiter other;
+  f.calls.ask(waiter, 1000);
+  f.calls.ask(other, 1000);
+  const std::vector<Request> requests = f.take(worker);
+  const std::string id =
+      std::to_string(requests[0].index) + ", " + std::to_string(requests[0].generation);
+  f.give(worker, "[" + id + R"(, 0, null, null, [0, "host", "x"], []])");
+  CHECK_EQ(waiter.ended, "policy_failed");
+  f.give(worker, R"("nonsense")");
+  CHECK_EQ(f.counters.policyBadVerdicts.get(), 2);
+  CHECK_EQ(other.ended, "");
+}
+
+TEST("without a verdict in time a call ends by itself, and says whether a worker had it") {
+  Fixture f;
+  Waiter unsent;
+  f.calls.ask(unsent, 1);
+  f.waitFor(unsent);
+  CHECK_EQ(unsent.ended, "policy_unavailable");
+  const auto worker = f.open(0);
+  Waiter sent;
+  f.calls.ask(sent, 1);
+  f.waitFor(sent);
+  CHECK_EQ(sent.ended, "policy_timeout");
+  const std::vector<Request> requests = f.take(worker);
+  REQUIRE_EQ(requests.size(), 1);
+  f.goOn(worker, requests[0]);
+  CHECK_EQ(f.counters.policyLateVerdicts.get(), 1);
+}
+
+TEST("what finds no room waits its turn, and goes out when there is some") {
+  Fixture f;
+  const auto worker = f.open(0, 4096);
+  std::vector<Waiter> waiters(40, Waiter(500));
+  for (Waiter& waiter : waiters) REQUIRE(static_cast<bool>(f.calls.ask(waiter, 10'000)));
+  std::vector<Request> seen;
+  for (int round = 0; round < 100 && seen.size() < waiters.size(); ++round) {
+    for (const Request& request : f.take(worker)) seen.push_back(request);
+    f.calls.receive();
+  }
+  REQUIRE_EQ(seen.size(), waiters.size());
+  for (std::uint32_t i = 0; i < seen.size(); ++i) CHECK_EQ(seen[i].index, i);
+}
+
+TEST("a descriptor that no worker could take is refused at once") {
+  Fixture f;
+  const auto worker = f.open(0);
+  Waiter waiter(Channel::kLargestMessage + 1);
+  CHECK(!f.calls.ask(waiter, 1000));
+  CHECK_EQ(waiter.ended, "");
+  Waiter largest(Channel::kLargestMessage);
+  CHECK(static_cast<bool>(f.calls.ask(largest, 1000)));
+  CHECK_EQ(f.take(worker).size(), 1);
+}
+
+TEST(
+    "when a worker goes, the calls in its hands fail and no other, and what it gave still counts") {
+  Fixture f;
+  const auto first = f.open(0);
+  const auto second = f.open(1);
+  std::vector<Waiter> waiters(4);
+  for (Waiter& waiter : waiters) f.calls.ask(waiter, 1000);
+  const std::vector<Request> requests = f.take(first);
+  REQUIRE_EQ(requests.size(), 2);
+  // Asked again from within: the worker that is left gets it.
+  Waiter again;
+  waiters[requests[1].index].then = [&] { f.calls.ask(again, 1000); };
+  f.goOn(first, requests[0]);
+  first->server().close();
+  f.calls.receive();
+  CHECK_EQ(waiters[requests[0].index].ended, "verdict 0");
+  CHECK_EQ(waiters[requests[1].index].ended, "policy_worker_lost");
+  CHECK_EQ(f.take(second).size(), 3);
+  CHECK_EQ(again.ended, "");
+}
+
+TEST("a worker that takes another's place gets what has been waiting") {
+  Fixture f;
+  Waiter waiter;
+  f.calls.ask(waiter, 1000);
+  const auto worker = f.open(0);
+  CHECK_EQ(f.take(worker).size(), 1);
+  const auto successor = f.open(0);
+  CHECK_EQ(waiter.ended, "policy_worker_lost");
+  CHECK(worker->server().clientGone());
+  Waiter next;
+  f.calls.ask(next, 1000);
+  CHECK_EQ(f.take(successor).size(), 1);
+}
+
+}  // namespace
+}  // namespace tidegate
