@@ -97,7 +97,7 @@ policies:
   - { name: second, use: "${modules.second}" }
   - { name: inputs, use: "${modules.inputs}" }
   - { name: answers, use: "${modules.answers}" }
-  - { name: fails, use: "${modules.fails}", timeout: 300ms, breaker: false }
+  - { name: fails, use: "${modules.fails}", timeout: 2s, breaker: false }
   - { name: lenient, use: "${modules.fails}", timeout: 300ms, onFailure: allow, breaker: false }
   - { name: shadow, use: "${modules.tenant}", with: { header: x-tenant }, mode: shadow }
   - { name: fragile, use: "${modules.fails}", breaker: { failures: 2, openFor: 1h } }
