@@ -263,6 +263,7 @@ export class Gateway {
       this.#policies.adopted(compiled.policies);
       return listeners;
     } catch (error) {
+      await this.#policies.abandon();
       if (!(error instanceof EngineError) || error.code !== 'snapshot_invalid') throw error;
       logProblems([compiled.coreProblem(error.message)], this.#options.log);
       throw new ConfigRefused('the core refused the configuration', { cause: error });

@@ -20,6 +20,8 @@ export class Policies {
   readonly #workers: number;
   readonly #log: Logger;
   #pool: PolicyPool | undefined;
+  /** Of the configuration that the core has. */
+  #inForce: PolicySet = { instances: [], chains: [] };
   #keeping: NodeJS.Timeout | undefined;
 
   /** `workers`: how many there are to be, once there is anything to run. */
@@ -39,7 +41,10 @@ export class Policies {
     return this.#pool?.restarts ?? 0;
   }
 
-  /** Every worker has set up what is new. Rejects with PoliciesRefused; then what was in force still is. */
+  /**
+   * Every worker has set up what is new, beside what is in force; adopted() or abandon() follows. Rejects with PoliciesRefused,
+   * and then there is nothing to abandon.
+   */
   async load(set: PolicySet): Promise<void> {
     if (this.#pool === undefined && set.chains.length === 0) return;
     clearTimeout(this.#keeping);
@@ -49,14 +54,21 @@ export class Policies {
       this.#pool = pool;
     } catch (error) {
       if (this.#pool === undefined) await pool.stop();
+      else await this.abandon();
       throw new PoliciesRefused(error instanceof Error ? error.message : String(error), {
         cause: error,
       });
     }
   }
 
+  /** The core has refused the configuration: a worker that is replaced from now on begins with what is in force. */
+  async abandon(): Promise<void> {
+    await this.#pool?.load(this.#inForce, longestTimeout(this.#inForce));
+  }
+
   /** The core has adopted the configuration that the set last loaded is of. */
   adopted(set: PolicySet): void {
+    this.#inForce = set;
     this.#keeping = setTimeout(() => this.#pool?.keep(), longestTimeout(set) + graceMillis);
     this.#keeping.unref();
   }
