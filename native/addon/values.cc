@@ -1,6 +1,7 @@
 #include "addon/values.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -136,6 +137,14 @@ std::optional<EngineOptions> readEngineOptions(const Napi::Value& value) {
   std::uint64_t policyWorkers = 0;
   members.number("policyWorkers", 256, policyWorkers);
   options.policyWorkers = static_cast<std::uint32_t>(policyWorkers);
+  std::uint64_t limitCounters = 0;
+  members.number("limitCounters", CounterTable::kMaxCapacity, limitCounters);
+  if (!std::has_single_bit(limitCounters) || limitCounters < CounterTable::kMinCapacity)
+    members.fail("limitCounters", "a power of two from 1024");
+  options.limitCounters = limitCounters;
+  std::uint64_t replayBytes = 0;
+  members.number("replayMemory", kMaxSafeInteger, replayBytes);
+  options.replayBytes = replayBytes;
   if (members.failed()) return std::nullopt;
   return options;
 }

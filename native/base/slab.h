@@ -66,4 +66,31 @@ class Slab {
   std::vector<std::unique_ptr<std::array<Cell, ChunkObjects>>> chunks_;
 };
 
+// Owns an object of a slab, which must outlive it.
+template <typename T>
+class SlabOwner {
+ public:
+  SlabOwner() = default;
+  SlabOwner(Slab<T>& slab, T* object) : slab_(&slab), object_(object) {}
+  SlabOwner(SlabOwner&& other) noexcept
+      : slab_(other.slab_), object_(std::exchange(other.object_, nullptr)) {}
+  SlabOwner& operator=(SlabOwner&& other) noexcept {
+    std::swap(slab_, other.slab_);
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~SlabOwner() {
+    if (object_ != nullptr) slab_->destroy(object_);
+  }
+
+  explicit operator bool() const { return object_ != nullptr; }
+  T* operator->() const { return object_; }
+  // nullptr when empty.
+  T* get() const { return object_; }
+
+ private:
+  Slab<T>* slab_ = nullptr;
+  T* object_ = nullptr;
+};
+
 }  // namespace tidegate

@@ -30,6 +30,7 @@ namespace tidegate {
   X(MethodNotAllowed, "method_not_allowed", 405,                                                   \
     "Routes for this path exist, but not for this method.")                                        \
   X(PolicyDenied, "policy_denied", 403, "A policy refused the request.")                           \
+  X(PolicyLimited, "policy_limited", 429, "A limit that a policy charges is used up.")             \
   X(PolicyAnswered, "policy_answered", 0, "A policy answered the request.")                        \
   X(PolicyFailed, "policy_failed", 500,                                                            \
     "A policy failed, or what it decided cannot be carried out.")                                  \
@@ -38,6 +39,8 @@ namespace tidegate {
     "The worker that had the request to decide died.")                                             \
   X(PolicyUnavailable, "policy_unavailable", 503,                                                  \
     "No policy worker could take the request in time.")                                            \
+  X(PolicyCountersFull, "policy_counters_full", 503,                                               \
+    "There is no room for another counter of a limit.")                                            \
   X(RouteRedirect, "route_redirect", 0, "The route answered with a redirect.")                     \
   X(RouteRespond, "route_respond", 0, "The route answered with a fixed response.")                 \
   X(UpstreamConnectFailed, "upstream_connect_failed", 502,                                         \

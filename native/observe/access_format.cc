@@ -291,6 +291,26 @@ void jsonMicros(LineWriter& line, std::uint32_t micros) {
   }
 }
 
+// The longest name that a policy can have is shorter.
+constexpr std::size_t kMaxPolicyName = 128;
+
+void jsonPolicies(LineWriter& line, const AccessRecord& record) {
+  const std::size_t count = std::min(record.policies.size(), kMaxAccessPolicies);
+  for (std::size_t i = 0; i < count; ++i) {
+    const AccessPolicy& policy = record.policies[i];
+    if (i > 0) line.literal(",");
+    line.literal("{\"name\":");
+    jsonConfigText(line, policy.name.substr(0, kMaxPolicyName));
+    if (record.replayed) {
+      line.literal(",\"replayed\":true}");
+      continue;
+    }
+    line.literal(",\"us\":");
+    jsonMicros(line, policy.micros);
+    line.literal("}");
+  }
+}
+
 void writeJson(LineWriter& line, const AccessRecord& record) {
   line.literal("{\"time\":\"");
   line.bytes(dateOf(record.wallMillis / 1000).iso, sizeof DateText::iso);
@@ -335,7 +355,11 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   jsonConfigText(line, record.upstream);
   line.literal(",\"endpoint\":");
   jsonConfigText(line, record.endpoint);
-  line.literal(",\"request_id\":");
+  line.literal(",\"consumer\":");
+  jsonClientText(line, record.consumer);
+  line.literal(",\"policies\":[");
+  jsonPolicies(line, record);
+  line.literal("],\"request_id\":");
   jsonClientText(line, record.requestId);
   line.literal(",\"referer\":");
   jsonClientText(line, record.referer);
@@ -347,10 +371,12 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   line.literal("\",\"retries\":");
   line.number(record.retries);
   if (record.reused) {
-    line.literal(",\"reused\":true,\"queue_us\":");
+    line.literal(",\"reused\":true,\"policy_us\":");
   } else {
-    line.literal(",\"reused\":false,\"queue_us\":");
+    line.literal(",\"reused\":false,\"policy_us\":");
   }
+  jsonMicros(line, record.policyMicros);
+  line.literal(",\"queue_us\":");
   jsonMicros(line, record.queueMicros);
   line.literal(",\"connect_us\":");
   jsonMicros(line, record.connectMicros);
@@ -410,9 +436,10 @@ void writeCombined(LineWriter& line, const AccessRecord& record) {
   quotedOrDash(line, record.userAgent);
 }
 
-// Ten texts, quoted and cut; all else is shorter than this.
-constexpr std::size_t kMaxRest = 1024;
-static_assert(10 * (kMaxAccessField + sizeof "\"...\"") + kMaxRest <= kMaxAccessLine);
+// Eleven texts, quoted and cut; all else is shorter than this. Each byte of a policy's name may be
+// escaped.
+constexpr std::size_t kMaxRest = 1024 + kMaxAccessPolicies * (2 * kMaxPolicyName + 64);
+static_assert(11 * (kMaxAccessField + sizeof "\"...\"") + kMaxRest <= kMaxAccessLine);
 
 // `out` has room for kMaxAccessLine.
 std::size_t writeLine(AccessLogFormat format, const AccessRecord& record, char* out) {

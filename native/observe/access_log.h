@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,12 @@ namespace tidegate {
 // step was not reached. An empty view or a zero status is `null` in JSON and `-` in the other
 // formats.
 inline constexpr std::uint32_t kNoTime = 0xffffffff;
+
+// One policy of the route.
+struct AccessPolicy {
+  std::string_view name;
+  std::uint32_t micros = kNoTime;  // that it took in the worker; kNoTime: it had no turn
+};
 
 struct AccessRecord {
   std::uint64_t wallMillis = 0;  // when the request head was complete, ms since the epoch
@@ -38,12 +45,16 @@ struct AccessRecord {
   std::string_view route;
   std::string_view upstream;
   std::string_view endpoint;
+  std::string_view consumer;               // as the policies named it
+  std::span<const AccessPolicy> policies;  // the first kMaxAccessPolicies are written
+  bool replayed = false;                   // the policies' verdict was not decided for this request
   std::string_view requestId;
   std::string_view referer;
   std::string_view userAgent;
   Reason reason = Reason::None;
   std::uint8_t retries = 0;
   bool reused = false;                      // the upstream connection came from the pool
+  std::uint32_t policyMicros = kNoTime;     // waiting for the policies' verdict
   std::uint32_t queueMicros = kNoTime;      // head complete to endpoint chosen
   std::uint32_t connectMicros = kNoTime;    // opening the connection; 0 when reused
   std::uint32_t firstByteMicros = kNoTime;  // request sent to response head
@@ -59,15 +70,17 @@ struct AccessRecord {
 //
 // JSON has the same keys in every line, in this order: time (ISO 8601, UTC, ms), client, port,
 // listener, method, host, target, protocol, status, bytes_in, bytes_out, route, upstream, endpoint,
-// request_id, referer, user_agent, reason (its code), retries, reused, queue_us, connect_us,
-// first_byte_us, total_us.
+// consumer, policies (a list of {name, us}, and replayed in place of us), request_id, referer,
+// user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us, first_byte_us,
+// total_us.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);
 
 inline constexpr std::size_t kMaxAccessField = 2048;
+inline constexpr std::size_t kMaxAccessPolicies = 16;
 
 // What a line may need at most.
-inline constexpr std::size_t kMaxAccessLine = 24 * 1024;
+inline constexpr std::size_t kMaxAccessLine = 32 * 1024;
 
 // Bytes from one producer (an I/O thread) to one consumer (the writer thread). What the consumer
 // sees always ends at the end of a line.

@@ -35,6 +35,10 @@ namespace tidegate {
   X(upstreamIdle, "upstream_connections_idle", true, "Upstream connections in the pools now.") \
   X(retries, "retries", false, "Exchanges tried again on another connection.")                 \
   X(policyRequests, "policy_requests", false, "Requests that were handed to policies.")        \
+  X(policyReplays, "policy_replays", false,                                                    \
+    "Requests that got a verdict which was not decided for them.")                             \
+  X(policyKept, "policy_kept_verdicts", true, "Verdicts kept for replay now.")                 \
+  X(policyKeptBytes, "policy_kept_bytes", true, "Memory of the verdicts kept for replay.")     \
   X(policyLateVerdicts, "policy_late_verdicts", false,                                         \
     "Verdicts on requests that had ended or been given up.")                                   \
   X(policyBadVerdicts, "policy_bad_verdicts", false,                                           \

@@ -45,12 +45,20 @@ void PolicyCalls::cancel(PolicyCallId id) { release(calls_[id.index]); }
 // Sending
 
 PolicyCalls::Sent PolicyCalls::send(Call& call) {
-  Worker* const worker = leastLoaded();
+  Worker* worker = leastLoaded();
   if (worker == nullptr) return Sent::NoRoom;
   if (scratch_.empty()) scratch_.resize(Channel::kLargestMessage);
   const std::size_t size = call.waiter->describe(call.id, scratch_);
   if (size == 0) return Sent::TooLarge;
-  if (!worker->channel->client().send({scratch_.data(), size})) return Sent::NoRoom;
+  bool anyFull = false;
+  while (worker != nullptr && !worker->channel->client().send({scratch_.data(), size})) {
+    worker->full = anyFull = true;
+    worker = leastLoaded();
+  }
+  if (anyFull) {
+    for (Worker& each : workers_) each.full = false;
+  }
+  if (worker == nullptr) return Sent::NoRoom;
   worker->load->fetch_add(1, std::memory_order_relaxed);
   ++worker->inHands;
   worker->unflushed = true;
@@ -63,7 +71,7 @@ PolicyCalls::Worker* PolicyCalls::leastLoaded() {
   std::uint32_t least = ~std::uint32_t{0};
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker& worker = workers_[(nextWorker_ + i) % workers_.size()];
-    if (worker.channel == nullptr) continue;
+    if (worker.channel == nullptr || worker.full) continue;
     const std::uint32_t load = worker.load->load(std::memory_order_relaxed);
     if (load < least) {
       least = load;
@@ -143,7 +151,7 @@ void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> 
     counters_.policyLateVerdicts.add();
     return;
   }
-  release(*call).onVerdict(*verdict, std::move(bytes));
+  release(*call).onVerdict(*verdict, std::move(bytes), message.size());
 }
 
 PolicyCalls::Call* PolicyCalls::callOf(PolicyCallId id, std::uint32_t worker) {
@@ -166,7 +174,7 @@ void PolicyCalls::setWorker(std::size_t worker, std::shared_ptr<Channel> channel
                             std::shared_ptr<PolicyLoad> load) {
   if (worker >= workers_.size()) workers_.resize(worker + 1);
   lose(static_cast<std::uint32_t>(worker));
-  workers_[worker] = {std::move(channel), std::move(load), 0, false};
+  workers_[worker] = {std::move(channel), std::move(load)};
   sendWaiting();
 }
 

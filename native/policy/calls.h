@@ -39,8 +39,8 @@ class PolicyWaiter {
   // Writes the descriptor of the request under this number and returns its size; 0 when it does not
   // fit. Called again where a worker had no room.
   virtual std::size_t describe(PolicyCallId id, std::span<std::byte> out) = 0;
-  // The end of the call, one of the two. `verdict` points into `bytes`.
-  virtual void onVerdict(const Verdict& verdict, Block bytes) = 0;
+  // The end of the call, one of the two. `verdict` points into the first `size` bytes.
+  virtual void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) = 0;
   virtual void onNoVerdict(Reason reason) = 0;
 
  protected:
@@ -60,7 +60,7 @@ class PolicyCalls {
   // Without a number when the descriptor is too large for any worker; else one of the waiter's ends
   // follows, at the latest after `timeoutMillis` and kGraceMillis.
   PolicyCallId ask(PolicyWaiter& waiter, std::uint64_t timeoutMillis);
-  // Nothing more is heard of the call.
+  // Nothing more is heard of the call, which is under way.
   void cancel(PolicyCallId id);
 
   // From now on the worker is behind this channel. Calls that its predecessor had fail with
@@ -100,11 +100,13 @@ class PolicyCalls {
     std::shared_ptr<PolicyLoad> load;
     std::uint32_t inHands = 0;  // sent by this thread, no verdict yet
     bool unflushed = false;
+    bool full = false;  // while a place for one call is looked for
   };
 
   enum class Sent : std::uint8_t { Yes, NoRoom, TooLarge };
 
   Sent send(Call& call);
+  // Of those that have not been found full; nullptr when there is none.
   Worker* leastLoaded();
   void sendWaiting();
   bool receiveFrom(std::uint32_t worker);

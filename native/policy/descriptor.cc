@@ -203,14 +203,21 @@ void writeValue(Writer& writer, const PolicyInput& input, const InputSource& sou
 
 }  // namespace
 
-std::size_t writeDescriptor(const DescriptorHead& head, std::span<const PolicyInput> inputs,
-                            const InputSource& source, std::span<std::byte> out) {
+std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs,
+                        const InputSource& source, std::span<std::byte> out) {
   Writer writer(out);
-  writer.array(3 + inputs.size());
-  writer.number(head.index);
-  writer.number(head.generation);
-  writer.number(head.chain);
+  writer.number(chain);
   for (const PolicyInput& input : inputs) writeValue(writer, input, source);
+  return writer.size();
+}
+
+std::size_t writeDescriptor(std::uint32_t index, std::uint32_t generation, std::size_t inputCount,
+                            std::span<const std::byte> inputs, std::span<std::byte> out) {
+  Writer writer(out);
+  writer.array(3 + inputCount);
+  writer.number(index);
+  writer.number(generation);
+  writer.raw({reinterpret_cast<const char*>(inputs.data()), inputs.size()});
   return writer.size();
 }
 

@@ -2,7 +2,8 @@
 //
 //   [index, generation, chain, value 0, value 1, …]
 //
-// with the values of the chain's inputs in their order; nil for one that the request does not have.
+// with the values of the chain's inputs in their order; nil for one that the request does not have
+// (of Headers an empty array).
 // TypeScript reads it in src/workers/wire.ts.
 #pragma once
 
@@ -17,12 +18,6 @@
 
 namespace tidegate {
 
-struct DescriptorHead {
-  std::uint32_t index;
-  std::uint32_t generation;
-  std::uint32_t chain;
-};
-
 // Where the values come from; borrowed for the call.
 struct InputSource {
   const HeadFields* fields = nullptr;
@@ -36,9 +31,16 @@ struct InputSource {
   std::string_view routeName;
 };
 
-// Returns the size; 0 when it does not fit into `out`. Texts are valid UTF-8: those of header
-// fields are taken as Latin-1, as Node.js does, the others where they are not UTF-8 already.
-std::size_t writeDescriptor(const DescriptorHead& head, std::span<const PolicyInput> inputs,
-                            const InputSource& source, std::span<std::byte> out);
+// The elements of a descriptor from the chain on, without the call that they are for: requests that
+// are equal to the chain have equal ones, so that they are also the key of a kept verdict. Returns
+// the size; 0 when they do not fit into `out`. Texts are valid UTF-8: those of header fields are
+// taken as Latin-1, as Node.js does, the others where they are not UTF-8 already.
+std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs,
+                        const InputSource& source, std::span<std::byte> out);
+
+// The whole descriptor; `inputs` are of writeInputs() for so many inputs. Returns the size; 0 when
+// it does not fit.
+std::size_t writeDescriptor(std::uint32_t index, std::uint32_t generation, std::size_t inputCount,
+                            std::span<const std::byte> inputs, std::span<std::byte> out);
 
 }  // namespace tidegate

@@ -1,9 +1,72 @@
 #include "policy/verdict.h"
 
+#include <algorithm>
+
 #include "base/ascii.h"
 #include "http/field_rules.h"
+#include "http/message.h"
 
 namespace tidegate {
+
+namespace {
+
+constexpr std::uint32_t kChargeWidth = 10;
+
+constexpr std::string_view kNeverInPath = "\"<>\\^`{|}?#[]";
+
+bool isName(std::string_view text) {
+  return text.size() <= kMaxVerdictNameBytes && isPlainText(text);
+}
+
+// A String of RFC 9651 that needs no escapes.
+bool isLimitName(std::string_view text) {
+  return text.size() <= kMaxVerdictNameBytes && std::ranges::all_of(text, [](char c) {
+           return c > 0x20 && c < 0x7f && c != '"' && c != '\\';
+         });
+}
+
+// Months and years differ in length.
+std::uint64_t windowSeconds(const LimitSpec& spec) {
+  constexpr std::uint64_t kHour = 3600;
+  if (spec.algorithm == Algorithm::Concurrency) return 0;
+  if (spec.algorithm != Algorithm::Quota) return (spec.periodMillis + 999) / 1000;
+  switch (spec.calendar) {
+    case CalendarPeriod::Hour:
+      return kHour;
+    case CalendarPeriod::Day:
+      return 24 * kHour;
+    case CalendarPeriod::Week:
+      return 7 * 24 * kHour;
+    case CalendarPeriod::Month:
+    case CalendarPeriod::Year:
+      break;
+  }
+  return 0;
+}
+
+bool isSentence(std::string_view text) {
+  return text.size() <= kMaxVerdictDetailBytes && isPlainText(text);
+}
+
+// RFC 3986 3.3, without dot segments, which would lead out of where the path points.
+bool isPath(std::string_view text) {
+  if (!text.starts_with('/') || text.size() > kMaxHeadBytes) return false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '%') {
+      if (at + 2 >= text.size() || hexValue(text[at + 1]) < 0 || hexValue(text[at + 2]) < 0)
+        return false;
+      continue;
+    }
+    if (c <= 0x20 || c >= 0x7f || kNeverInPath.find(c) != std::string_view::npos) return false;
+    if (c != '/') continue;
+    const std::string_view segment = text.substr(at + 1, text.find('/', at + 1) - at - 1);
+    if (segment == "." || segment == "..") return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
   if (hasOps_) {
@@ -15,6 +78,55 @@ bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
   if (!reader.text(edit.name)) return false;
   edit.id = fieldIdOf(edit.name);
   return edit.op == EditOp::Remove ? reader.nil() : reader.text(edit.value);
+}
+
+// Nothing when a value is not what VerdictCharge promises.
+std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
+  std::uint64_t algorithm = 0;
+  std::uint64_t calendar = 0;
+  std::uint64_t cost = 0;
+  std::uint64_t fields = 0;
+  std::uint64_t status = 0;
+  LimitSpec spec;
+  std::string_view key;
+  std::string_view name;
+  std::string_view reason;
+  if (!reader.unsignedInteger(algorithm) || algorithm > 4 || !reader.unsignedInteger(spec.count) ||
+      !reader.unsignedInteger(spec.periodMillis) || !reader.unsignedInteger(spec.burst)) {
+    return std::nullopt;
+  }
+  spec.algorithm = static_cast<Algorithm>(algorithm);
+  if (spec.algorithm == Algorithm::Quota) {
+    calendar = spec.periodMillis;
+    if (calendar > static_cast<std::uint64_t>(CalendarPeriod::Year)) return std::nullopt;
+    spec.calendar = static_cast<CalendarPeriod>(calendar);
+  }
+  const Result<Limit, std::string> limit = makeLimit(spec);
+  if (!limit || !reader.unsignedInteger(cost) || cost > kMaxCost) return std::nullopt;
+  if (!reader.text(key) || key.empty() || key.size() > kMaxChargeKeyBytes) return std::nullopt;
+  if (!reader.unsignedInteger(fields) || fields > 3) return std::nullopt;
+  if (!reader.unsignedInteger(status) || status < 400 || status > 599) return std::nullopt;
+  if (!reader.nil() && !(reader.text(name) && isLimitName(name))) return std::nullopt;
+  if (!reader.nil() && !(reader.text(reason) && isSentence(reason))) return std::nullopt;
+  return VerdictCharge{*limit,
+                       spec.count,
+                       windowSeconds(spec),
+                       cost,
+                       key,
+                       static_cast<LimitFields>(fields),
+                       static_cast<std::uint16_t>(status),
+                       name,
+                       reason};
+}
+
+bool VerdictTags::has(std::string_view tag) const {
+  MsgpackReader reader(elements_);
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    std::string_view each;
+    reader.text(each);
+    if (each == tag) return true;
+  }
+  return false;
 }
 
 // Reads one verdict; the first thing that is wrong ends it.
@@ -44,22 +156,23 @@ class VerdictDecoder {
     std::uint64_t kind = 0;
     if (!reader_.unsignedInteger(kind) || kind > 3) return fail("expected a kind of 0..3");
     verdict_.kind = static_cast<VerdictKind>(kind);
-    constexpr std::uint32_t kCounts[] = {7, 6, 7, 5};
+    constexpr std::uint32_t kCounts[] = {9, 7, 8, 6};
     if (count != kCounts[kind]) return fail("expected another number of elements");
-    if (!rest()) return false;
+    if (!terms() || !rest()) return false;
     return reader_.remaining() == 0 || fail("bytes follow after the end");
   }
 
   bool rest() {
     switch (verdict_.kind) {
       case VerdictKind::GoOn:
-        return nameOrNil(verdict_.upstream, "expected an upstream's name or nil") &&
-               nameOrNil(verdict_.consumer, "expected a consumer's id or nil") &&
-               edits(verdict_.requestEdits, true) && edits(verdict_.responseEdits, true);
+        return nameOrNil(verdict_.upstream, "expected an upstream's name or nil") && path() &&
+               edits(verdict_.queryEdits, Edits::Query) &&
+               edits(verdict_.requestEdits, Edits::Head) &&
+               edits(verdict_.responseEdits, Edits::Head);
       case VerdictKind::Answer:
-        return status(200) && edits(verdict_.fields, false) && body();
+        return status(200) && edits(verdict_.fields, Edits::Fields) && body();
       case VerdictKind::Deny:
-        return status(400) && detail() && edits(verdict_.fields, false) &&
+        return status(400) && detail() && edits(verdict_.fields, Edits::Fields) &&
                (reader_.nil() || body());
       case VerdictKind::Failed: {
         std::uint64_t failure = 0;
@@ -73,15 +186,75 @@ class VerdictDecoder {
     return false;
   }
 
+  bool terms() {
+    std::uint32_t count = 0;
+    if (!reader_.array(count) || count != 6) return fail("expected 6 terms");
+    return nameOrNil(verdict_.consumer, "expected a consumer's id or nil") && charges() &&
+           millis(verdict_.replayMillis) && millis(verdict_.staleMillis) && tags() && times();
+  }
+
+  bool charges() {
+    std::uint32_t count = 0;
+    if (!reader_.array(count) || count % kChargeWidth != 0 ||
+        count / kChargeWidth > kMaxVerdictCharges) {
+      return fail("expected an array of at most 16 charges");
+    }
+    begin(verdict_.charges, count / kChargeWidth);
+    for (std::uint32_t i = 0; i < verdict_.charges.count_; ++i) {
+      if (!VerdictCharges::read(reader_)) return fail("expected a charge on a limit");
+    }
+    end(verdict_.charges);
+    return true;
+  }
+
+  bool millis(std::uint64_t& value) {
+    return (reader_.unsignedInteger(value) && value <= kMaxReplayMillis) ||
+           fail("expected milliseconds of at most 366 days");
+  }
+
+  bool tags() {
+    std::uint32_t count = 0;
+    if (!reader_.array(count) || count > kMaxVerdictTags) return fail("expected at most 32 tags");
+    begin(verdict_.tags, count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      std::string_view tag;
+      if (!reader_.text(tag) || !isName(tag)) return fail("expected a tag");
+    }
+    end(verdict_.tags);
+    return true;
+  }
+
+  bool times() {
+    std::uint32_t count = 0;
+    if (!reader_.array(count) || count > kMaxVerdictTimes) return fail("expected at most 64 times");
+    begin(verdict_.times, count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      std::uint32_t micros = 0;
+      if (!word(micros)) return fail("expected microseconds");
+    }
+    end(verdict_.times);
+    return true;
+  }
+
+  void begin(VerdictList& list, std::uint32_t count) {
+    list.count_ = count;
+    list.elements_ = bytes_.last(reader_.remaining());
+  }
+
+  void end(VerdictList& list) {
+    list.elements_ = list.elements_.first(list.elements_.size() - reader_.remaining());
+  }
+
+  bool path() {
+    return reader_.nil() || (reader_.text(verdict_.path) && isPath(verdict_.path)) ||
+           fail("expected a path or nil");
+  }
+
   bool word(std::uint32_t& value) {
     std::uint64_t wide = 0;
     if (!reader_.unsignedInteger(wide) || wide > UINT32_MAX) return false;
     value = static_cast<std::uint32_t>(wide);
     return true;
-  }
-
-  static bool isName(std::string_view text) {
-    return text.size() <= kMaxVerdictNameBytes && isPlainText(text);
   }
 
   bool nameOrNil(std::string_view& name, std::string_view message) {
@@ -97,9 +270,7 @@ class VerdictDecoder {
   }
 
   bool detail() {
-    return reader_.nil() ||
-           (reader_.text(verdict_.detail) && verdict_.detail.size() <= kMaxVerdictDetailBytes &&
-            isPlainText(verdict_.detail)) ||
+    return reader_.nil() || (reader_.text(verdict_.detail) && isSentence(verdict_.detail)) ||
            fail("expected a sentence or nil");
   }
 
@@ -108,25 +279,27 @@ class VerdictDecoder {
     return reader_.binary(verdict_.body) || reader_.text(verdict_.body) || fail("expected a body");
   }
 
-  bool edits(VerdictEdits& list, bool hasOps) {
-    const std::uint32_t width = hasOps ? 3 : 2;
+  enum class Edits : std::uint8_t { Fields, Head, Query };
+
+  bool edits(VerdictEdits& list, Edits kind) {
+    list.hasOps_ = kind != Edits::Fields;
+    const std::uint32_t width = list.hasOps_ ? 3 : 2;
     std::uint32_t count = 0;
     if (!reader_.array(count) || count % width != 0 || count / width > kMaxVerdictEdits)
       return fail("expected an array of at most 64 edits or fields");
-    list.count_ = count / width;
-    list.hasOps_ = hasOps;
-    const std::size_t begin = bytes_.size() - reader_.remaining();
+    begin(list, count / width);
     std::size_t size = 0;
     for (std::uint32_t i = 0; i < list.count_; ++i) {
       VerdictEdit edit;
       if (!list.read(reader_, edit)) return fail("expected a name and a value");
+      size += edit.name.size() + edit.value.size();
+      if (kind == Edits::Query) continue;
       if (!isEditableField(edit.name)) return fail("a field that no policy may touch");
       if (!isFieldText(edit.value) || trimOws(edit.value) != edit.value)
         return fail("a value that no field may have");
-      size += edit.name.size() + edit.value.size();
     }
     if (size > kMaxVerdictFieldBytes) return fail("more than 64 KiB of fields");
-    list.elements_ = bytes_.subspan(begin, bytes_.size() - reader_.remaining() - begin);
+    end(list);
     return true;
   }
 

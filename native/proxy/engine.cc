@@ -72,6 +72,7 @@ struct Engine::Impl {
   explicit Impl(const EngineOptions& options)
       : budget(options.maxConnections),
         log(options.ioThreads),
+        limits(std::make_shared<CounterTable>(options.limitCounters)),
         policyWorkers(options.policyWorkers) {}
 
   Result<Opened, EngineError> openListeners(const Snapshot& snapshot);
@@ -83,6 +84,7 @@ struct Engine::Impl {
 
   ConnectionBudget budget;
   AccessLog log;
+  const std::shared_ptr<CounterTable> limits;
   std::vector<std::unique_ptr<IoThread>> threads;
   std::map<std::string, Bound> bound;  // by listenerKey()
   // By upstream, address and resolved address: what stays the same over a reload keeps its state.
@@ -105,9 +107,11 @@ Result<std::unique_ptr<Engine>, EngineError> Engine::start(const EngineOptions& 
   for (std::uint32_t i = 0; i < options.ioThreads; ++i) {
     IoThread::Settings settings;
     settings.index = i;
+    settings.replayBytes = options.replayBytes;
     if (!options.pinCpus.empty())
       settings.pinCpu = static_cast<int>(options.pinCpus[i % options.pinCpus.size()]);
-    impl->threads.push_back(std::make_unique<IoThread>(settings, impl->budget, impl->log));
+    impl->threads.push_back(
+        std::make_unique<IoThread>(settings, impl->budget, impl->log, *impl->limits));
     if (!impl->threads.back()->start()) {
       return Failure{EngineError{"thread_start_failed",
                                  "cannot create the event loop of I/O thread " + std::to_string(i) +
@@ -277,6 +281,17 @@ std::unique_ptr<PolicyPort> Engine::openPolicyPort(std::size_t worker,
   }
   return std::make_unique<PolicyPort>(std::move(channels));
 }
+
+std::size_t Engine::purgeVerdicts(VerdictPurge what) {
+  if (impl_->stopped) return 0;
+  const auto shared = std::make_shared<const VerdictPurge>(std::move(what));
+  const auto purged = std::make_shared<std::atomic<std::size_t>>(0);
+  for (const auto& thread : impl_->threads) thread->purge(shared, purged);
+  for (const auto& thread : impl_->threads) thread->settle();
+  return *purged;
+}
+
+const std::shared_ptr<CounterTable>& Engine::limits() const { return impl_->limits; }
 
 std::string Engine::reopenLogs() { return impl_->log.reopen(); }
 

@@ -12,14 +12,18 @@
 #include "base/result.h"
 #include "observe/stats.h"
 #include "policy/port.h"
+#include "policy/verdict_store.h"
+#include "shared/counter_table.h"
 
 namespace tidegate {
 
 struct EngineOptions {
-  std::uint32_t ioThreads = 1;            // 1..256
-  std::vector<std::uint32_t> pinCpus;     // empty: not pinned; thread i runs on pinCpus[i % size]
-  std::uint64_t maxConnections = 10'000;  // client connections of the process
-  std::uint32_t policyWorkers = 0;        // 0..256: how many openPolicyPort() has places for
+  std::uint32_t ioThreads = 1;             // 1..256
+  std::vector<std::uint32_t> pinCpus;      // empty: not pinned; thread i runs on pinCpus[i % size]
+  std::uint64_t maxConnections = 10'000;   // client connections of the process
+  std::uint32_t policyWorkers = 0;         // 0..256: how many openPolicyPort() has places for
+  std::size_t limitCounters = 256 * 1024;  // a power of two: the capacity of the CounterTable
+  std::size_t replayBytes = 16 << 20;      // for kept verdicts of each I/O thread; 0 keeps none
 };
 
 // A listener that accepts connections. `address` has the real port: "127.0.0.1:41234" or
@@ -76,6 +80,13 @@ class Engine {
   // of the one that its predecessor had. `bell` is rung when something came after the worker went
   // to sleep. nullptr when there is no such worker or the engine has stopped.
   std::unique_ptr<PolicyPort> openPolicyPort(std::size_t worker, const std::shared_ptr<Bell>& bell);
+
+  // Drops kept verdicts on all I/O threads, and returns how many. A policy, consumer or tag that
+  // nobody knows drops none.
+  std::size_t purgeVerdicts(VerdictPurge what);
+
+  // Any thread, as long as it has the pointer: what limits have counted. Lives over reloads.
+  const std::shared_ptr<CounterTable>& limits() const;
 
   // Opens the access log's path again. Error text or empty.
   std::string reopenLogs();

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "http1/writer.h"
-#include "policy/descriptor.h"
 #include "proxy/error_response.h"
 
 namespace tidegate {
@@ -185,7 +184,8 @@ void Exchange::answerRoute(const RouteConfig& route) {
     body = renderTemplate(route.body, values, TemplateUse::Text, services_.arena);
   }
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
-  applyEdits(responseEdits_, nullptr, services_);
+  applyEdits(verdict().responseEdits, nullptr, services_);
+  if (charges_) charges_->addFields(nullptr, services_.arena, services_.fields);
   applyEdits(route.responseEdits, nullptr, values, services_);
   sendAnswer(out, body);
 }
@@ -193,13 +193,6 @@ void Exchange::answerRoute(const RouteConfig& route) {
 // Policies
 
 void Exchange::askPolicies() {
-  const PolicyChain& chain = snapshot_->tables().chains[plan_->chain];
-  state_ = State::Asking;
-  policyCall_ = services_.policies.ask(*this, chain.timeout);
-  if (!policyCall_) onNoVerdict(Reason::PolicyFailed);
-}
-
-std::size_t Exchange::describe(PolicyCallId id, std::span<std::byte> out) {
   const PolicyChain& chain = snapshot_->tables().chains[plan_->chain];
   InputSource source;
   source.fields = &head_;
@@ -211,40 +204,33 @@ std::size_t Exchange::describe(PolicyCallId id, std::span<std::byte> out) {
   source.host = host_;
   source.scheme = "http";
   source.routeName = routeConfig().match.name;
-  return writeDescriptor({id.index, id.generation, chain.id}, chain.inputs, source, out);
+  switch (
+      services_.decisions.ask(*this, {chain.id, chain.timeout, chain.inputs}, source, verdict_)) {
+    case Decisions::Asked::Replayed:
+      replayed_ = true;
+      policyMicros_ = 0;
+      carryOut();
+      break;
+    case Decisions::Asked::Waiting:
+      state_ = State::Asking;
+      stepMicros_ = services_.loop.nowMicros();
+      break;
+    case Decisions::Asked::TooLarge:
+      onNoVerdict(Reason::PolicyFailed);
+      break;
+  }
 }
 
-void Exchange::onVerdict(const Verdict& verdict, Block bytes) {
-  policyCall_ = {};
-  switch (verdict.kind) {
-    case VerdictKind::GoOn:
-      break;
-    case VerdictKind::Answer:
-    case VerdictKind::Deny:
-      answerVerdict(verdict);
-      return;
-    case VerdictKind::Failed:
-      onNoVerdict(verdict.failure == PolicyFailure::TimedOut ? Reason::PolicyTimeout
-                                                             : Reason::PolicyFailed);
-      return;
-  }
-  if (!verdict.upstream.empty()) {
-    const std::uint32_t upstream = snapshot_->tables().upstreamIndex(verdict.upstream);
-    if (upstream == kNoUpstream || plan_->has(PlanStep::Answer)) {
-      answer(Reason::PolicyFailed);
-      return;
-    }
-    upstreamIndex_ = upstream;
-  }
-  verdictBytes_ = std::move(bytes);
-  requestEdits_ = verdict.requestEdits;
-  responseEdits_ = verdict.responseEdits;
+void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
   state_ = State::Deciding;
-  act();
+  policyMicros_ = microsSince(stepMicros_);
+  verdict_ = std::move(verdict);
+  replayed_ = replayed;
+  carryOut();
 }
 
 void Exchange::onNoVerdict(Reason reason) {
-  policyCall_ = {};
+  if (state_ == State::Asking) policyMicros_ = microsSince(stepMicros_);
   state_ = State::Deciding;
   if (snapshot_->tables().chains[plan_->chain].allowOnFailure) {
     act();
@@ -253,13 +239,67 @@ void Exchange::onNoVerdict(Reason reason) {
   }
 }
 
+void Exchange::carryOut() {
+  if (verdict_->kind == VerdictKind::Failed) {
+    const bool late = verdict_->failure == PolicyFailure::TimedOut;
+    onNoVerdict(late ? Reason::PolicyTimeout : Reason::PolicyFailed);
+    return;
+  }
+  if (verdict_->kind == VerdictKind::GoOn && !verdict_->upstream.empty()) {
+    const std::uint32_t upstream = snapshot_->tables().upstreamIndex(verdict_->upstream);
+    if (upstream == kNoUpstream || plan_->has(PlanStep::Answer)) {
+      answer(Reason::PolicyFailed);
+      return;
+    }
+    upstreamIndex_ = upstream;
+  }
+  if (!verdict_->charges.empty() && !charge()) return;
+  if (verdict_->kind == VerdictKind::GoOn) {
+    act();
+  } else {
+    answerVerdict();
+  }
+}
+
+// False: the exchange has been answered.
+bool Exchange::charge() {
+  charges_ = {services_.exchangeCharges, services_.exchangeCharges.create(verdict_)};
+  const EventLoop& loop = services_.loop;
+  const CounterTime time{loop.nowMicros() * 1000, loop.wallMillis()};
+  switch (charges_->make(services_.limits, time, services_.charges)) {
+    case Outcome::Allowed:
+      return true;
+    case Outcome::Full:
+      charges_ = {};
+      if (snapshot_->tables().chains[plan_->chain].allowOnFailure) return true;
+      answer(Reason::PolicyCountersFull);
+      return false;
+    case Outcome::Refused:
+    case Outcome::TooCostly:
+      answerLimited();
+      return false;
+  }
+  return false;
+}
+
+void Exchange::answerLimited() {
+  reason_ = Reason::PolicyLimited;
+  services_.arena.reset();
+  services_.fields.clear();
+  charges_->addFields(nullptr, services_.arena, services_.fields);
+  charges_->addRetryAfter(services_.arena, services_.fields);
+  answerError(charges_->refusedStatus(), charges_->refusedReason());
+}
+
 // With the policy's own body, or (a deny without one) the gateway's.
-void Exchange::answerVerdict(const Verdict& verdict) {
+void Exchange::answerVerdict() {
+  const Verdict& verdict = *verdict_;
   reason_ = verdict.kind == VerdictKind::Deny ? Reason::PolicyDenied : Reason::PolicyAnswered;
   services_.arena.reset();
   services_.fields.clear();
   verdict.fields.each(
       [&](const VerdictEdit& field) { services_.fields.push_back({field.name, field.value}); });
+  if (charges_) charges_->addFields(nullptr, services_.arena, services_.fields);
   if (!verdict.hasBody) {
     answerError(verdict.status, verdict.detail);
     return;
@@ -330,9 +370,9 @@ void Exchange::forwardHead() {
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
   const ForwardedRequest what{
-      listener(),   *plan_,         upstream,     upstream.endpoints[endpoint_],
-      values,       client_.peer(), trustedPeer_, head_.view(line_.authority),
-      requestEdits_};
+      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
+      values,     client_.peer(), trustedPeer_, head_.view(line_.authority),
+      verdict()};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);
@@ -389,7 +429,8 @@ void Exchange::onUpstreamDrained() {
 void Exchange::onUpstreamInformational(ResponseHead& head) {
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
+                  out);
   client_.sendInformational(out);
 }
 
@@ -403,7 +444,8 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   state_ = State::Responding;
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
+                  out);
   out.body = head.line.body;
   out.contentLength = head.line.contentLength;
   // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
@@ -424,7 +466,8 @@ void Exchange::passUpgrade(ResponseHead& head) {
   services_.stats.counters.tunnels.add();
   services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), responseEdits_, services_, out);
+  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
+                  out);
   out.upgrade = head.value(*upgrade);
   status_ = 101;
   requestDone_ = false;
@@ -486,7 +529,7 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
 }
 
 void Exchange::answer(Reason reason) {
-  if (policyCall_) services_.policies.cancel(std::exchange(policyCall_, {}));
+  if (state_ == State::Asking) services_.decisions.cancel(*this);
   leaveEndpoint();
   releaseUpstream();
   reason_ = reason;
@@ -513,7 +556,7 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
   } else if (reason_ == Reason::TraceRefused) {
     services_.fields.push_back({"Allow", kAllButTrace});
   }
-  if (reason_ != Reason::PolicyDenied && out.status == 503)
+  if (reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited && out.status == 503)
     services_.fields.push_back({"Retry-After", kRetryAfter});
   sendAnswer(out, error.body);
 }
@@ -610,7 +653,7 @@ void Exchange::onClientDone() { end(); }
 
 void Exchange::end() {
   requestTimer_.unlink();
-  if (policyCall_) services_.policies.cancel(policyCall_);
+  if (state_ == State::Asking) services_.decisions.cancel(*this);
   releaseUpstream();
   record();
   leaveEndpoint();
@@ -635,7 +678,7 @@ void Exchange::record() {
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
   const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
                       reason_ != Reason::RouteRespond && reason_ != Reason::PolicyAnswered &&
-                      reason_ != Reason::PolicyDenied;
+                      reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited;
   if (plan_ != nullptr) {
     countSlot(routeSlot(), status_, micros, failed);
     if (!plan_->has(PlanStep::Answer)) {
@@ -662,6 +705,7 @@ void Exchange::record() {
   entry.reason = reason_;
   entry.retries = retries_;
   entry.reused = reused_;
+  entry.policyMicros = policyMicros_;
   entry.queueMicros = queueMicros_;
   entry.connectMicros = connectMicros_;
   entry.firstByteMicros = firstByteMicros_;
@@ -681,6 +725,8 @@ void Exchange::record() {
       if (endpoint_ != kNoEndpoint) entry.endpoint = upstreamConfig().endpoints[endpoint_].address;
     }
   }
+  std::array<AccessPolicy, kMaxAccessPolicies> policies;
+  if (plan_ != nullptr && plan_->has(PlanStep::Policies)) describePolicies(entry, policies);
   const std::size_t length =
       formatAccess(format, entry, services_.logLine.data(), services_.logLine.size());
   if (length > 0 &&
@@ -690,6 +736,24 @@ void Exchange::record() {
   } else {
     services_.stats.counters.accessLogDropped.add();
   }
+}
+
+const Verdict& Exchange::verdict() const {
+  static const Verdict kNothing;
+  return verdict_ ? *verdict_ : kNothing;
+}
+
+void Exchange::describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const {
+  const std::vector<std::string>& names = snapshot_->tables().chains[plan_->chain].policies;
+  const std::size_t count = std::min(names.size(), policies.size());
+  for (std::size_t i = 0; i < count; ++i) policies[i].name = names[i];
+  std::size_t ran = 0;
+  verdict().times.each([&](std::uint32_t micros) {
+    if (ran < count) policies[ran++].micros = micros;
+  });
+  entry.policies = policies.first(count);
+  entry.replayed = replayed_;
+  entry.consumer = verdict().consumer;
 }
 
 TemplateValues Exchange::templateValues() const {

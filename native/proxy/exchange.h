@@ -17,14 +17,17 @@
 
 #include "http/stream.h"
 #include "io/event_loop.h"
-#include "policy/calls.h"
+#include "policy/decisions.h"
+#include "proxy/charging.h"
 #include "proxy/forwarding.h"
 #include "proxy/published_snapshot.h"
 #include "proxy/thread_services.h"
 
 namespace tidegate {
 
-class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, public PolicyWaiter {
+class Exchange final : public ClientStreamEvents,
+                       public UpstreamStreamEvents,
+                       public DecisionWaiter {
  public:
   // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and
   // destroys itself in end().
@@ -55,9 +58,8 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
   void onUpstreamBlocked() override;
   void onUpstreamDrained() override;
 
-  // PolicyWaiter
-  std::size_t describe(PolicyCallId id, std::span<std::byte> out) override;
-  void onVerdict(const Verdict& verdict, Block bytes) override;
+  // DecisionWaiter
+  void onVerdict(VerdictRef verdict, bool replayed) override;
   void onNoVerdict(Reason reason) override;
 
  private:
@@ -68,9 +70,12 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
   void route();
   void runPlan();
   void askPolicies();
+  void carryOut();
+  bool charge();
   void act();
   void answerRoute(const RouteConfig& route);
-  void answerVerdict(const Verdict& verdict);
+  void answerVerdict();
+  void answerLimited();
 
   // Connecting and forwarding
   // kNoEndpoint when every one is down or was tried.
@@ -91,9 +96,12 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
   void onRequestTimeout();
   void end();
   void record();
+  void describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const;
   void countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros, bool failed);
 
   TemplateValues templateValues() const;
+  // Where no policy decided, a verdict that changes nothing.
+  const Verdict& verdict() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
   // With a plan only.
   const RouteConfig& routeConfig() const { return snapshot_->tables().routes[match_.route]; }
@@ -116,7 +124,6 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
   const std::uint32_t listener_;
   std::uint32_t upstreamIndex_ = 0;  // of the plan, unless a policy chose another
   std::uint32_t endpoint_ = kNoEndpoint;
-  PolicyCallId policyCall_;  // while State::Asking
 
   State state_ = State::Deciding;
   Reason reason_ = Reason::None;
@@ -128,7 +135,9 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
   bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again
   bool responseEnded_ = false;
   bool trustedPeer_ = false;
+  bool replayed_ = false;    // the verdict was not decided for this request
   bool countsLoad_ = false;  // this exchange is in the endpoint's active count
+  std::uint32_t policyMicros_ = kNoTime;
   std::uint32_t queueMicros_ = kNoTime;
   std::uint32_t connectMicros_ = kNoTime;
   std::uint32_t firstByteMicros_ = kNoTime;
@@ -140,10 +149,9 @@ class Exchange final : public ClientStreamEvents, public UpstreamStreamEvents, p
 
   // Views below point into text_: the head's bytes, then what was derived from them.
   Block text_;
-  // What the policies decided, with the bytes that it points into; only with PlanStep::Policies.
-  Block verdictBytes_;
-  VerdictEdits requestEdits_;
-  VerdictEdits responseEdits_;
+  // What the policies decided and what it was charged with; only with PlanStep::Policies.
+  VerdictRef verdict_;
+  SlabOwner<ExchangeCharges> charges_;
   char* pathRoom_ = nullptr;
   std::string_view path_;
   std::string_view host_;

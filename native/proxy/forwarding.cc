@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/ascii.h"
+#include "proxy/query_edit.h"
 
 namespace tidegate {
 
@@ -150,7 +151,7 @@ std::string_view versionText(std::uint8_t minorVersion) {
   return minorVersion == 0 ? "1.0 " : "1.1 ";
 }
 
-bool composePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+bool rewritePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   out.path = what.values.path;
   out.query = what.values.query;
   out.hasQuery = what.values.hasQuery;
@@ -180,6 +181,15 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
          std::all_of(path.begin(), path.end(), isUriByteForPath) &&
          std::all_of(out.query.begin(), out.query.end(),
                      [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
+}
+
+bool composePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
+  if (!rewritePath(what, services, out)) return false;
+  if (!what.verdict.path.empty()) out.path = what.verdict.path;
+  if (what.verdict.queryEdits.empty()) return true;
+  out.query = editQuery(out.query, what.verdict.queryEdits, services.arena);
+  out.hasQuery = !out.query.empty();
+  return out.query.size() <= kMaxHeadBytes;
 }
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
@@ -325,7 +335,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   if (!what.listener.requestIdHeader.empty())
     add(services, what.listener.requestIdHeader, what.values.requestId);
   // Then the route's own: what the operator wrote stands.
-  applyEdits(what.edits, &head, services);
+  applyEdits(what.verdict.requestEdits, &head, services);
   if (what.plan.has(PlanStep::EditRequest))
     applyEdits(what.values.route->requestEdits, &head, what.values, services);
   out.fields = {&head, services.fields};
@@ -333,8 +343,9 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
 }
 
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, const VerdictEdits& edits,
-                     ThreadServices& services, OutgoingResponse& out) {
+                     const TemplateValues& values, const Verdict& verdict,
+                     const ExchangeCharges* charges, ThreadServices& services,
+                     OutgoingResponse& out) {
   services.fields.clear();
   out.status = head.line.status;
   out.reason = head.view(head.line.reason);
@@ -365,7 +376,8 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const P
   if (!hasDate && head.line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
-  applyEdits(edits, &head, services);
+  applyEdits(verdict.responseEdits, &head, services);
+  if (charges != nullptr) charges->addFields(&head, services.arena, services.fields);
   if (plan.has(PlanStep::EditResponse))
     applyEdits(values.route->responseEdits, &head, values, services);
   out.fields = {&head, services.fields};

@@ -7,6 +7,7 @@
 #include "http/stream.h"
 #include "plan/plan.h"
 #include "policy/verdict.h"
+#include "proxy/charging.h"
 #include "proxy/text_template.h"
 #include "proxy/thread_services.h"
 #include "snapshot/snapshot.h"
@@ -42,7 +43,7 @@ struct ForwardedRequest {
   const PeerInfo& peer;
   bool trustedPeer;
   std::string_view originalHost;  // as the client sent it, with port
-  const VerdictEdits& edits;      // of the policies
+  const Verdict& verdict;         // of the policies
 };
 
 // Fills path, host and fields of `out`; may be called again for another endpoint. False when the
@@ -50,11 +51,11 @@ struct ForwardedRequest {
 bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
                     ThreadServices& services, OutgoingRequest& out);
 
-// Fields of a response that is passed on.
-// `edits`: of the policies.
+// Fields of a response that is passed on. `verdict` is of the policies; `charges` may be nullptr.
 void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, const VerdictEdits& edits,
-                     ThreadServices& services, OutgoingResponse& out);
+                     const TemplateValues& values, const Verdict& verdict,
+                     const ExchangeCharges* charges, ThreadServices& services,
+                     OutgoingResponse& out);
 
 // Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or
 // remove.

@@ -226,11 +226,12 @@ class IoThread::LoopBell final : public Bell {
 
 // Birth and end
 
-IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log)
+IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log,
+                   CounterTable& limits)
     : settings_(settings),
       budget_(budget),
       bell_(std::make_shared<LoopBell>(loop_)),
-      services_(settings.index, loop_, buffers_, stats_, log) {
+      services_(settings.index, loop_, buffers_, stats_, log, limits, settings.replayBytes) {
   services_.exchanges = &exchanges_;
 }
 
@@ -308,6 +309,14 @@ void IoThread::setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> chan
   post(std::move(message));
 }
 
+void IoThread::purge(std::shared_ptr<const VerdictPurge> what,
+                     std::shared_ptr<std::atomic<std::size_t>> purged) {
+  Message message(Message::Kind::Purge);
+  message.purge = std::move(what);
+  message.purged = std::move(purged);
+  post(std::move(message));
+}
+
 void IoThread::settle() {
   std::uint64_t target = 0;
   {
@@ -339,6 +348,9 @@ bool IoThread::handleMessages() {
         services_.policies.setWorker(message.worker, std::move(message.channel),
                                      std::move(message.load));
         break;
+      case Message::Kind::Purge:
+        message.purged->fetch_add(handlePurge(*message.purge));
+        break;
       case Message::Kind::Stop:
         handleStop();
         goOn = false;
@@ -355,6 +367,7 @@ void IoThread::handleAdopt(Message& message) {
   snapshot_ = SnapshotRef(std::make_unique<ThreadSnapshot>(
       std::move(message.snapshot), static_cast<std::uint32_t>(settings_.index)));
   configurePools();
+  services_.decisions.retainChains(chainIds([](const PolicyChain&) { return true; }));
   for (NewListener& listener : message.listeners) {
     ports_.push_back(std::make_unique<Port>(*this, std::move(listener)));
     ports_.back()->configure(snapshot_, 0);
@@ -373,6 +386,35 @@ void IoThread::handleAdopt(Message& message) {
     }
   }
   stats_.counters.snapshotVersion.set(snapshot_->tables().version);
+}
+
+// Of the chains that `wanted` is true of, sorted.
+template <typename Predicate>
+std::vector<std::uint32_t> IoThread::chainIds(Predicate wanted) const {
+  std::vector<std::uint32_t> ids;
+  for (const PolicyChain& chain : snapshot_->tables().chains) {
+    if (wanted(chain)) ids.push_back(chain.id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+std::size_t IoThread::handlePurge(const VerdictPurge& what) {
+  VerdictStore& verdicts = services_.verdicts;
+  switch (what.by) {
+    case VerdictPurge::By::Everything:
+      return verdicts.clear();
+    case VerdictPurge::By::Consumer:
+      return verdicts.purgeConsumer(what.name);
+    case VerdictPurge::By::Tag:
+      return verdicts.purgeTag(what.name);
+    case VerdictPurge::By::Policy:
+      if (!snapshot_) return 0;
+      return verdicts.purgeChains(chainIds([&](const PolicyChain& chain) {
+        return std::ranges::find(chain.policies, what.name) != chain.policies.end();
+      }));
+  }
+  return 0;
 }
 
 void IoThread::configurePools() {
@@ -405,6 +447,7 @@ void IoThread::handleStop() {
   handleDrain();
   for (const auto& port : ports_) port->closeConnections();
   services_.policies.close();
+  services_.decisions.close();
   for (const auto& pool : services_.pools) {
     if (pool != nullptr) pool->closeAll();
   }
@@ -450,6 +493,9 @@ void IoThread::onHousekeeping() {
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
   removeUnused();
   buffers_.trim();
+  stats_.counters.policyKept.set(services_.verdicts.count());
+  stats_.counters.policyKeptBytes.set(services_.verdicts.bytes());
+  if (settings_.index == 0) sweepLimits();
   // A slab frees all or nothing: only a thread that had nothing to do gives it back.
   const std::uint64_t accepted = stats_.counters.connectionsAccepted.get();
   const std::uint64_t work = stats_.counters.requests.get() + accepted;
@@ -459,6 +505,15 @@ void IoThread::onHousekeeping() {
     services_.upstreamConnections.trim();
   }
   workAtHousekeeping_ = work;
+}
+
+// One thread does it for all: the whole table once a minute, as CounterTable::sweep() asks for.
+void IoThread::sweepLimits() {
+  constexpr std::uint64_t kWholeTableMillis = 60'000;
+  const CounterTable::Usage usage = services_.limits.usage();
+  if (usage.used == 0) return;
+  services_.limits.sweep({loop_.nowMicros() * 1000, loop_.wallMillis()},
+                         usage.capacity * kHousekeepingMillis / kWholeTableMillis + 1);
 }
 
 void IoThread::removeUnused() {

@@ -44,9 +44,11 @@ class IoThread final : public http1::ServerHost {
   struct Settings {
     std::size_t index = 0;
     int pinCpu = -1;  // -1: not pinned
+    std::size_t replayBytes = 0;
   };
 
-  IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log);
+  IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog& log,
+           CounterTable& limits);
   ~IoThread();
 
   // False when the thread cannot be made.
@@ -61,6 +63,9 @@ class IoThread final : public http1::ServerHost {
   // A policy worker's channel to this thread; replaces that of the worker's predecessor.
   void setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
                        std::shared_ptr<PolicyLoad> load);
+  // Drops kept verdicts; adds how many to `purged`.
+  void purge(std::shared_ptr<const VerdictPurge> what,
+             std::shared_ptr<std::atomic<std::size_t>> purged);
   // Rung by policy workers; they may do so as long as they like.
   const std::shared_ptr<Bell>& bell() const { return bell_; }
   // Waits until all that was posted has been done.
@@ -78,7 +83,7 @@ class IoThread final : public http1::ServerHost {
   class Port;
 
   struct Message {
-    enum class Kind : std::uint8_t { Adopt, Drain, PolicyWorker, Stop };
+    enum class Kind : std::uint8_t { Adopt, Drain, PolicyWorker, Purge, Stop };
     explicit Message(Kind kind) : kind(kind) {}
 
     Kind kind;
@@ -89,6 +94,9 @@ class IoThread final : public http1::ServerHost {
     std::size_t worker = 0;
     std::shared_ptr<Channel> channel;
     std::shared_ptr<PolicyLoad> load;
+    // Purge
+    std::shared_ptr<const VerdictPurge> purge;
+    std::shared_ptr<std::atomic<std::size_t>> purged;
   };
 
   // Outlives the thread with whoever rings it.
@@ -98,10 +106,14 @@ class IoThread final : public http1::ServerHost {
   void post(Message message);
   bool handleMessages();
   void handleAdopt(Message& message);
+  std::size_t handlePurge(const VerdictPurge& what);
+  template <typename Predicate>
+  std::vector<std::uint32_t> chainIds(Predicate wanted) const;
   void handleDrain();
   void handleStop();
   void configurePools();
   void removeUnused();
+  void sweepLimits();
   void onHousekeeping();
   ClientStreamEvents& newExchange(http1::ServerConnection& connection, Exchange*& exchange);
 

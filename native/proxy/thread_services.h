@@ -12,8 +12,12 @@
 #include "observe/access_log.h"
 #include "observe/stats.h"
 #include "policy/calls.h"
+#include "policy/decisions.h"
+#include "policy/verdict_store.h"
+#include "proxy/charging.h"
 #include "proxy/endpoint_pool.h"
 #include "proxy/text_arena.h"
+#include "shared/counter_table.h"
 
 namespace tidegate {
 
@@ -45,7 +49,7 @@ class DateCache {
 
 struct ThreadServices {
   ThreadServices(std::size_t index, EventLoop& loop, BufferPool& pool, ThreadStats& stats,
-                 AccessLog& log)
+                 AccessLog& log, CounterTable& limits, std::size_t replayBytes)
       : threadIndex(index),
         loop(loop),
         pool(pool),
@@ -53,7 +57,10 @@ struct ThreadServices {
         log(log),
         http1{loop, pool, stats.counters, {}, {}, {}, {}},
         arena(pool),
-        policies(loop, pool, stats.counters) {}
+        limits(limits),
+        policies(loop, pool, stats.counters),
+        verdicts(replayBytes),
+        decisions(loop, pool, stats.counters, policies, verdicts) {}
 
   const std::size_t threadIndex;
   EventLoop& loop;
@@ -62,7 +69,12 @@ struct ThreadServices {
   AccessLog& log;
   http1::Context http1;
   TextArena arena;
+  CounterTable& limits;
   PolicyCalls policies;
+  VerdictStore verdicts;
+  Decisions decisions;
+  std::vector<Charge> charges;  // of the verdict being carried out
+  Slab<ExchangeCharges> exchangeCharges;
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;

@@ -275,6 +275,11 @@ constexpr Member<PolicyChain> kChain[] = {
     {"timeout",
      [](Reader& r, PolicyChain& c) { return r.number(c.timeout, limits::kChainTimeout); }},
     {"onFailure", [](Reader& r, PolicyChain& c) { return r.oneOf(c.allowOnFailure, kOnFailure); }},
+    {"policies",
+     [](Reader& r, PolicyChain& c) {
+       return r.list(c.policies, limits::kPolicies,
+                     [](Reader& element, std::string& name) { return element.text(name, kName); });
+     }},
     {"inputs",
      [](Reader& r, PolicyChain& c) { return r.list(c.inputs, limits::kInputs, policyInput); }},
 };

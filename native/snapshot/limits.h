@@ -45,6 +45,7 @@ inline constexpr Range kMetricSlot = {0, kMaxSlots - 1};
 // Elements of a list.
 inline constexpr Range kListeners = {0, 1024};
 inline constexpr Range kChains = {0, 65'536};
+inline constexpr Range kPolicies = {0, 64};
 inline constexpr Range kInputs = {0, 64};
 inline constexpr Range kRoutes = {0, 65'536};
 inline constexpr Range kUpstreams = {0, 65'536};

@@ -98,6 +98,7 @@ struct PolicyChain {
   std::uint32_t id = 0;          // by which the workers know it
   std::uint64_t timeout = 1000;  // of the whole chain
   bool allowOnFailure = false;   // the exchange goes on as if there were no policies
+  std::vector<std::string> policies;  // their names, in the order in which they decide
   std::vector<PolicyInput> inputs;
 };
 

@@ -157,6 +157,7 @@ class ChainBuilder implements CompiledPolicies {
       onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
         ? 'allow'
         : 'deny',
+      policies: [...policies],
       inputs,
     });
     this.#chains.push({ id, links });

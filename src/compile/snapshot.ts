@@ -80,6 +80,8 @@ export interface SnapshotChain {
   id: number;
   timeout: number;
   onFailure: 'deny' | 'allow';
+  /** Their names, in the order in which they decide. */
+  policies: string[];
   inputs: SnapshotInput[];
 }
 

@@ -44,6 +44,8 @@ export function needsRestart(running: Config, next: Config): string[] {
     'process.policyWorkers': process.policyWorkers,
     'process.pinCpus': process.pinCpus,
     'process.maxConnections': process.maxConnections,
+    'process.limitCounters': process.limitCounters,
+    'process.replayMemory': process.replayMemory,
     admin,
   });
   const before = pick(running);

@@ -13,6 +13,10 @@ export interface ResourceSettings {
   maxConnections: 'auto' | number;
   /** auto: one for four I/O threads. */
   policyWorkers: 'auto' | number;
+  /** Rounded up to a power of two. */
+  limitCounters: number;
+  /** Bytes, of each I/O thread. */
+  replayMemory: number;
 }
 
 /** Descriptors that are not for connections: listeners, event loops, logs, the control thread's own. */
@@ -30,6 +34,8 @@ export function coreOptions(settings: ResourceSettings): CoreOptions {
     pinCpus: pinCpus === true ? allowedCpus() : pinCpus === false ? [] : pinCpus,
     maxConnections: maxConnections === 'auto' ? connectionsWithin(ioThreads) : maxConnections,
     policyWorkers: policyWorkers === 'auto' ? Math.ceil(ioThreads / 4) : policyWorkers,
+    limitCounters: 2 ** Math.ceil(Math.log2(settings.limitCounters)),
+    replayMemory: settings.replayMemory,
   };
 }
 

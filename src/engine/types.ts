@@ -32,6 +32,10 @@ export interface CoreOptions {
   maxConnections: number;
   /** 0..256 */
   policyWorkers: number;
+  /** Places for counters of limits: a power of two from 1024 to 16 Mi. */
+  limitCounters: number;
+  /** Bytes for kept verdicts, of each I/O thread; 0 keeps none. */
+  replayMemory: number;
 }
 
 export interface BoundListener {

@@ -5,6 +5,7 @@ import type { Consumer } from './consumer.js';
 import { hasControl, isToken, trimField, whyRefused } from './fields.js';
 import type { AttributeValue } from './inputs.js';
 import { checkDuration, checkLimit, type Limit } from './limit.js';
+import type { LimitHeaders } from './verdict.js';
 
 /** `name` of a header is lower case. */
 export type Edit =
@@ -15,6 +16,10 @@ export interface Charge {
   readonly limit: Limit;
   readonly key: string;
   readonly cost: number;
+  readonly name: string | undefined;
+  readonly headers: LimitHeaders;
+  readonly status: number;
+  readonly reason: string | undefined;
 }
 
 /** Every key is always there, so that all verdicts of a kind have one hidden class. */
@@ -68,7 +73,11 @@ export const verdictLimits = {
   name: 256,
   reason: 1024,
   cost: 2 ** 20,
+  /** Charges and tags of all policies of a route together. */
   charges: 16,
+  tags: 32,
+  /** In bytes. */
+  chargeKey: 1024,
 } as const;
 
 const builders = 'allow, deny, respond, redirect or routeTo';
@@ -87,7 +96,10 @@ const keysOf = {
 const requestKeys = new Set(['set', 'add', 'remove', 'path', 'query']);
 const headKeys = new Set(['set', 'add', 'remove']);
 const consumerKeys = new Set(['id', 'name', 'groups', 'tags']);
-const chargeKeys = new Set(['limit', 'key', 'cost']);
+const chargeKeys = new Set(['limit', 'key', 'cost', 'name', 'headers', 'status', 'reason']);
+const limitHeaders: readonly LimitHeaders[] = ['none', 'ratelimit', 'x-ratelimit', 'both'];
+/** A string of structured fields (RFC 9651) that needs no escapes. */
+const limitName = /^[!#-[\]-~]{1,256}$/;
 
 /** `draft` is whatever `decide` returned. */
 export function normalizeVerdict(draft: unknown): Checked<Verdict> {
@@ -248,6 +260,9 @@ function commonOf(value: Loose): Checked<Common> {
   if (!staleIfError.ok) return staleIfError;
   const tags = namesOf(value['tags'], 'tags');
   if (!tags.ok) return tags;
+  if (tags.value.length > verdictLimits.tags) {
+    return fail('tags', `at most ${verdictLimits.tags} tags`, tags.value.length);
+  }
   const charged = chargesOf(charges);
   if (!charged.ok) return charged;
   const who = consumer === undefined ? undefined : consumerOf(consumer);
@@ -316,14 +331,30 @@ function chargesOf(value: unknown): Checked<readonly Charge[]> {
     if (!isObject(each)) return fail(at, 'an object with limit and key', each);
     const stranger = strangerIn(each, chargeKeys, at);
     if (stranger !== undefined) return stranger;
-    const { key, cost = 1 } = each;
-    if (typeof key !== 'string' || key === '') return fail(`${at}.key`, 'a text', key);
+    const { key, cost = 1, name, headers = 'none', status = 429, reason } = each;
+    if (typeof key !== 'string' || key === '' || isTooLong(key, verdictLimits.chargeKey)) {
+      return fail(`${at}.key`, `a text of 1 to ${verdictLimits.chargeKey} bytes`, key);
+    }
+    if (name !== undefined && !(typeof name === 'string' && limitName.test(name))) {
+      return fail(`${at}.name`, 'visible ASCII without quotes and backslashes', name);
+    }
+    if (!isLimitHeaders(headers)) {
+      return fail(`${at}.headers`, limitHeaders.join(', '), headers);
+    }
+    if (!isStatus(status, 400)) return fail(`${at}.status`, 'a status from 400 to 599', status);
+    if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
+      const expected = `one line of at most ${verdictLimits.reason} characters`;
+      return fail(`${at}.reason`, expected, reason);
+    }
     if (!isWhole(cost, 0, verdictLimits.cost)) {
       return fail(`${at}.cost`, `a whole number from 0 to ${verdictLimits.cost}`, cost);
     }
     const limit = checkLimit(each['limit'], `${at}.limit`);
     if (!limit.ok) return limit;
-    charges.push({ limit: limit.value, key, cost });
+    if (limit.value.kind === 'concurrency' && cost !== 1) {
+      return fail(`${at}.cost`, '1, because a concurrency limit counts exchanges,', cost);
+    }
+    charges.push({ limit: limit.value, key, cost, name, headers, status, reason });
   }
   return found(charges);
 }
@@ -440,8 +471,16 @@ function nameText(what: string): string {
 
 function isName(value: unknown): value is string {
   if (typeof value !== 'string' || value === '' || hasControl(value)) return false;
-  // A UTF-16 unit is at most three bytes, so that most names need no count.
-  return value.length * 3 <= verdictLimits.name || Buffer.byteLength(value) <= verdictLimits.name;
+  return !isTooLong(value, verdictLimits.name);
+}
+
+function isLimitHeaders(value: unknown): value is LimitHeaders {
+  return limitHeaders.includes(value as LimitHeaders);
+}
+
+/** In UTF-8. A UTF-16 unit is at most three bytes, so that most texts need no count. */
+function isTooLong(text: string, bytes: number): boolean {
+  return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 
 function strangerIn(value: Loose, keys: ReadonlySet<string>, at: string): Unfit | undefined {

@@ -25,14 +25,25 @@ export interface ChargeDraft {
   readonly key: string;
   /** A whole number from 0 to 2^20; 1 by default. */
   readonly cost?: number | undefined;
+  /** What the `RateLimit` fields call the limit: visible ASCII without quotes; `default` by default. */
+  readonly name?: string | undefined;
+  /** Which fields about the limit the response gets; none by default. */
+  readonly headers?: LimitHeaders | undefined;
+  /** Of the answer when the limit is used up: 400–599, 429 by default. */
+  readonly status?: number | undefined;
+  /** One line for the client in that answer. */
+  readonly reason?: string | undefined;
 }
+
+/** `ratelimit`: RateLimit and RateLimit-Policy; `x-ratelimit`: X-RateLimit-Limit, -Remaining and -Reset. */
+export type LimitHeaders = 'none' | 'ratelimit' | 'x-ratelimit' | 'both';
 
 /** What every verdict may say. */
 export interface VerdictCommon {
   readonly consumer?: Consumer | undefined;
   /** For later policies of the route, and for the access log. */
   readonly attributes?: Readonly<Record<string, AttributeValue>> | undefined;
-  /** Made afresh on every replay. A request past one of the limits is answered 429. */
+  /** Made afresh on every replay, all or none. A request past one of the limits is answered 429. */
   readonly charges?: readonly ChargeDraft[] | undefined;
   /** How long requests with equal inputs may get this verdict without a new decision. */
   readonly replayFor?: Duration | undefined;

@@ -4,11 +4,11 @@ import { problemText } from '../policy/checked.js';
 import type { Consumer } from '../policy/consumer.js';
 import type { DecideContext, Policy, PolicyLog } from '../policy/define.js';
 import type { AttributeValue } from '../policy/inputs.js';
-import { type Edit, normalizeVerdict, type Verdict } from '../policy/normalize.js';
+import { type Charge, type Edit, normalizeVerdict, verdictLimits } from '../policy/normalize.js';
 import type { VerdictDraft } from '../policy/verdict.js';
 import { Breaker } from './breaker.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
-import { type FailureKind, firstValue, type Outcome } from './wire.js';
+import { type FailureKind, firstValue, type Outcome, type Terms } from './wire.js';
 
 /** A policy that has been set up with its options. */
 export interface Instance {
@@ -19,6 +19,17 @@ export interface Instance {
   readonly log: PolicyLog;
 }
 
+/** An end without its terms, which the progress has. */
+type End = Outcome extends infer Each
+  ? Each extends Outcome
+    ? Omit<Each, 'terms'>
+    : never
+  : never;
+
+function withTerms(end: End, { terms }: Progress): Outcome {
+  return { ...end, terms } as Outcome;
+}
+
 interface Link {
   readonly instance: Instance;
   readonly spec: LinkSpec;
@@ -27,13 +38,46 @@ interface Link {
 }
 
 /** What the links of one request have come to so far. */
-interface Progress {
+class Progress {
+  consumer: Consumer | undefined = undefined;
+  attributes: Map<string, Readonly<Record<string, AttributeValue>>> | undefined = undefined;
+  upstream: string | undefined = undefined;
+  path: string | undefined = undefined;
+  charges: readonly Charge[] = [];
+  tags: readonly string[] = [];
+  query: readonly Edit[] = [];
+  request: readonly Edit[] = [];
+  response: readonly Edit[] = [];
+  /** Milliseconds: of the link that allows the least. Infinite before the first. */
+  replayFor = Number.POSITIVE_INFINITY;
+  staleIfError = Number.POSITIVE_INFINITY;
+  /** Microseconds of each link that had its turn. */
+  readonly times: number[] = [];
   readonly values: readonly unknown[];
-  consumer: Consumer | undefined;
-  attributes: Map<string, Readonly<Record<string, AttributeValue>>> | undefined;
-  upstream: string | undefined;
-  readonly request: Edit[];
-  readonly response: Edit[];
+  /** When the link under way began. */
+  #began = performance.now();
+
+  constructor(values: readonly unknown[]) {
+    this.values = values;
+  }
+
+  stepEnded(): void {
+    const now = performance.now();
+    this.times.push(Math.round((now - this.#began) * 1000));
+    this.#began = now;
+  }
+
+  get terms(): Terms {
+    const { consumer, charges, replayFor, staleIfError, tags, times } = this;
+    return {
+      consumer: consumer?.id,
+      charges,
+      replayFor: Number.isFinite(replayFor) ? replayFor : 0,
+      staleIfError: Number.isFinite(staleIfError) ? staleIfError : 0,
+      tags,
+      times,
+    };
+  }
 }
 
 export class Chain {
@@ -55,15 +99,7 @@ export class Chain {
 
   /** `values` as a descriptor has them. A promise only where a policy returned one. Never throws or rejects. */
   run(values: readonly unknown[]): Outcome | Promise<Outcome> {
-    const progress: Progress = {
-      values,
-      consumer: undefined,
-      attributes: undefined,
-      upstream: undefined,
-      request: [],
-      response: [],
-    };
-    return this.#from(0, progress);
+    return this.#from(0, new Progress(values));
   }
 
   #from(first: number, progress: Progress): Outcome | Promise<Outcome> {
@@ -71,17 +107,21 @@ export class Chain {
       const link = this.#links[i] as Link;
       const ended = this.#step(link, progress);
       if (ended instanceof Promise) {
-        return ended.then((outcome) => outcome ?? this.#from(i + 1, progress));
+        return ended.then((outcome) => {
+          progress.stepEnded();
+          return outcome ? withTerms(outcome, progress) : this.#from(i + 1, progress);
+        });
       }
-      if (ended !== undefined) return ended;
+      progress.stepEnded();
+      if (ended !== undefined) return withTerms(ended, progress);
     }
-    const { upstream, consumer, request, response } = progress;
-    return { kind: 'go-on', upstream, consumer: consumer?.id, request, response };
+    const { terms, upstream, path, query, request, response } = progress;
+    return { kind: 'go-on', terms, upstream, path, query, request, response };
   }
 
   /** Undefined: the next link has its turn. */
-  #step(link: Link, progress: Progress): Outcome | undefined | Promise<Outcome | undefined> {
-    if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open');
+  #step(link: Link, progress: Progress): End | undefined | Promise<End | undefined> {
+    if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open', progress);
     const context = new Context(link.instance.log);
     let draft: VerdictDraft | Promise<VerdictDraft>;
     try {
@@ -89,16 +129,16 @@ export class Chain {
       const inputs = inputsOf(link, progress);
       draft = policy.decide({ inputs, options, state, ctx: context });
     } catch (error) {
-      return threw(link, error);
+      return threw(link, error, progress);
     }
     if (!isPromise(draft)) return take(link, draft, progress);
     return within(draft, link.spec.timeout, context).then(
       (value) => {
         if (value !== late) return take(link, value, progress);
         link.instance.log.warn('the policy did not decide in time', { timeout: link.spec.timeout });
-        return failed(link, 'timed-out');
+        return failed(link, 'timed-out', progress);
       },
-      (error: unknown) => threw(link, error),
+      (error: unknown) => threw(link, error, progress),
     );
   }
 }
@@ -161,53 +201,75 @@ function inputsOf(link: Link, progress: Progress): Readonly<Record<string, unkno
 }
 
 /** Carries a verdict out; undefined when the chain goes on. */
-function take(link: Link, draft: unknown, progress: Progress): Outcome | undefined {
+function take(link: Link, draft: unknown, progress: Progress): End | undefined {
   const checked = normalizeVerdict(draft);
-  if (!checked.ok) return threw(link, new TypeError(`bad verdict: ${problemText(checked)}`));
+  if (!checked.ok) return misbehaved(link, `bad verdict: ${problemText(checked)}`, progress);
   const verdict = checked.value;
-  const missing = notCarriedOut(verdict);
-  if (missing !== undefined) return threw(link, new TypeError(missing));
+  const charges = joined(progress.charges, verdict.charges);
+  const tags = joined(progress.tags, verdict.tags);
+  const tooMuch = beyondLimits(charges, tags);
+  if (tooMuch !== undefined) return misbehaved(link, tooMuch, progress);
   link.breaker?.succeeded();
+  progress.replayFor = Math.min(progress.replayFor, verdict.replayFor);
+  progress.staleIfError = Math.min(progress.staleIfError, verdict.staleIfError);
   if (link.spec.mode === 'shadow') {
     if (verdict.kind !== 'allow')
       link.instance.log.info('shadow verdict', { verdict: verdict.kind });
     return undefined;
   }
+  progress.charges = charges;
+  progress.tags = tags;
+  progress.consumer = verdict.consumer ?? progress.consumer;
   switch (verdict.kind) {
+    case 'deny': {
+      const { status, reason, fields, body } = verdict;
+      return { kind: 'deny', status, reason, fields, body };
+    }
+    case 'respond': {
+      const { status, fields, body } = verdict;
+      return { kind: 'answer', status, fields, body };
+    }
     case 'route-to':
       progress.upstream = verdict.upstream;
       break;
     case 'allow':
       break;
-    case 'deny':
-      return { ...verdict, kind: 'deny' };
-    case 'respond':
-      return { ...verdict, kind: 'answer' };
   }
-  progress.consumer = verdict.consumer ?? progress.consumer;
   if (verdict.attributes !== undefined) {
     progress.attributes ??= new Map();
     progress.attributes.set(link.instance.name, verdict.attributes);
   }
-  progress.request.push(...verdict.request);
-  progress.response.push(...verdict.response);
+  progress.path = verdict.path ?? progress.path;
+  progress.query = joined(progress.query, verdict.query);
+  progress.request = joined(progress.request, verdict.request);
+  progress.response = joined(progress.response, verdict.response);
   return undefined;
 }
 
-/** A verdict must not be carried out by halves. */
-function notCarriedOut(verdict: Verdict): string | undefined {
-  const asks = (what: string) =>
-    `the verdict asks for ${what}, which this version does not carry out`;
-  if (verdict.charges.length > 0) return asks('charges');
-  if (verdict.kind !== 'allow' && verdict.kind !== 'route-to') return undefined;
-  if (verdict.path !== undefined) return asks('another path');
-  return verdict.query.length > 0 ? asks('edits of the query') : undefined;
+/** Most lists are empty. */
+function joined<T>(first: readonly T[], second: readonly T[]): readonly T[] {
+  if (second.length === 0) return first;
+  return first.length === 0 ? second : [...first, ...second];
 }
 
-function threw(link: Link, error: unknown): Outcome | undefined {
+function beyondLimits(charges: readonly Charge[], tags: readonly string[]): string | undefined {
+  if (charges.length > verdictLimits.charges) {
+    return `the policies of the route make ${charges.length} charges, at most ${verdictLimits.charges} are carried out`;
+  }
+  if (tags.length > verdictLimits.tags) {
+    return `the policies of the route give ${tags.length} tags, at most ${verdictLimits.tags} are kept`;
+  }
+  return undefined;
+}
+
+function misbehaved(link: Link, message: string, progress: Progress): End | undefined {
+  return threw(link, new TypeError(message), progress);
+}
+
+function threw(link: Link, error: unknown, progress: Progress): End | undefined {
   const { log } = link.instance;
   log.error('the policy failed', { error: stackOf(error) });
-  return failed(link, 'threw');
+  return failed(link, 'threw', progress);
 }
 
 /** As far as the author's own code goes: what called it is of no use to anybody who reads it. */
@@ -218,13 +280,15 @@ function stackOf(error: unknown): string {
   return lines.slice(0, own < 0 ? undefined : own).join('\n');
 }
 
-function failed(link: Link, failure: FailureKind): Outcome | undefined {
+function failed(link: Link, failure: FailureKind, progress: Progress): End | undefined {
   const { instance, spec, breaker } = link;
   if (failure !== 'breaker-open' && breaker?.failed() === true) {
     instance.log.error('the policy keeps failing and is not run for a while', {
       openFor: (spec.breaker as { openFor: number }).openFor,
     });
   }
+  // What came of a failure is not to be repeated.
+  progress.replayFor = 0;
   if (spec.mode === 'shadow' || spec.onFailure === 'allow') return undefined;
   return { kind: 'failed', failure, policy: instance.name };
 }

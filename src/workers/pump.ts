@@ -14,7 +14,7 @@ import type {
   PumpTask,
   ToWorker,
 } from './messages.js';
-import { type Descriptor, frameVerdict, type Outcome, readBatch } from './wire.js';
+import { type Descriptor, frameVerdict, noTerms, type Outcome, readBatch } from './wire.js';
 
 /** Batches that are taken before timers, promises and messages have their turn. */
 const batchesPerTurn = 32;
@@ -119,7 +119,8 @@ class Policies {
 
   decide(descriptor: Descriptor): Outcome | Promise<Outcome> {
     const chain = this.#chains.get(descriptor.chain);
-    if (chain === undefined) return { kind: 'failed', failure: 'unknown-chain', policy: '' };
+    if (chain === undefined)
+      return { kind: 'failed', terms: noTerms, failure: 'unknown-chain', policy: '' };
     return chain.run(descriptor.values);
   }
 

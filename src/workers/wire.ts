@@ -1,7 +1,8 @@
 // Descriptors and verdicts as they cross the channel: msgpack arrays in frames of a 4-byte length. The core's side of the
 // format is native/policy/descriptor.h and verdict.h.
 import { Packr, Unpackr } from 'msgpackr';
-import type { Edit, Fields } from '../policy/normalize.js';
+import type { Limit } from '../policy/limit.js';
+import type { Charge, Edit, Fields } from '../policy/normalize.js';
 
 /** One request: which call of the I/O thread, which chain, and the values of the chain's inputs. */
 export interface Descriptor {
@@ -11,27 +12,52 @@ export interface Descriptor {
   values: readonly unknown[];
 }
 
+/** What every end of a chain may say. */
+export interface Terms {
+  readonly consumer: string | undefined;
+  readonly charges: readonly Charge[];
+  /** Milliseconds; 0: for this request only. */
+  readonly replayFor: number;
+  readonly staleIfError: number;
+  readonly tags: readonly string[];
+  /** Microseconds of each policy that had its turn. */
+  readonly times: readonly number[];
+}
+
 /** How a chain ended. */
 export type Outcome =
   | {
       kind: 'go-on';
-      upstream?: string | undefined;
-      consumer?: string | undefined;
+      terms: Terms;
+      upstream: string | undefined;
+      path: string | undefined;
+      query: readonly Edit[];
       request: readonly Edit[];
       response: readonly Edit[];
     }
-  | { kind: 'answer'; status: number; fields: Fields; body: string | Uint8Array }
+  | { kind: 'answer'; terms: Terms; status: number; fields: Fields; body: string | Uint8Array }
   | {
       kind: 'deny';
+      terms: Terms;
       status: number;
-      reason?: string | undefined;
+      reason: string | undefined;
       fields: Fields;
-      /** Absent: the core writes its own. */
-      body?: string | Uint8Array | undefined;
+      /** Undefined: the core writes its own. */
+      body: string | Uint8Array | undefined;
     }
-  | { kind: 'failed'; failure: FailureKind; policy: string };
+  | { kind: 'failed'; terms: Terms; failure: FailureKind; policy: string };
 
 export type FailureKind = 'threw' | 'timed-out' | 'unknown-chain' | 'breaker-open';
+
+/** Of a chain that came to nothing. */
+export const noTerms: Terms = {
+  consumer: undefined,
+  charges: [],
+  replayFor: 0,
+  staleIfError: 0,
+  tags: [],
+  times: [],
+};
 
 const failureCodes: Readonly<Record<FailureKind, number>> = {
   threw: 0,
@@ -74,23 +100,62 @@ export function frameVerdict(index: number, generation: number, outcome: Outcome
 }
 
 function verdictArray(index: number, generation: number, outcome: Outcome): unknown[] {
+  const terms = termsArray(outcome.terms);
   switch (outcome.kind) {
     case 'go-on': {
-      const { upstream = null, consumer = null, request, response } = outcome;
-      return [index, generation, 0, upstream, consumer, flatEdits(request), flatEdits(response)];
+      const { upstream = null, path = null, query, request, response } = outcome;
+      const heads = [flatEdits(request), flatEdits(response)] as const;
+      return [index, generation, 0, terms, upstream, path, flatEdits(query), heads[0], heads[1]];
     }
     case 'answer':
-      return [index, generation, 1, outcome.status, outcome.fields.flat(), outcome.body];
+      return [index, generation, 1, terms, outcome.status, outcome.fields.flat(), outcome.body];
     case 'deny': {
       const { status, reason = null, fields, body = null } = outcome;
-      return [index, generation, 2, status, reason, fields.flat(), body];
+      return [index, generation, 2, terms, status, reason, fields.flat(), body];
     }
     case 'failed':
-      return [index, generation, 3, failureCodes[outcome.failure], outcome.policy];
+      return [index, generation, 3, terms, failureCodes[outcome.failure], outcome.policy];
   }
 }
 
+function termsArray(terms: Terms): unknown[] {
+  const { consumer = null, replayFor, staleIfError, tags, times } = terms;
+  return [consumer, flatCharges(terms.charges), replayFor, staleIfError, tags, times];
+}
+
+const kindCodes = { gcra: 0, 'fixed-window': 1, 'sliding-window': 2, concurrency: 3, quota: 4 };
+const periodCodes = { hour: 0, day: 1, week: 2, month: 3, year: 4 } as const;
+const headerCodes = { none: 0, ratelimit: 1, 'x-ratelimit': 2, both: 3 } as const;
+
+function flatCharges(charges: readonly Charge[]): unknown[] {
+  if (charges.length === 0) return nothing;
+  const flat: unknown[] = [];
+  for (const { limit, key, cost, name = null, headers, status, reason = null } of charges) {
+    const burst = limit.kind === 'gcra' ? limit.burst : 0;
+    flat.push(kindCodes[limit.kind], limit.count, spanOf(limit), burst, cost, key);
+    flat.push(headerCodes[headers], status, name, reason);
+  }
+  return flat;
+}
+
+function spanOf(limit: Limit): number {
+  switch (limit.kind) {
+    case 'gcra':
+      return limit.per;
+    case 'fixed-window':
+    case 'sliding-window':
+      return limit.window;
+    case 'concurrency':
+      return 0;
+    case 'quota':
+      return periodCodes[limit.period];
+  }
+}
+
+const nothing: unknown[] = [];
+
 function flatEdits(edits: readonly Edit[]): unknown[] {
+  if (edits.length === 0) return nothing;
   const flat: unknown[] = [];
   for (const edit of edits) {
     flat.push(opCodes[edit.op], edit.name, edit.op === 'remove' ? null : edit.value);

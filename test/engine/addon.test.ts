@@ -57,6 +57,10 @@ describe('loading the addon', () => {
     [{ ioThreads: 1, maxConnections: -1, pinCpus: [] }, 'options.maxConnections'],
     [{ ioThreads: 1, maxConnections: 1, pinCpus: 3 }, 'an array for options.pinCpus'],
     [{ ioThreads: 1, maxConnections: 1, pinCpus: ['a'] }, 'options.pinCpus'],
+    [
+      { ioThreads: 1, maxConnections: 1, pinCpus: [], policyWorkers: 0, limitCounters: 1000 },
+      'a power of two from 1024 for options.limitCounters',
+    ],
   ])('throws a TypeError for the options %j', (options, message) => {
     const { Engine } = loadAddon();
     expect(() => new Engine(options as never)).toThrow(TypeError);

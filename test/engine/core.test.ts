@@ -17,6 +17,8 @@ const options: CoreOptions = {
   pinCpus: [],
   maxConnections: 100,
   policyWorkers: 0,
+  limitCounters: 1024,
+  replayMemory: 0,
 };
 
 const implementations: [string, (options: CoreOptions) => Promise<Core>][] = [

@@ -11,7 +11,7 @@ const functions = (snapshot: string) => `
   let counters;
   function start() {
     const { Engine } = require(${JSON.stringify(addonPath())});
-    const engine = new Engine({ ioThreads: 2, pinCpus: [], maxConnections: 100, policyWorkers: 0 });
+    const engine = new Engine({ ioThreads: 2, pinCpus: [], maxConnections: 100, policyWorkers: 0, limitCounters: 1024, replayMemory: 0 });
     const [{ address }] = engine.apply(Buffer.from('${snapshot}', 'base64'));
     counters = [0, 1].map((thread) => new BigUint64Array(engine.counterBuffer(thread)));
     const agent = new Agent({ keepAlive: true, maxSockets: 8 });

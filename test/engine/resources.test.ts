@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { allowedCpus, connectionsWithin, coreOptions } from '../../src/engine/resources.js';
 import { fileLimit } from '../../src/observe/processFacts.js';
 
+const rest = { limitCounters: 1024, replayMemory: 0 };
+
 describe('resources of the machine', () => {
   it('reads the CPUs that the process may use from the kernel', () => {
     expect(
@@ -11,7 +13,7 @@ describe('resources of the machine', () => {
   });
 
   it('pins to all of them, to a list, or not at all', () => {
-    const settings = { ioThreads: 2, maxConnections: 10, policyWorkers: 0 };
+    const settings = { ...rest, ioThreads: 2, maxConnections: 10, policyWorkers: 0 };
     expect(coreOptions({ ...settings, pinCpus: true }).pinCpus).toEqual(allowedCpus());
     expect(coreOptions({ ...settings, pinCpus: [3, 1] }).pinCpus).toEqual([3, 1]);
     expect(coreOptions({ ...settings, pinCpus: false }).pinCpus).toEqual([]);
@@ -19,6 +21,7 @@ describe('resources of the machine', () => {
 
   it('takes one I/O thread a core, and connections by the limit of open files, when both are auto', () => {
     const options = coreOptions({
+      ...rest,
       ioThreads: 'auto',
       pinCpus: false,
       maxConnections: 'auto',
@@ -30,9 +33,22 @@ describe('resources of the machine', () => {
 
   it('takes one policy worker for four I/O threads, and one at least, when that is auto', () => {
     const workersOf = (ioThreads: number) =>
-      coreOptions({ ioThreads, pinCpus: false, maxConnections: 1, policyWorkers: 'auto' })
+      coreOptions({ ...rest, ioThreads, pinCpus: false, maxConnections: 1, policyWorkers: 'auto' })
         .policyWorkers;
     expect([1, 4, 5, 16].map(workersOf)).toEqual([1, 1, 2, 4]);
+  });
+
+  it('rounds counters up to a power of two', () => {
+    const countersOf = (limitCounters: number) =>
+      coreOptions({
+        ...rest,
+        ioThreads: 1,
+        pinCpus: false,
+        maxConnections: 1,
+        policyWorkers: 0,
+        limitCounters,
+      }).limitCounters;
+    expect([1024, 1025, 262_144].map(countersOf)).toEqual([1024, 2048, 262_144]);
   });
 
   it('counts two descriptors a connection and keeps some back', () => {

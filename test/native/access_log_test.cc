@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -65,15 +66,16 @@ std::string format(AccessLogFormat kind, const AccessRecord& record) {
 }
 
 TEST("a JSON line has every key in a fixed order") {
-  CHECK_EQ(format(AccessLogFormat::Json, sample()),
-           R"({"time":"2023-11-14T22:13:20.042Z","client":"203.0.113.7","port":54321,)"
-           R"("listener":"public","method":"GET","host":"api.example.com",)"
-           R"("target":"/orders/7?x=1","protocol":"HTTP/1.1","status":200,"bytes_in":5,)"
-           R"("bytes_out":1234,"route":"orders","upstream":"pool","endpoint":"10.0.0.11:9000",)"
-           R"("request_id":"0f3a","referer":"http://a.example/","user_agent":"curl/8.5.0",)"
-           R"("reason":"none","retries":1,"reused":true,"queue_us":3,"connect_us":0,)"
-           R"("first_byte_us":812,"total_us":1040})"
-           "\n");
+  CHECK_EQ(
+      format(AccessLogFormat::Json, sample()),
+      R"({"time":"2023-11-14T22:13:20.042Z","client":"203.0.113.7","port":54321,)"
+      R"("listener":"public","method":"GET","host":"api.example.com",)"
+      R"("target":"/orders/7?x=1","protocol":"HTTP/1.1","status":200,"bytes_in":5,)"
+      R"("bytes_out":1234,"route":"orders","upstream":"pool","endpoint":"10.0.0.11:9000",)"
+      R"("consumer":null,"policies":[],"request_id":"0f3a","referer":"http://a.example/","user_agent":"curl/8.5.0",)"
+      R"("reason":"none","retries":1,"reused":true,"policy_us":null,"queue_us":3,"connect_us":0,)"
+      R"("first_byte_us":812,"total_us":1040})"
+      "\n");
 }
 
 TEST("what is not there is null in JSON") {
@@ -81,14 +83,30 @@ TEST("what is not there is null in JSON") {
   record.clientIsUnix = true;
   record.minorVersion = 0;
   record.reason = Reason::BadRequest;
-  CHECK_EQ(format(AccessLogFormat::Json, record),
-           R"({"time":"1970-01-01T00:00:00.000Z","client":"unix:","port":null,"listener":null,)"
-           R"("method":null,"host":null,"target":null,"protocol":"HTTP/1.0","status":null,)"
-           R"("bytes_in":0,"bytes_out":0,"route":null,"upstream":null,"endpoint":null,)"
-           R"("request_id":null,"referer":null,"user_agent":null,"reason":"bad_request",)"
-           R"("retries":0,"reused":false,"queue_us":null,"connect_us":null,)"
-           R"("first_byte_us":null,"total_us":0})"
-           "\n");
+  CHECK_EQ(
+      format(AccessLogFormat::Json, record),
+      R"({"time":"1970-01-01T00:00:00.000Z","client":"unix:","port":null,"listener":null,)"
+      R"("method":null,"host":null,"target":null,"protocol":"HTTP/1.0","status":null,)"
+      R"("bytes_in":0,"bytes_out":0,"route":null,"upstream":null,"endpoint":null,)"
+      R"("consumer":null,"policies":[],"request_id":null,"referer":null,"user_agent":null,"reason":"bad_request",)"
+      R"("retries":0,"reused":false,"policy_us":null,"queue_us":null,"connect_us":null,)"
+      R"("first_byte_us":null,"total_us":0})"
+      "\n");
+}
+
+TEST("a line says of each policy how long it took, that it had no turn, or that it was replayed") {
+  AccessRecord record = sample();
+  const std::array<AccessPolicy, 2> ran = {{{"api-key", 12}, {"quota \"a\"", kNoTime}}};
+  record.policies = ran;
+  record.consumer = "ann";
+  record.policyMicros = 40;
+  const std::string line = format(AccessLogFormat::Json, record);
+  CHECK(line.find(R"("consumer":"ann","policies":[{"name":"api-key","us":12},)"
+                  R"({"name":"quota \"a\"","us":null}],)") != std::string::npos);
+  CHECK(line.find(R"("policy_us":40,)") != std::string::npos);
+  record.replayed = true;
+  CHECK(format(AccessLogFormat::Json, record)
+            .find(R"("policies":[{"name":"api-key","replayed":true},)") != std::string::npos);
 }
 
 TEST("Common and Combined are those of NCSA and Apache") {

@@ -30,8 +30,8 @@ class Waiter final : public PolicyWaiter {
     std::memcpy(out.data() + 4, &id.generation, 4);
     return size_;
   }
-  void onVerdict(const Verdict& verdict, Block bytes) override {
-    CHECK(static_cast<bool>(bytes));
+  void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override {
+    CHECK(static_cast<bool>(bytes) && size > 0);
     ended = "verdict " + std::to_string(static_cast<int>(verdict.kind));
     if (then) then();
   }
@@ -93,7 +93,7 @@ class Fixture {
 
   void goOn(const std::shared_ptr<Channel>& worker, Request request) {
     give(worker, "[" + std::to_string(request.index) + ", " + std::to_string(request.generation) +
-                     ", 0, null, null, [], []]");
+                     ", 0, [null, [], 0, 0, [], []], null, null, [], [], []]");
   }
 
   // Turns of the loop until the waiter's call has ended.
@@ -102,6 +102,8 @@ class Fixture {
   }
 
   std::uint32_t load(std::size_t worker) const { return *loads_[worker]; }
+
+  void addLoad(std::size_t worker, std::uint32_t requests) { *loads_[worker] += requests; }
 
   EventLoop loop;
   BufferPool pool;
@@ -143,7 +145,7 @@ TEST("a verdict on a call that has ended reaches nobody, also where its place wa
   CHECK_EQ(gone.ended, "");
   CHECK_EQ(next.ended, "");
   CHECK_EQ(f.counters.policyLateVerdicts.get(), 1);
-  f.give(worker, "[4000000000, 0, 0, null, null, [], []]");
+  f.give(worker, "[4000000000, 0, 0, [null, [], 0, 0, [], []], null, null, [], [], []]");
   CHECK_EQ(f.counters.policyLateVerdicts.get(), 2);
 }
 
@@ -188,7 +190,8 @@ TEST("a verdict that cannot be read fails the call that it names") {
   const std::vector<Request> requests = f.take(worker);
   const std::string id =
       std::to_string(requests[0].index) + ", " + std::to_string(requests[0].generation);
-  f.give(worker, "[" + id + R"(, 0, null, null, [0, "host", "x"], []])");
+  f.give(worker,
+         "[" + id + R"(, 0, [null, [], 0, 0, [], []], null, null, [], [0, "host", "x"], []])");
   CHECK_EQ(waiter.ended, "policy_failed");
   f.give(worker, R"("nonsense")");
   CHECK_EQ(f.counters.policyBadVerdicts.get(), 2);
@@ -270,6 +273,23 @@ TEST("a worker that takes another's place gets what has been waiting") {
   Waiter next;
   f.calls.ask(next, 1000);
   CHECK_EQ(f.take(successor).size(), 1);
+}
+
+TEST("where the least loaded worker has no room, another one is asked") {
+  Fixture f;
+  const auto small = f.open(0, 4096);
+  const auto large = f.open(1);
+  // The large one has more to do, by what others gave it.
+  f.addLoad(1, 100);
+  std::vector<std::unique_ptr<Waiter>> waiters;
+  for (int i = 0; i < 40; ++i) {
+    waiters.push_back(std::make_unique<Waiter>(std::size_t{200}));
+    REQUIRE(static_cast<bool>(f.calls.ask(*waiters.back(), 1000)));
+  }
+  const std::size_t first = f.take(small).size();
+  CHECK(first > 0 && first < 40);
+  CHECK_EQ(f.take(large).size(), 40 - first);
+  f.calls.close();
 }
 
 }  // namespace

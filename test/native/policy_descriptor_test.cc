@@ -34,8 +34,11 @@ class Request {
 
   std::vector<std::byte> describe(const std::vector<PolicyInput>& inputs,
                                   std::size_t room = 4096) const {
+    std::vector<std::byte> values(room);
+    values.resize(writeInputs(3, inputs, source, values));
+    if (values.empty()) return {};
     std::vector<std::byte> out(room);
-    out.resize(writeDescriptor({1, 2, 3}, inputs, source, out));
+    out.resize(writeDescriptor(1, 2, inputs.size(), values, out));
     return out;
   }
 
@@ -151,6 +154,31 @@ TEST("a descriptor that does not fit is not written") {
   CHECK(whole > 120);
   for (std::size_t room = 0; room < whole; ++room) CHECK(request.describe(inputs, room).empty());
   CHECK_EQ(request.describe(inputs, whole).size(), whole);
+}
+
+TEST("numbers of any size, long lists and long texts come through") {
+  const Request request({{"x-a", std::string(40, 'a')}});
+  const std::vector<PolicyInput> inputs(20, {InputKind::Header, "x-a", FieldId::Other});
+  std::vector<std::byte> values(4096);
+  values.resize(writeInputs(70'000, inputs, request.source, values));
+  std::vector<std::byte> bytes(4096);
+  bytes.resize(writeDescriptor(0xffff'ffff, 128, inputs.size(), values, bytes));
+  MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+  std::uint32_t count = 0;
+  REQUIRE(reader.array(count));
+  CHECK_EQ(count, 23);
+  for (const std::uint64_t expected :
+       {std::uint64_t{0xffff'ffff}, std::uint64_t{128}, std::uint64_t{70'000}}) {
+    std::uint64_t number = 0;
+    REQUIRE(reader.unsignedInteger(number));
+    CHECK_EQ(number, expected);
+  }
+  for (int i = 0; i < 20; ++i) {
+    std::string_view text;
+    REQUIRE(reader.text(text));
+    CHECK_EQ(text, std::string(40, 'a'));
+  }
+  CHECK_EQ(reader.remaining(), 0);
 }
 
 }  // namespace

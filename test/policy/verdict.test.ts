@@ -73,13 +73,24 @@ describe('verdicts', () => {
     });
   });
 
+  /** Of a charge that says nothing about its answer. */
+  const silent = { name: undefined, headers: 'none', status: 429, reason: undefined };
+
   test('what all of them may say', () => {
     const draft = allow({
       consumer: { id: 'c1', name: 'Ada', groups: ['admin'], tags: [] },
       attributes: { plan: 'gold', seats: 5, trial: false },
       charges: [
         { limit: { kind: 'gcra', count: 100, per: '1s' }, key: 'c1' },
-        { limit: { kind: 'fixed-window', count: 10, window: '1m' }, key: 'c1', cost: 2 },
+        {
+          limit: { kind: 'fixed-window', count: 10, window: '1m' },
+          key: 'c1',
+          cost: 2,
+          name: 'minute',
+          headers: 'both',
+          status: 503,
+          reason: 'too many',
+        },
         { limit: { kind: 'concurrency', count: 3 }, key: 'c1' },
         { limit: { kind: 'quota', count: 1000, period: 'month' }, key: 'c1' },
       ],
@@ -95,10 +106,23 @@ describe('verdicts', () => {
         consumer: { id: 'c1', name: 'Ada', groups: ['admin'] },
         attributes: { plan: 'gold', seats: 5, trial: false },
         charges: [
-          { limit: { kind: 'gcra', count: 100, per: 1000, burst: 100 }, key: 'c1', cost: 1 },
-          { limit: { kind: 'fixed-window', count: 10, window: 60_000 }, key: 'c1', cost: 2 },
-          { limit: { kind: 'concurrency', count: 3 }, key: 'c1', cost: 1 },
-          { limit: { kind: 'quota', count: 1000, period: 'month' }, key: 'c1', cost: 1 },
+          {
+            ...silent,
+            limit: { kind: 'gcra', count: 100, per: 1000, burst: 100 },
+            key: 'c1',
+            cost: 1,
+          },
+          {
+            limit: { kind: 'fixed-window', count: 10, window: 60_000 },
+            key: 'c1',
+            cost: 2,
+            name: 'minute',
+            headers: 'both',
+            status: 503,
+            reason: 'too many',
+          },
+          { ...silent, limit: { kind: 'concurrency', count: 3 }, key: 'c1', cost: 1 },
+          { ...silent, limit: { kind: 'quota', count: 1000, period: 'month' }, key: 'c1', cost: 1 },
         ],
         replayFor: 60_000,
         staleIfError: 500,
@@ -263,7 +287,39 @@ describe('refused', () => {
       'a charge without key',
       allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: '' }] }),
       'charges[0].key',
-      'expected a text but received ""',
+      'expected a text of 1 to 1024 bytes but received ""',
+    ],
+    [
+      'a charge whose limit has no name',
+      allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'a', name: 'a b' }] }),
+      'charges[0].name',
+      'expected visible ASCII without quotes and backslashes but received "a b"',
+    ],
+    [
+      'a charge that is shown in no known way',
+      allow({
+        charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'a', headers: 'x' as never }],
+      }),
+      'charges[0].headers',
+      'expected none, ratelimit, x-ratelimit, both but received "x"',
+    ],
+    [
+      'a charge that is refused with a success',
+      allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'a', status: 200 }] }),
+      'charges[0].status',
+      'expected a status from 400 to 599 but received 200',
+    ],
+    [
+      'a charge with a reason of two lines',
+      allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'a', reason: 'a\nb' }] }),
+      'charges[0].reason',
+      'expected one line of at most 1024 characters but received "a\\nb"',
+    ],
+    [
+      'an exchange that counts twice',
+      allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'a', cost: 2 }] }),
+      'charges[0].cost',
+      'expected 1, because a concurrency limit counts exchanges, but received 2',
     ],
     [
       'a cost of a half',

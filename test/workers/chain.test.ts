@@ -43,10 +43,22 @@ function chainOf(...steps: Step[]) {
   return (...values: unknown[]) => chain.run([0, 0, 1, ...values]);
 }
 
+/** What every outcome has beside what a test is about. */
+const termsOf = (more: object = {}) => ({
+  consumer: undefined,
+  charges: [],
+  replayFor: 0,
+  staleIfError: 0,
+  tags: [],
+  times: expect.any(Array),
+  ...more,
+});
 const goesOn = {
   kind: 'go-on',
+  terms: termsOf(),
   upstream: undefined,
-  consumer: undefined,
+  path: undefined,
+  query: [],
   request: [],
   response: [],
 };
@@ -96,7 +108,7 @@ describe('a chain', () => {
     );
     expect(run()).toEqual({
       ...goesOn,
-      consumer: 'ann',
+      terms: termsOf({ consumer: 'ann' }),
       request: [
         { op: 'set', name: 'x-a', value: '1' },
         { op: 'add', name: 'x-b', value: 'ann gold' },
@@ -156,6 +168,7 @@ describe('a chain', () => {
     const log = logOf();
     expect(await chainOf({ name: 'bad', policy, log })()).toEqual({
       kind: 'failed',
+      terms: termsOf(),
       failure: 'threw',
       policy: 'bad',
     });
@@ -172,6 +185,7 @@ describe('a chain', () => {
     });
     expect(await chainOf({ name: 'slow', policy, timeout: 5 })()).toEqual({
       kind: 'failed',
+      terms: termsOf(),
       failure: 'timed-out',
       policy: 'slow',
     });
@@ -187,16 +201,92 @@ describe('a chain', () => {
     expect(chainOf({ policy: edits, mode: 'shadow' })()).toEqual(goesOn);
   });
 
-  it.each([
-    ['charges', allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: 'k' }] })],
-    ['another path', allow({ request: { path: '/x' } })],
-    ['edits of the query', allow({ request: { query: { set: { a: '1' } } } })],
-  ])('carries no verdict out by halves: %s', (what, verdict) => {
-    const log = logOf();
-    expect(chainOf({ policy: always(verdict), log })()).toMatchObject({ kind: 'failed' });
-    expect(log.error.mock.calls[0]?.[1]).toMatchObject({
-      error: expect.stringContaining(`asks for ${what}`),
+  it('joins charges and tags, and the last path stands', () => {
+    const limit = { kind: 'fixed-window', count: 5, window: '1s' } as const;
+    const first = allow({
+      charges: [{ limit, key: 'a' }],
+      tags: ['x'],
+      request: { path: '/1', query: { set: { a: '1' } } },
     });
+    const second = allow({
+      charges: [{ limit, key: 'b', name: 'second', headers: 'both', status: 503, reason: 'no' }],
+      tags: ['y'],
+      request: { path: '/2', query: { remove: ['b'] } },
+    });
+    expect(chainOf({ policy: always(first) }, { policy: always(second) })()).toMatchObject({
+      terms: {
+        charges: [
+          { key: 'a', cost: 1, headers: 'none', status: 429 },
+          { key: 'b', name: 'second', headers: 'both', status: 503, reason: 'no' },
+        ],
+        tags: ['x', 'y'],
+      },
+      path: '/2',
+      query: [
+        { op: 'set', name: 'a', value: '1' },
+        { op: 'remove', name: 'b' },
+      ],
+    });
+  });
+
+  it('charges what earlier policies charged also where a later one ends the request', () => {
+    const limit = { kind: 'quota', count: 5, period: 'day' } as const;
+    const charged = always(allow({ charges: [{ limit, key: 'a' }], consumer: { id: 'ann' } }));
+    const own = always(deny({ charges: [{ limit, key: 'b' }] }));
+    expect(chainOf({ policy: charged }, { policy: own })()).toMatchObject({
+      kind: 'deny',
+      terms: { consumer: 'ann', charges: [{ key: 'a' }, { key: 'b' }] },
+    });
+  });
+
+  it('may be replayed for as long as each of its policies says', () => {
+    const forMillis = (replayFor: number, staleIfError = 0) => ({
+      policy: always(allow({ replayFor, staleIfError })),
+    });
+    const terms = (...steps: Step[]) => (chainOf(...steps)() as { terms: object }).terms;
+    expect(terms(forMillis(500, 90), forMillis(200, 100))).toMatchObject({
+      replayFor: 200,
+      staleIfError: 90,
+    });
+    expect(terms(forMillis(500), forMillis(0))).toMatchObject({ replayFor: 0 });
+    expect(terms({ policy: always(deny({ replayFor: 7 })) }, forMillis(0))).toMatchObject({
+      replayFor: 7,
+    });
+    const mayFail = { policy: throws, onFailure: 'allow' } as const;
+    expect(terms(forMillis(500), mayFail)).toMatchObject({ replayFor: 0 });
+    expect(terms(mayFail, forMillis(500))).toMatchObject({ replayFor: 0 });
+  });
+
+  it('says how long each policy took that had its turn', async () => {
+    const slow = definePolicy({
+      decide: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return deny();
+      },
+    });
+    const outcome = await chainOf(
+      { policy: always(allow()) },
+      { policy: slow },
+      { policy: always(allow()) },
+    )();
+    const { times } = outcome.terms;
+    expect(times).toHaveLength(2);
+    expect(times[1]).toBeGreaterThan(10_000);
+  });
+
+  it('fails where its policies together ask for more than is carried out', () => {
+    const limit = { kind: 'concurrency', count: 1 } as const;
+    const charges = Array.from({ length: 9 }, (_, i) => ({ limit, key: `${i}` }));
+    const tags = Array.from({ length: 17 }, (_, i) => `${i}`);
+    for (const [verdict, what] of [
+      [allow({ charges }), '18 charges'],
+      [allow({ tags }), '34 tags'],
+    ] as const) {
+      const log = logOf();
+      const run = chainOf({ policy: always(verdict) }, { policy: always(verdict), log });
+      expect(run()).toMatchObject({ kind: 'failed', policy: 'p1' });
+      expect(log.error.mock.calls[0]?.[1]).toMatchObject({ error: expect.stringContaining(what) });
+    }
   });
 
   it('does not run a policy that keeps failing', () => {

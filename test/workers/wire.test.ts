@@ -1,7 +1,13 @@
 // The channel's messages as TypeScript reads and writes them: the arrays of native/policy/descriptor.h and verdict.h.
 import { Packr, unpack } from 'msgpackr';
 import { expect, it } from 'vitest';
-import { type Descriptor, frameVerdict, type Outcome, readBatch } from '../../src/workers/wire.js';
+import {
+  type Descriptor,
+  frameVerdict,
+  noTerms,
+  type Outcome,
+  readBatch,
+} from '../../src/workers/wire.js';
 
 const packr = new Packr({ useRecords: false });
 
@@ -24,19 +30,80 @@ it('reads every descriptor of a batch, and nothing behind it', () => {
 });
 
 const set = { op: 'set', name: 'a', value: '1' } as const;
+const remove = { op: 'remove', name: 'b' } as const;
+const bare = [null, [], 0, 0, [], []];
+const charge = {
+  key: 'ann',
+  cost: 2,
+  name: 'm',
+  headers: 'both',
+  status: 429,
+  reason: 'no',
+} as const;
+const plain = {
+  key: 'k',
+  cost: 1,
+  name: undefined,
+  headers: 'none',
+  status: 503,
+  reason: undefined,
+} as const;
+const terms = {
+  consumer: 'ann',
+  charges: [
+    { ...charge, limit: { kind: 'gcra', count: 10, per: 1000, burst: 5 } },
+    { ...plain, limit: { kind: 'sliding-window', count: 9, window: 2000 } },
+    { ...plain, limit: { kind: 'concurrency', count: 8 } },
+    { ...plain, limit: { kind: 'quota', count: 7, period: 'month' } },
+  ],
+  replayFor: 60_000,
+  staleIfError: 5000,
+  tags: ['t'],
+  times: [3, 4],
+} as const;
+const packedCharges = [
+  [0, 10, 1000, 5, 2, 'ann', 3, 429, 'm', 'no'],
+  [2, 9, 2000, 0, 1, 'k', 0, 503, null, null],
+  [3, 8, 0, 0, 1, 'k', 0, 503, null, null],
+  [4, 7, 3, 0, 1, 'k', 0, 503, null, null],
+].flat();
 const cases: [string, Outcome, unknown[]][] = [
   [
     'go on',
-    { kind: 'go-on', upstream: 'u', request: [set, { op: 'remove', name: 'b' }], response: [] },
-    [0, 'u', null, [0, 'a', '1', 2, 'b', null], []],
+    {
+      kind: 'go-on',
+      terms,
+      upstream: 'u',
+      path: '/x',
+      query: [remove],
+      request: [set, remove],
+      response: [],
+    },
+    [
+      0,
+      ['ann', packedCharges, 60_000, 5000, ['t'], [3, 4]],
+      'u',
+      '/x',
+      [2, 'b', null],
+      [0, 'a', '1', 2, 'b', null],
+      [],
+    ],
   ],
   [
     'answer',
-    { kind: 'answer', status: 201, fields: [['a', '1']], body: Buffer.from('hi') },
-    [1, 201, ['a', '1'], Buffer.from('hi')],
+    { kind: 'answer', terms: noTerms, status: 201, fields: [['a', '1']], body: Buffer.from('hi') },
+    [1, bare, 201, ['a', '1'], Buffer.from('hi')],
   ],
-  ['deny', { kind: 'deny', status: 403, reason: 'no', fields: [] }, [2, 403, 'no', [], null]],
-  ['failed', { kind: 'failed', failure: 'timed-out', policy: 'p' }, [3, 1, 'p']],
+  [
+    'deny',
+    { kind: 'deny', terms: noTerms, status: 403, reason: 'no', fields: [], body: undefined },
+    [2, bare, 403, 'no', [], null],
+  ],
+  [
+    'failed',
+    { kind: 'failed', terms: noTerms, failure: 'timed-out', policy: 'p' },
+    [3, bare, 1, 'p'],
+  ],
 ];
 
 it.each(cases)('writes a verdict: %s', (_name, outcome, expected) => {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { formatAddress, parseBind, parseCpuList } from '../address.js';
 import { accept } from '../parsed.js';
-import { choice, duration, expected, flag, oneOf, text, wholeNumber } from './scalars.js';
+import { choice, duration, expected, flag, oneOf, size, text, wholeNumber } from './scalars.js';
 
 export const processSchema = z
   .strictObject({
@@ -23,6 +23,16 @@ export const processSchema = z
       .default('auto')
       .describe(
         'Threads that run policies. `auto` is one for four I/O threads, once a route has policies.',
+      ),
+    limitCounters: wholeNumber(1024, 16_777_216)
+      .default(262_144)
+      .describe(
+        'Counters of limits that there is room for, rounded up to a power of two; 72 bytes each. A counter that is full again makes room for another.',
+      ),
+    replayMemory: size(0, 2 ** 36)
+      .prefault('16MiB')
+      .describe(
+        "Memory of each I/O thread for policies' verdicts that are replayed; 0 replays none.",
       ),
     pinCpus: z
       .union(

@@ -40,10 +40,10 @@ export function answerOf(verdict: Verdict): Answer | undefined {
 }
 
 /** Of the gateway itself, when a limit is reached. */
-export function limitedAnswer({ retryAfter }: ChargeResult): Answer {
-  if (retryAfter === undefined) return { status: 429, headers: {} };
+export function limitedAnswer({ retryAfter, status }: ChargeResult): Answer {
+  if (retryAfter === undefined) return { status, headers: {} };
   return {
-    status: 429,
+    status,
     headers: { 'retry-after': `${Math.max(1, Math.ceil(retryAfter / 1000))}` },
   };
 }

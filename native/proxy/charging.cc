@@ -1,0 +1,136 @@
+#include "proxy/charging.h"
+
+#include <algorithm>
+#include <charconv>
+#include <span>
+
+#include "base/ascii.h"
+
+namespace tidegate {
+
+namespace {
+
+constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+
+std::uint64_t secondsUp(std::uint64_t nanos) {
+  return (nanos + kNanosPerSecond - 1) / kNanosPerSecond;
+}
+
+std::string_view numberText(std::uint64_t value, TextArena& arena) {
+  constexpr std::size_t kDigits = 20;
+  char* const begin = arena.allocate(kDigits);
+  return {begin,
+          static_cast<std::size_t>(std::to_chars(begin, begin + kDigits, value).ptr - begin)};
+}
+
+bool shows(LimitFields shown, LimitFields wanted) {
+  return (static_cast<unsigned>(shown) & static_cast<unsigned>(wanted)) != 0;
+}
+
+}  // namespace
+
+Outcome ExchangeCharges::make(CounterTable& table, CounterTime time, std::vector<Charge>& scratch) {
+  scratch.clear();
+  verdict_->charges.each([&](const VerdictCharge& charge) {
+    scratch.push_back({charge.key, charge.limit, charge.cost});
+    return true;
+  });
+  const std::size_t count = scratch.size();
+  const Outcome outcome = table.chargeAll(scratch, time, std::span(decisions_).first(count),
+                                          std::span(permits_).first(count));
+  if (outcome == Outcome::Allowed) return outcome;
+  std::size_t index = 0;
+  verdict_->charges.each([&](const VerdictCharge& charge) {
+    const Decision& decision = decisions_[index++];
+    if (decision.outcome != outcome) return true;
+    refusedStatus_ = charge.status;
+    refusedReason_ = charge.reason;
+    retryAfterNanos_ = decision.retryAfterNanos;
+    return false;
+  });
+  return outcome;
+}
+
+void ExchangeCharges::addRetryAfter(TextArena& arena, std::vector<OutgoingField>& added) const {
+  if (retryAfterNanos_ == 0) return;
+  added.push_back({"Retry-After", numberText(secondsUp(retryAfterNanos_), arena)});
+}
+
+void ExchangeCharges::addFields(HeadFields* head, TextArena& arena,
+                                std::vector<OutgoingField>& added) const {
+  const Target target{head, arena, added};
+  LimitFields shown = LimitFields::None;
+  verdict_->charges.each([&](const VerdictCharge& charge) {
+    shown = static_cast<LimitFields>(static_cast<unsigned>(shown) |
+                                     static_cast<unsigned>(charge.fields));
+    return true;
+  });
+  if (shows(shown, LimitFields::RateLimit)) addRateLimit(target);
+  if (shows(shown, LimitFields::XRateLimit)) addXRateLimit(target);
+}
+
+// Its own value stands: two would leave the client to guess which limit is meant.
+void ExchangeCharges::replace(const Target& target, std::string_view name, std::string_view value) {
+  if (target.head != nullptr) {
+    for (Field& field : target.head->fields()) {
+      if (field.id == FieldId::Other && equalsIgnoreCase(target.head->name(field), name))
+        field.dropped = true;
+    }
+  }
+  std::erase_if(target.added,
+                [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+  target.added.push_back({name, value});
+}
+
+// draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
+void ExchangeCharges::addRateLimit(const Target& target) const {
+  TextArena& arena = target.arena;
+  std::string_view policies;
+  std::string_view limits;
+  std::size_t index = 0;
+  verdict_->charges.each([&](const VerdictCharge& charge) {
+    const Decision& decision = decisions_[index++];
+    if (!shows(charge.fields, LimitFields::RateLimit)) return true;
+    const std::string_view name = charge.name.empty() ? "default" : charge.name;
+    const std::string_view comma = policies.empty() ? "" : ", ";
+    const bool concurrency = charge.limit.algorithm() == Algorithm::Concurrency;
+    policies = arena.join({policies, comma, "\"", name, "\";q=", numberText(charge.quota, arena),
+                           concurrency                ? ";qu=\"concurrent-requests\""
+                           : charge.windowSeconds > 0 ? ";w="
+                                                      : "",
+                           !concurrency && charge.windowSeconds > 0
+                               ? numberText(charge.windowSeconds, arena)
+                               : std::string_view{}});
+    limits = arena.join({limits, comma, "\"", name, "\";r=", numberText(decision.remaining, arena),
+                         concurrency ? "" : ";t=",
+                         concurrency ? std::string_view{}
+                                     : numberText(secondsUp(decision.resetAfterNanos), arena)});
+    return true;
+  });
+  replace(target, "RateLimit-Policy", policies);
+  replace(target, "RateLimit", limits);
+}
+
+// Of the limit that is nearest to its end, by the share of it that is left.
+void ExchangeCharges::addXRateLimit(const Target& target) const {
+  const Decision* nearest = nullptr;
+  std::size_t index = 0;
+  verdict_->charges.each([&](const VerdictCharge& charge) {
+    const Decision& decision = decisions_[index++];
+    if (!shows(charge.fields, LimitFields::XRateLimit)) return true;
+    // Limits are below 2^40 and their remainders too: the products need more than 64 bits.
+    __extension__ using Wide = unsigned __int128;
+    if (nearest == nullptr || static_cast<Wide>(decision.remaining) * nearest->limit <
+                                  static_cast<Wide>(nearest->remaining) * decision.limit) {
+      nearest = &decision;
+    }
+    return true;
+  });
+  if (nearest == nullptr) return;
+  TextArena& arena = target.arena;
+  replace(target, "X-RateLimit-Limit", numberText(nearest->limit, arena));
+  replace(target, "X-RateLimit-Remaining", numberText(nearest->remaining, arena));
+  replace(target, "X-RateLimit-Reset", numberText(secondsUp(nearest->resetAfterNanos), arena));
+}
+
+}  // namespace tidegate

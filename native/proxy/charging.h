@@ -1,0 +1,55 @@
+// The charges of an exchange's verdict: made all or none, told to the client in the response's
+// fields, and given back at the exchange's end where they hold something (Concurrency).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "http/stream.h"
+#include "policy/verdict_store.h"
+#include "proxy/text_arena.h"
+#include "shared/counter_table.h"
+
+namespace tidegate {
+
+// Lives as long as its exchange; with a verdict that has charges.
+class ExchangeCharges {
+ public:
+  explicit ExchangeCharges(VerdictRef verdict) : verdict_(std::move(verdict)) {}
+
+  // Once. `scratch` is a vector to use the memory of.
+  Outcome make(CounterTable& table, CounterTime time, std::vector<Charge>& scratch);
+
+  // After make(), unless it was Allowed: what the answer says.
+  std::uint16_t refusedStatus() const { return refusedStatus_; }
+  std::string_view refusedReason() const { return refusedReason_; }
+
+  // Adds Retry-After where waiting helps.
+  void addRetryAfter(TextArena& arena, std::vector<OutgoingField>& added) const;
+
+  // Adds what the client is told of its limits, in place of fields of that name in `added` or (it
+  // may be nullptr) in `head`. The texts are the arena's.
+  void addFields(HeadFields* head, TextArena& arena, std::vector<OutgoingField>& added) const;
+
+ private:
+  struct Target {
+    HeadFields* head;
+    TextArena& arena;
+    std::vector<OutgoingField>& added;
+  };
+  void addRateLimit(const Target& target) const;
+  void addXRateLimit(const Target& target) const;
+  static void replace(const Target& target, std::string_view name, std::string_view value);
+
+  VerdictRef verdict_;
+  std::array<Decision, kMaxVerdictCharges> decisions_;
+  std::array<Permit, kMaxVerdictCharges> permits_;
+  std::uint64_t retryAfterNanos_ = 0;
+  std::uint16_t refusedStatus_ = 0;
+  std::string_view refusedReason_;  // of the verdict's bytes
+};
+
+}  // namespace tidegate

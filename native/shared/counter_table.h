@@ -1,0 +1,201 @@
+// One table of counters that all threads charge together: I/O threads and policy workers alike.
+//
+// A slot is a cache line; eight slots and a line of their tags are a group, and a key may live in
+// either of two groups. A charge reads the tags and the slot and swaps one word: no lock, no
+// allocation. Only a key's first charge takes the latches of its two groups.
+//
+// When both groups of a key are full of counters that still count for something, the charge comes
+// back as Outcome::Full and is counted in Usage::full; nothing is pushed out, since an evicted
+// counter would admit its limit again. What then happens to the request is the policy's business.
+// A key of which a counter exists is never refused as Full.
+//
+// Every function may be called by any thread, sweep() by one at a time.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "base/large_pages.h"
+#include "shared/limits.h"
+#include "shared/siphash.h"
+
+namespace tidegate {
+
+class CounterTable;
+
+// One of Limit::max() that may be held at a time; given back when it goes. Not past the table's
+// life.
+class Permit {
+ public:
+  Permit() = default;
+  Permit(CounterTable& table, std::uint64_t id) : table_(&table), id_(id) {}
+  Permit(Permit&& other) noexcept : table_(std::exchange(other.table_, nullptr)), id_(other.id_) {}
+  Permit& operator=(Permit&& other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(id_, other.id_);
+    return *this;
+  }
+  ~Permit() { release(); }
+
+  explicit operator bool() const { return table_ != nullptr; }
+  void release();
+
+  // Hands the duty to release over to whoever keeps the id. Only of one that holds.
+  std::uint64_t detach() {
+    table_ = nullptr;
+    return id_;
+  }
+
+ private:
+  CounterTable* table_ = nullptr;
+  std::uint64_t id_ = 0;
+};
+
+struct Acquired {
+  Decision decision;
+  std::uint64_t permit = 0;  // for release(); 0 unless allowed
+};
+
+// One of several limits that a request is charged on together.
+struct Charge {
+  std::string_view key;
+  Limit limit;
+  std::uint64_t cost = 1;
+};
+
+class CounterTable {
+ public:
+  static constexpr std::size_t kMinCapacity = 1024;
+  static constexpr std::size_t kMaxCapacity = std::size_t{16} * 1024 * 1024;
+  // Permits that can be held at once: the capacity, but not more than this.
+  static constexpr std::size_t kMaxPermits = std::size_t{1} * 1024 * 1024;
+
+  struct Usage {
+    std::uint64_t used = 0;  // slots
+    std::uint64_t capacity = 0;
+    std::uint64_t full = 0;       // charges that found no room
+    std::uint64_t reclaimed = 0;  // slots taken from counters that counted for nothing any more
+  };
+
+  // A power of two from kMinCapacity to kMaxCapacity; 72 bytes a slot. The key is the secret of the
+  // hash, for tests to fix.
+  explicit CounterTable(std::size_t capacity, const SipKey& key = SipKey::random());
+
+  CounterTable(const CounterTable&) = delete;
+  CounterTable& operator=(const CounterTable&) = delete;
+
+  // Charges the counter of `key` under `limit`, which is not of Concurrency. Cost 0 is peek().
+  Decision charge(std::string_view key, const Limit& limit, CounterTime time, std::uint64_t cost);
+
+  // How things stand. Makes no counter.
+  Decision peek(std::string_view key, const Limit& limit, CounterTime time);
+
+  // Takes back a charge that was allowed at `chargedAt`, as far as it still counts (applyRefund).
+  void refund(std::string_view key, const Limit& limit, CounterTime chargedAt, CounterTime now,
+              std::uint64_t cost);
+
+  // Charges all or nothing, in order; the first that is not allowed decides, and those before it
+  // are refunded. Never admits one too many. Between charge and refund somebody else may be refused
+  // who need not have been. `decisions` and `permits` have as many places: when all are allowed,
+  // their decisions, otherwise that of the first that is not, and how things stand with the others;
+  // and a permit for each limit of Concurrency, when all are allowed (costs count as one).
+  Outcome chargeAll(std::span<const Charge> charges, CounterTime time,
+                    std::span<Decision> decisions, std::span<Permit> permits);
+
+  // Takes one of limit.max(), which is of Concurrency. Also Full when all permits are held.
+  Acquired acquire(std::string_view key, const Limit& limit, CounterTime time);
+
+  // False, and nothing happens, when that permit has been given back already or never was.
+  bool release(std::uint64_t permit);
+
+  // Looks at about `slots` slots, going on where the last call ended, and frees those that are
+  // neutral. The whole table must have been looked at once in 8 minutes (isNeutral); a
+  // minute is a good measure.
+  void sweep(CounterTime now, std::size_t slots);
+
+  Usage usage() const;
+
+ private:
+  static constexpr std::size_t kGroupSlots = 8;
+
+  struct alignas(64) Slot {
+    std::atomic<std::uint64_t> word{0};  // generation (8 bits; odd: in use), payload (56)
+    std::atomic<std::uint64_t> hashLow{0};
+    std::atomic<std::uint64_t> hashHigh{0};
+    std::atomic<std::uint64_t> identity{0};  // Limit::identity(), for the sweeper
+  };
+
+  struct alignas(64) Header {
+    std::array<std::atomic<std::uint64_t>, 2> tags{};  // 16 bits a slot; written under the latch
+    std::atomic<std::uint32_t> latch{0};
+  };
+
+  struct Group {
+    Header header;
+    std::array<Slot, kGroupSlots> slots;
+  };
+  static_assert(sizeof(Group) == (1 + kGroupSlots) * 64);
+
+  struct PermitRecord {
+    std::atomic<std::uint64_t> state{0};  // generation (32 bits), 1 + index of the slot held (32)
+    std::atomic<std::uint32_t> next{0};   // 1 + index of the next free one
+  };
+
+  // Where a key may be, and what is to be found there.
+  struct Place {
+    Hash128 hash;
+    std::uint16_t tag;
+    std::array<Group*, 2> groups;  // in the order of their addresses; they may be one
+  };
+
+  struct Found {
+    Slot* slot = nullptr;
+    std::uint64_t word = 0;  // as it was when the slot was the key's
+  };
+
+  struct Outcomed {
+    Decision decision;
+    Slot* slot = nullptr;  // where it was charged
+  };
+
+  class Latched;
+
+  Place placeOf(std::string_view key, const Limit& limit);
+  static Found find(const Place& place);
+  Outcomed chargePlace(const Place& place, const Limit& limit, CounterTime time,
+                       std::uint64_t cost);
+  std::optional<Outcomed> add(const Place& place, const Limit& limit, CounterTime time,
+                              std::uint64_t cost);
+  void claim(Group& group, std::size_t index, const Place& place, std::uint64_t identity,
+             std::uint64_t payload);
+  void reclaim(Group& group, CounterTime now);
+  static bool hasNeutral(const Group& group, CounterTime now);
+  CounterTime notBeforeReclaimed(CounterTime time) const;
+  std::uint32_t indexOf(const Slot& slot) const;
+  Slot& slotAt(std::uint32_t index);
+  std::uint32_t takeRecord();
+  void putRecord(std::uint32_t index);
+  static void giveBack(Slot& slot);
+
+  const SipKey key_;
+  const std::uint64_t mask_;  // of groups
+  LargeVector<Group> groups_;
+  LargeVector<PermitRecord> permits_;
+
+  // Written when counters come and go, not by charges.
+  alignas(64) std::atomic<std::uint64_t> used_{0};
+  std::atomic<std::uint64_t> full_{0};
+  std::atomic<std::uint64_t> reclaimed_{0};
+  std::atomic<std::uint64_t> reclaimedNanos_{0};  // the latest times at which slots were reclaimed
+  std::atomic<std::uint64_t> reclaimedMillis_{0};
+  std::size_t cursor_ = 0;                                 // sweep(): the next group
+  alignas(64) std::atomic<std::uint64_t> freePermits_{0};  // changes (32 bits), 1 + first free (32)
+};
+
+}  // namespace tidegate
