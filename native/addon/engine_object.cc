@@ -27,6 +27,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::drained>("drained"),
                          InstanceMethod<&EngineObject::stop>("stop"),
                          InstanceMethod<&EngineObject::reopenLogs>("reopenLogs"),
+                         InstanceMethod<&EngineObject::purgeVerdicts>("purgeVerdicts"),
                          InstanceMethod<&EngineObject::threadCount>("threadCount"),
                          InstanceMethod<&EngineObject::accessLogDropped>("accessLogDropped"),
                          InstanceMethod<&EngineObject::endpoints>("endpoints"),
@@ -88,6 +89,15 @@ Napi::Value EngineObject::reopenLogs(const Napi::CallbackInfo& info) {
     throwEngineError(info.Env(), {"access_log_failed", std::move(error)});
   }
   return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::purgeVerdicts(const Napi::CallbackInfo& info) {
+  Engine* engine = running(info.Env());
+  if (engine == nullptr) return info.Env().Undefined();
+  auto purge = readVerdictPurge(info[0], info[1]);
+  if (!purge) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(engine->purgeVerdicts(std::move(*purge))));
 }
 
 Napi::Value EngineObject::threadCount(const Napi::CallbackInfo& info) {

@@ -25,6 +25,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value drained(const Napi::CallbackInfo& info);
   Napi::Value stop(const Napi::CallbackInfo& info);
   Napi::Value reopenLogs(const Napi::CallbackInfo& info);
+  Napi::Value purgeVerdicts(const Napi::CallbackInfo& info);
   Napi::Value threadCount(const Napi::CallbackInfo& info);
   Napi::Value accessLogDropped(const Napi::CallbackInfo& info);
   Napi::Value endpoints(const Napi::CallbackInfo& info);

@@ -1,6 +1,7 @@
 #include "addon/values.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -147,6 +148,18 @@ std::optional<EngineOptions> readEngineOptions(const Napi::Value& value) {
   options.replayBytes = replayBytes;
   if (members.failed()) return std::nullopt;
   return options;
+}
+
+std::optional<VerdictPurge> readVerdictPurge(const Napi::Value& by, const Napi::Value& name) {
+  constexpr std::array<std::string_view, 4> kBy = {"everything", "policy", "consumer", "tag"};
+  const std::string text = by.IsString() ? by.As<Napi::String>().Utf8Value() : std::string();
+  const auto found = std::ranges::find(kBy, text);
+  if (found == kBy.end() || !name.IsString()) {
+    throwTypeError(by.Env(), "purge", "everything, policy, consumer or tag, and a name");
+    return std::nullopt;
+  }
+  return VerdictPurge{static_cast<VerdictPurge::By>(found - kBy.begin()),
+                      name.As<Napi::String>().Utf8Value()};
 }
 
 std::optional<ExplainRequest> readExplainRequest(const Napi::Value& value) {

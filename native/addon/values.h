@@ -22,6 +22,8 @@ inline constexpr std::uint64_t kMaxSafeInteger = (std::uint64_t{1} << 53) - 1;
 // Each of these returns nullopt with a JavaScript exception pending.
 std::optional<EngineOptions> readEngineOptions(const Napi::Value& value);
 std::optional<ExplainRequest> readExplainRequest(const Napi::Value& value);
+// By one of "everything", "policy", "consumer" and "tag".
+std::optional<VerdictPurge> readVerdictPurge(const Napi::Value& by, const Napi::Value& name);
 // The bytes of a Uint8Array; borrowed for the call.
 std::optional<std::span<const std::uint8_t>> readBytes(const Napi::Value& value,
                                                        std::string_view what);

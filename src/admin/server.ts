@@ -1,4 +1,4 @@
-// The admin server: GET and HEAD of a few fixed paths, on an address of its own. It shares the control thread's event loop with
+// The admin server: a few fixed paths, on an address of its own. It shares the control thread's event loop with
 // nothing that a request of the data plane waits for.
 import { STATUS_CODES } from 'node:http';
 import { createServer } from 'node:net';
@@ -11,8 +11,14 @@ export interface AdminAnswer {
   body: string;
 }
 
-/** What each path answers; a handler that rejects becomes a 500. */
-export type AdminPages = Readonly<Record<string, () => AdminAnswer | Promise<AdminAnswer>>>;
+/** A handler that rejects becomes a 500. */
+export type AdminHandler = (query: URLSearchParams) => AdminAnswer | Promise<AdminAnswer>;
+
+/**
+ * What each path answers, by method; HEAD is answered where GET is. What changes something is a DELETE: no page of another
+ * origin can make a browser send one without asking first, and this server never agrees.
+ */
+export type AdminPages = Readonly<Record<string, { get: AdminHandler } | { delete: AdminHandler }>>;
 
 export interface AdminServer {
   /** With the real port: `127.0.0.1:9901`. */
@@ -41,7 +47,7 @@ export async function startAdmin(
   const uws = load();
   const app = uws.App();
   app.any('/*', (res, req) => {
-    void answer(res, req.getMethod(), req.getUrl(), pages);
+    void answer(res, { method: req.getMethod(), path: req.getUrl(), query: req.getQuery() }, pages);
   });
   const socket = await new Promise<UwsListenSocket | false>((resolve) => {
     app.listen(bind.host, bind.port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
@@ -97,38 +103,60 @@ function bindFailure(bind: { host: string; port: number }): Promise<string> {
   });
 }
 
-async function answer(
-  res: UwsResponse,
-  method: string,
-  path: string,
-  pages: AdminPages,
-): Promise<void> {
+interface AdminRequest {
+  /** Lower-case. */
+  method: string;
+  path: string;
+  query: string;
+}
+
+async function answer(res: UwsResponse, request: AdminRequest, pages: AdminPages): Promise<void> {
   let aborted = false;
   res.onAborted(() => {
     aborted = true;
   });
-  const known = method === 'get' || method === 'head';
-  const page = await pageFor(known, path, pages);
+  const methods = Object.hasOwn(pages, request.path) ? methodsOf(pages[request.path]) : undefined;
+  const handler = methods?.get(request.method);
+  const page = await pageFor(request, methods, handler, pages);
   if (aborted) return;
   res.cork(() => {
     res.writeStatus(`${page.status} ${STATUS_CODES[page.status] ?? ''}`);
     res.writeHeader('content-type', page.contentType);
     res.writeHeader('cache-control', 'no-store');
-    if (page.status === 405) res.writeHeader('allow', 'GET, HEAD');
-    // A request that is refused may have a body that nobody reads: the connection ends with it.
-    if (method === 'head') res.endWithoutBody(Buffer.byteLength(page.body));
-    else res.end(page.body, !known);
+    if (page.status === 405 && methods !== undefined) res.writeHeader('allow', listOf(methods));
+    // A request that is refused, or that changes something, may have a body that nobody reads: the connection ends with it.
+    if (request.method === 'head') res.endWithoutBody(Buffer.byteLength(page.body));
+    else res.end(page.body, handler === undefined || request.method !== 'get');
   });
 }
 
-async function pageFor(known: boolean, path: string, pages: AdminPages): Promise<AdminAnswer> {
-  const handler = Object.hasOwn(pages, path) ? pages[path] : undefined;
-  if (handler === undefined) {
+type Methods = ReadonlyMap<string, AdminHandler>;
+
+function methodsOf(page: AdminPages[string] | undefined): Methods {
+  if (page === undefined) return new Map();
+  if ('delete' in page) return new Map([['delete', page.delete]]);
+  return new Map([
+    ['get', page.get],
+    ['head', page.get],
+  ]);
+}
+
+function listOf(methods: Methods): string {
+  return [...methods.keys()].map((each) => each.toUpperCase()).join(', ');
+}
+
+async function pageFor(
+  { path, query }: AdminRequest,
+  methods: Methods | undefined,
+  handler: AdminHandler | undefined,
+  pages: AdminPages,
+): Promise<AdminAnswer> {
+  if (methods === undefined) {
     return problemAnswer(404, `known paths are ${Object.keys(pages).join(', ')}`);
   }
-  if (!known) return problemAnswer(405, 'the admin server answers GET and HEAD');
+  if (handler === undefined) return problemAnswer(405, `${path} answers ${listOf(methods)}`);
   try {
-    return await handler();
+    return await handler(new URLSearchParams(query));
   } catch (error) {
     return problemAnswer(500, error instanceof Error ? error.message : String(error));
   }

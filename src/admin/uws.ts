@@ -28,6 +28,8 @@ export interface UwsRequest {
   getMethod(): string;
   /** The path, without the query. */
   getUrl(): string;
+  /** Without `?`; undefined or empty where there is none. */
+  getQuery(): string;
 }
 
 /** Unusable once onAborted has been called. */

@@ -7,6 +7,7 @@ import {
   type CoreTables,
   type EndpointStatus,
   EngineError,
+  type VerdictPurge,
 } from './types.js';
 
 /** The class `Engine` of the addon: see native/proxy/engine.h. Errors are thrown with a `code`. */
@@ -16,6 +17,7 @@ export interface NativeEngine {
   drained(): boolean;
   stop(): void;
   reopenLogs(): void;
+  purgeVerdicts(by: VerdictPurge['by'], name: string): number;
   threadCount(): number;
   accessLogDropped(): number;
   endpoints(): EndpointStatus[];

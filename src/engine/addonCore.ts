@@ -9,6 +9,7 @@ import type {
   EndpointStatus,
   EngineError,
   ThreadStats,
+  VerdictPurge,
 } from './types.js';
 
 /** Starts the I/O threads. Rejects with `core_missing` or `thread_start_failed`. */
@@ -70,6 +71,10 @@ class AddonCore implements Core {
 
   async reopenLogs(): Promise<void> {
     withEngineErrors(() => this.#native.reopenLogs());
+  }
+
+  async purgeVerdicts({ by, name }: VerdictPurge): Promise<number> {
+    return withEngineErrors(() => this.#native.purgeVerdicts(by, name));
   }
 
   async stats(): Promise<CoreStats> {

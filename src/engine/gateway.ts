@@ -1,6 +1,13 @@
 // One running gateway: a core, the configuration in force, the admin server. Starts, reloads, drains and stops them as one.
 import { setTimeout as delay } from 'node:timers/promises';
-import { AdminError, type AdminServer, jsonAnswer, startAdmin } from '../admin/server.js';
+import {
+  type AdminAnswer,
+  AdminError,
+  type AdminServer,
+  jsonAnswer,
+  problemAnswer,
+  startAdmin,
+} from '../admin/server.js';
 import { type Compiled, compileSnapshot, MetricSlots, PolicyNumbers } from '../compile/index.js';
 import { parseBind } from '../config/address.js';
 import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.js';
@@ -11,6 +18,7 @@ import { startCore } from './core.js';
 import { FileWatch } from './fileWatch.js';
 import { applyOverrides, needsRestart, type Overrides } from './overrides.js';
 import { Policies, PoliciesRefused } from './policies.js';
+import { readPurge } from './purge.js';
 import { connectionsWithin, coreOptions } from './resources.js';
 import { type BoundListener, type Core, type CoreOptions, EngineError } from './types.js';
 
@@ -192,14 +200,28 @@ export class Gateway {
     });
     try {
       this.#admin = await startAdmin(bind.value, {
-        '/healthz': () => jsonAnswer(200, { status: 'alive' }),
-        '/readyz': () => jsonAnswer(this.#state === 'ready' ? 200 : 503, { status: this.#state }),
-        '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
+        '/healthz': { get: () => jsonAnswer(200, { status: 'alive' }) },
+        '/readyz': {
+          get: () => jsonAnswer(this.#state === 'ready' ? 200 : 503, { status: this.#state }),
+        },
+        '/metrics': { get: async () => ({ status: 200, ...(await metrics.expose()) }) },
+        '/verdicts': { delete: (query) => this.#purge(query) },
       });
     } catch (error) {
       if (!(error instanceof AdminError) || error.code !== 'admin_missing') throw error;
       this.#options.log.error({ code: error.code }, `no admin server: ${error.message}`);
     }
+  }
+
+  /** Of the admin server: drops kept verdicts. */
+  async #purge(query: URLSearchParams): Promise<AdminAnswer> {
+    const purge = readPurge(query);
+    if (purge === undefined) {
+      return problemAnswer(400, 'expected ?policy=NAME, ?consumer=ID or ?tag=TAG, or no query');
+    }
+    const purged = await this.core.purgeVerdicts(purge);
+    this.#options.log.info({ ...purge, purged }, 'kept verdicts purged');
+    return jsonAnswer(200, { purged });
   }
 
   async #reloadUntilSettled(cause: string): Promise<boolean> {

@@ -183,6 +183,11 @@ class HostCore implements Core {
     await this.ended;
   }
 
+  /** Without workers there are no verdicts to keep. */
+  async purgeVerdicts(): Promise<number> {
+    return 0;
+  }
+
   async reopenLogs(): Promise<void> {
     await this.#link.request('reopen-logs');
   }

@@ -57,6 +57,13 @@ export interface EndpointStatus {
   downForMillis: number;
 }
 
+/** Which kept verdicts go: of all chains with a policy, of a consumer, or with a tag. */
+export interface VerdictPurge {
+  by: 'everything' | 'policy' | 'consumer' | 'tag';
+  /** Empty for everything. */
+  name: string;
+}
+
 /** What the numbers of `ThreadStats.counters` mean, in their order; compiled into the core. */
 export interface CoreTables {
   counters: readonly CounterInfo[];
@@ -136,6 +143,9 @@ export interface Core {
 
   /** Opens the access log's path again. */
   reopenLogs(): Promise<void>;
+
+  /** Drops kept verdicts; resolves to how many went. */
+  purgeVerdicts(purge: VerdictPurge): Promise<number>;
 
   stats(): Promise<CoreStats>;
 

@@ -34,6 +34,9 @@ export interface AccessLine {
   reason: string;
   retries: number;
   reused: boolean;
+  consumer: string | null;
+  policies: { name: string; us?: number | null; replayed?: true }[];
+  policy_us: number | null;
   queue_us: number | null;
   connect_us: number | null;
   first_byte_us: number | null;
