@@ -11,6 +11,7 @@ import type {
   LinkSpec,
   PolicySet,
 } from '../workers/messages.js';
+import { type ConsumerSet, consumerSet } from './consumers.js';
 import type { PolicyNumbers } from './policyModules.js';
 import type { SnapshotChain, SnapshotInput } from './snapshot.js';
 
@@ -34,7 +35,7 @@ export type PolicyLoad =
 
 /** Where policies come from: a module loader, or what a test has made up. */
 export interface PolicyCatalog {
-  load(settings: PolicySettings): Promise<PolicyLoad>;
+  load(settings: PolicySettings, consumers: ConsumerSet): Promise<PolicyLoad>;
   /** Absolute paths of what was read, also of what was refused. */
   readonly sources: string[];
 }
@@ -57,6 +58,7 @@ export async function compilePolicies(
   const builder = new ChainBuilder(config, loaded, numbers);
   for (const [index, route] of config.routes.entries()) {
     findings.push(...parameterFindings(route, index, loaded));
+    findings.push(...attributeFindings(route, index, loaded));
     if (findings.length === 0) builder.add(route);
   }
   return { compiled: builder, findings };
@@ -66,7 +68,10 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
   const used = new Set(config.routes.flatMap(({ policies = [] }) => policies));
   const loaded = new Map<string, LoadedPolicy>();
   const findings: Finding[] = [];
-  const results = await Promise.all(config.policies.map((settings) => catalog.load(settings)));
+  const consumers = consumerSet(config.consumers.list);
+  const results = await Promise.all(
+    config.policies.map((settings) => catalog.load(settings, consumers)),
+  );
   for (const [index, result] of results.entries()) {
     const place: ConfigPath = ['policies', index];
     const { name } = config.policies[index] as PolicySettings;
@@ -114,6 +119,29 @@ function parameterFindings(
             known.length === 0
               ? 'a path such as /orders/:id has parameters'
               : `the route has ${known.join(', ')}`,
+        },
+      ];
+    }),
+  );
+}
+
+/** Inputs that name an attribute of a policy which has not decided before: they would be undefined for ever. */
+function attributeFindings(
+  { policies = [] }: RouteSettings,
+  route: number,
+  loaded: ReadonlyMap<string, LoadedPolicy>,
+): Finding[] {
+  return policies.flatMap((name, index) =>
+    (loaded.get(name)?.inputs ?? []).flatMap((input): Finding[] => {
+      if (input.kind !== 'attribute' || policies.slice(0, index).includes(input.policy)) return [];
+      return [
+        {
+          code: 'policy_input',
+          path: ['routes', route, 'policies', index],
+          message: `the policy reads the attribute "${input.name}" of the policy "${input.policy}", which does not stand before it in the list`,
+          hint: policies.includes(input.policy)
+            ? `write ${input.policy} before ${name}`
+            : `the route does not have ${input.policy}`,
         },
       ];
     }),

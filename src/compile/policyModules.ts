@@ -1,32 +1,53 @@
 // Policies from their modules: loads each, checks its options, and numbers what comes of it.
+import { createHash } from 'node:crypto';
 import type { PolicySettings } from '../config/index.js';
+import { nearest } from '../config/nearest.js';
+import { oneOf } from '../config/schema/scalars.js';
+import { builtinNames, builtinPolicy } from '../policies/builtin.js';
+import type { Policy } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
 import { checkOptions, loadPolicyModule, type ModuleProblem } from '../policy/modules/index.js';
 import type { InstanceSpec, LinkSpec } from '../workers/messages.js';
+import type { ConsumerSet } from './consumers.js';
+import { strangersIn } from './plainData.js';
 import type { PolicyCatalog, PolicyFault, PolicyLoad } from './policies.js';
+
+/** A policy as it is loaded: what it is, and how a worker comes by it. */
+interface Found {
+  policy: Policy;
+  file: string;
+  /** Equal for equal code. */
+  identity: string;
+}
 
 /** Numbers of instances and chains, kept over reloads: what has not changed keeps its number, and workers what they have of it. */
 export class PolicyNumbers {
-  readonly #instances = new Map<string, InstanceSpec>();
+  readonly #instances = new Map<string, number>();
   readonly #chains = new Map<string, number>();
 
-  /** Equal contents, name and options are one instance. */
-  instance(hash: string, file: string, { name, with: options = {} }: PolicySettings): InstanceSpec {
-    const key = JSON.stringify([hash, name, options]);
-    const known = this.#instances.get(key);
-    if (known !== undefined) return known;
-    const spec = { id: this.#instances.size, name, file, options };
-    this.#instances.set(key, spec);
-    return spec;
+  /** Equal contents, name, options and (where it gets them) consumers are one instance. */
+  instance(
+    { policy, file, identity }: Found,
+    { name, with: options = {} }: PolicySettings,
+    { consumers, hash }: ConsumerSet,
+  ): InstanceSpec {
+    const known = policy.consumers ? hash : '';
+    const id = numberOf(this.#instances, [identity, name, options, known]);
+    return { id, name, file, options, ...(policy.consumers ? { consumers } : {}) };
   }
 
   /** Equal links are one chain. */
   chain(links: readonly LinkSpec[]): number {
-    const key = JSON.stringify(links);
-    const known = this.#chains.get(key) ?? this.#chains.size;
-    this.#chains.set(key, known);
-    return known;
+    return numberOf(this.#chains, links);
   }
+}
+
+/** The key is a hash: what is kept for ever should be short, and hold no secrets. */
+function numberOf(numbers: Map<string, number>, value: unknown): number {
+  const key = createHash('sha256').update(JSON.stringify(value)).digest('base64');
+  const number = numbers.get(key) ?? numbers.size;
+  numbers.set(key, number);
+  return number;
 }
 
 /** The modules of one configuration. */
@@ -45,11 +66,12 @@ export class ModuleCatalog implements PolicyCatalog {
     return [...this.#sources];
   }
 
-  async load(settings: PolicySettings): Promise<PolicyLoad> {
-    const module = await loadPolicyModule(settings.use, { from: this.#from });
-    for (const source of module.sources) this.#sources.add(source);
-    if (!module.ok) return { ok: false, faults: module.problems.map(faultOfModule) };
-    const checked = await checkOptions(module.policy, settings.with);
+  async load(settings: PolicySettings, consumers: ConsumerSet): Promise<PolicyLoad> {
+    const strangers = strangersIn(settings.with);
+    if (strangers.length > 0) return { ok: false, faults: strangers.map(faultOfStranger) };
+    const found = await this.#find(settings.use);
+    if (Array.isArray(found)) return { ok: false, faults: found };
+    const checked = await checkOptions(found.policy, settings.with);
     if (!checked.ok) {
       const faults = checked.issues.map((issue) => ({
         ...issue,
@@ -62,17 +84,54 @@ export class ModuleCatalog implements PolicyCatalog {
     }
     let inputs: readonly InputDeclaration[];
     try {
-      inputs = module.policy.inputs(checked.options);
+      inputs = found.policy.inputs(checked.options);
     } catch (error) {
       const message = `its inputs cannot be declared: ${error instanceof Error ? error.message : error}`;
       return { ok: false, faults: [{ code: 'policy_module', path: ['use'], message }] };
     }
-    const { hash, path } = module.bundle;
-    return {
-      ok: true,
-      policy: { instance: this.#numbers.instance(hash, path, settings), inputs },
-    };
+    const instance = this.#numbers.instance(found, settings, consumers);
+    return { ok: true, policy: { instance, inputs } };
   }
+
+  async #find(use: string): Promise<Found | PolicyFault[]> {
+    const builtin = await builtinPolicy(use);
+    // One process has one version of it, so that its name says all.
+    if (builtin !== undefined) return { ...builtin, identity: `built in: ${use}` };
+    const module = await loadPolicyModule(use, { from: this.#from });
+    for (const source of module.sources) this.#sources.add(source);
+    if (module.ok) {
+      const { path: file, hash: identity } = module.bundle;
+      return { policy: module.policy, file, identity };
+    }
+    const isMissingPackage = module.sources.length === 0 && !/^[./]/.test(use);
+    return isMissingPackage
+      ? [faultOfName(use, module.problems)]
+      : module.problems.map(faultOfModule);
+  }
+}
+
+/** A name without a path is more likely to be that of a built-in policy than of a package. */
+function faultOfName(use: string, [problem]: readonly ModuleProblem[]): PolicyFault {
+  const near = nearest(use, builtinNames);
+  const install = problem?.remedy === undefined ? '' : `; ${problem.remedy}`;
+  return {
+    code: 'policy_module',
+    path: ['use'],
+    message: `expected a policy module but there is no built-in policy and no package ${use}`,
+    hint:
+      near === undefined
+        ? `built in are ${oneOf(builtinNames).replace(/ or (?=\S+$)/, ' and ')}${install}`
+        : `did you mean ${near}?`,
+  };
+}
+
+function faultOfStranger({ path, what }: { path: PolicyFault['path']; what: string }): PolicyFault {
+  return {
+    code: 'wrong_value',
+    path: ['with', ...path],
+    message: `expected plain data (texts, numbers, true, false, lists and maps) but received ${what}`,
+    hint: 'options cross to worker threads',
+  };
 }
 
 function faultOfModule({ file, line, column, message, remedy }: ModuleProblem): PolicyFault {

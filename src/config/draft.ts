@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { type Issue, issuesOf } from './issues.js';
 import type { ConfigPath } from './problem.js';
+import { type ConsumerSettings, consumerSchema } from './schema/consumers.js';
 import type {
   Config,
   ListenerSettings,
@@ -23,6 +24,8 @@ export interface Draft {
   listeners: (ListenerSettings | undefined)[];
   routes: (RouteSettings | undefined)[];
   policies: (PolicySettings | undefined)[];
+  /** Those that stand in the file itself. */
+  consumers: (ConsumerSettings | undefined)[];
   upstreams: (UpstreamSettings | undefined)[];
 }
 
@@ -43,6 +46,7 @@ export function draftOf(value: unknown, kept: KeptItems): Draft {
     listeners: list('listeners', listenerSchema),
     routes: list('routes', routeSchema),
     policies: list('policies', policySchema),
+    consumers: list('consumers', consumerSchema),
     upstreams: list('upstreams', upstreamSchema),
   };
 }

@@ -17,6 +17,7 @@ export {
   type RenderOptions,
   renderProblems,
 } from './render.js';
+export type { ConsumerSettings } from './schema/consumers.js';
 export type {
   Config,
   ConfigInput,

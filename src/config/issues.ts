@@ -4,6 +4,7 @@ import { knownKeys } from './jsonSchema.js';
 import { nearest } from './nearest.js';
 import type { ConfigPath } from './problem.js';
 import { oneOf } from './schema/scalars.js';
+import { isSecret } from './secrets.js';
 import type { Finding, Source } from './source.js';
 import { describeValue, quote, valueAt } from './value.js';
 
@@ -87,9 +88,12 @@ function describe(issue: Issue, source: Source): Finding[] {
     ];
   }
   const origin = source.origin(path);
-  const received = receivedOf(issue) ?? describeValue(issue.input, origin);
+  const secret = origin === undefined && isSecret(path);
+  const received = secret
+    ? 'what is not shown here'
+    : (receivedOf(issue) ?? describeValue(issue.input, origin));
   // Hints quote what came.
-  const hint = origin === undefined ? hintOf(issue) : undefined;
+  const hint = origin === undefined && !secret ? hintOf(issue) : undefined;
   return [{ code: 'wrong_value', path, message: `${message} but received ${received}`, hint }];
 }
 

@@ -1,6 +1,7 @@
 // From a file's name to a checked configuration, or to everything that is wrong with it.
 import { existsSync } from 'node:fs';
 import { dirname, extname, resolve } from 'node:path';
+import { readConsumersFile } from './consumersFile.js';
 import type { Environment } from './expand.js';
 import { checkMeaning } from './meaning/index.js';
 import { type Problem, sortProblems } from './problem.js';
@@ -36,7 +37,22 @@ export function findConfig(folder: string): string | undefined {
 
 /** `files` is every file that was read, absolute, for watching. Names of endpoints are not resolved here. */
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<Loaded> {
-  return checkRead(file, await readSource(file, options.env ?? process.env));
+  const env = options.env ?? process.env;
+  return withConsumers(checkRead(file, await readSource(file, env)), env);
+}
+
+/** Puts the consumers in their place that stand in a file of their own. */
+function withConsumers(loaded: Loaded, env: Environment): Loaded {
+  if (!loaded.ok) return loaded;
+  const { config, source } = loaded;
+  const { file } = config.consumers;
+  if (file === undefined) return loaded;
+  const { list, problems, files } = readConsumersFile(file, source.file, env);
+  const all = [...loaded.files, ...files];
+  if (problems.length > 0) {
+    return { ok: false, problems: sortProblems([...loaded.warnings, ...problems]), files: all };
+  }
+  return { ...loaded, config: { ...config, consumers: { ...config.consumers, list } }, files: all };
 }
 
 async function readSource(file: string, env: Environment): Promise<Read> {

@@ -44,7 +44,7 @@ export type ConfigPath = readonly (string | number)[];
 export interface Location {
   line: number;
   column: number;
-  /** The line's text, and how many columns of it are meant (at least 1). */
+  /** The line's text, and how many columns of it are meant (at least 1). Empty where it may hold a secret. */
   excerpt: string;
   length: number;
 }

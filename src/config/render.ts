@@ -27,7 +27,7 @@ function renderProblem(problem: Problem, paint: Paint, excerpt: boolean): string
   const place = location === undefined ? file : `${file}:${location.line}:${location.column}`;
   const warning = problem.severity === 'warning' ? `${paint('yellow', 'warning:')} ` : '';
   const line = `${paint('bold', place)}: ${warning}${problemText(problem)}\n`;
-  return excerpt && location !== undefined ? line + renderExcerpt(problem, paint) : line;
+  return excerpt && (location?.excerpt ?? '') !== '' ? line + renderExcerpt(problem, paint) : line;
 }
 
 /** The message with the path before it and the hint behind it. */

@@ -22,7 +22,7 @@ export function checkShape(source: Source): Shape {
     return {
       findings: [],
       config: result.data,
-      draft: result.data,
+      draft: { ...result.data, consumers: result.data.consumers.list },
       isBroken: () => false,
       written: (path) => path,
     };

@@ -1,5 +1,6 @@
 // A configuration as it was read: its raw value, and where in which file each part of it stands.
 import type { ConfigPath, Location, Problem, ProblemCode } from './problem.js';
+import { isBesideSecrets } from './secrets.js';
 
 /** Text that did not stand in the file itself. Messages name where it came from and never show it: it may be a secret. */
 export type Origin =
@@ -40,7 +41,8 @@ export interface Finding {
 /** Gives a finding its place in the file. */
 export function problemAt(source: Source, finding: Finding): Problem {
   const path = writtenPath(source.value, finding.path);
-  const location = source.locate(path, finding.at ?? 'value');
+  const found = source.locate(path, finding.at ?? 'value');
+  const location = isBesideSecrets(path) ? withoutExcerpt(found) : found;
   return {
     code: finding.code,
     severity: finding.severity ?? 'error',
@@ -50,6 +52,11 @@ export function problemAt(source: Source, finding: Finding): Problem {
     ...(location === undefined ? {} : { location }),
     ...(finding.hint === undefined ? {} : { hint: finding.hint }),
   };
+}
+
+/** The place, and nothing of the text that stands there. */
+export function withoutExcerpt(location: Location | undefined): Location | undefined {
+  return location === undefined ? undefined : { ...location, excerpt: '', length: 1 };
 }
 
 /** One value may stand where a list may: then the first item of the list is the value itself. */

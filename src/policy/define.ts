@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { nearest } from '../config/nearest.js';
 import { describe } from './checked.js';
 import { type InputDeclaration, type InputRecord, type InputValues, isInput } from './inputs.js';
+import type { KnownConsumer } from './knownConsumer.js';
 import type { VerdictDraft } from './verdict.js';
 
 export type OptionsSchema = z.ZodObject;
@@ -20,6 +21,8 @@ export interface SetupContext<Options> {
   /** The policy's name in the configuration. */
   readonly name: string;
   readonly log: PolicyLog;
+  /** Those of the configuration, for a policy that asks for them (`consumers: true`); empty for others. */
+  readonly consumers: readonly KnownConsumer[];
   /** Fires when the policy is unloaded: a reload dropped or changed it, or the process ends. */
   readonly signal: AbortSignal;
 }
@@ -44,6 +47,8 @@ export interface PolicyDefinition<Schema extends OptionsSchema, Inputs extends I
   options?: Schema;
   /** All that `decide` sees of a request, and so all that its verdict may depend on. Default: nothing. */
   inputs?: Inputs | ((options: z.output<Schema>) => Inputs);
+  /** `setup` gets the consumers of the configuration, and is done anew when they change. Default: false. */
+  consumers?: boolean;
   /** Once for each configured policy and worker, before the first request. What it throws refuses the policy. */
   setup?: (ctx: SetupContext<z.output<Schema>>) => State | Promise<State>;
   /** Throwing counts as a failure of the policy: `onFailure` says what becomes of the request. */
@@ -52,6 +57,10 @@ export interface PolicyDefinition<Schema extends OptionsSchema, Inputs extends I
   ) => VerdictDraft | Promise<VerdictDraft>;
 }
 
+/** What the gateway gives to `setup`; without `consumers` there are none. */
+export type GivenContext = Omit<SetupContext<unknown>, 'consumers'> &
+  Partial<Pick<SetupContext<unknown>, 'consumers'>>;
+
 /** By name rather than by module: a policy stays one when its author's tests load the SDK twice. */
 const brand: unique symbol = Symbol.for('tidegate.policy') as never;
 
@@ -59,9 +68,11 @@ const brand: unique symbol = Symbol.for('tidegate.policy') as never;
 export interface Policy<Schema extends OptionsSchema = OptionsSchema> {
   readonly [brand]: true;
   readonly options: Schema;
+  /** `setup` is to get the consumers. */
+  readonly consumers: boolean;
   /** Throws a TypeError that explains when the declarations are not ones. `options` have been parsed. */
   inputs(options: unknown): readonly InputDeclaration[];
-  setup(ctx: SetupContext<unknown>): Promise<unknown>;
+  setup(ctx: GivenContext): Promise<unknown>;
   decide(
     decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
   ): VerdictDraft | Promise<VerdictDraft>;
@@ -69,7 +80,7 @@ export interface Policy<Schema extends OptionsSchema = OptionsSchema> {
 
 type NoOptions = z.ZodObject<Record<never, never>, z.core.$strict>;
 
-const definitionKeys = ['options', 'inputs', 'setup', 'decide'];
+const definitionKeys = ['options', 'inputs', 'consumers', 'setup', 'decide'];
 
 export function definePolicy<
   Schema extends OptionsSchema = NoOptions,
@@ -77,18 +88,20 @@ export function definePolicy<
   State = undefined,
 >(definition: PolicyDefinition<Schema, Inputs, State>): Policy<Schema> {
   checkDefinition(definition);
-  const { options, inputs, setup, decide } = definition;
+  const { options, inputs, consumers = false, setup, decide } = definition;
   return Object.freeze<Policy<Schema>>({
     [brand]: true,
     // Without a schema, Schema is NoOptions: there is nothing that it could be inferred from.
     options: (options === undefined ? z.strictObject({}) : strict(options)) as Schema,
+    consumers,
     inputs(parsed) {
       const declared =
         typeof inputs === 'function' ? inputs(parsed as z.output<Schema>) : (inputs ?? {});
       return declarations(declared);
     },
     async setup(ctx) {
-      return await setup?.(ctx as SetupContext<z.output<Schema>>);
+      const given = { ...ctx, consumers: ctx.consumers ?? [] };
+      return await setup?.(given as SetupContext<z.output<Schema>>);
     },
     decide: decide as Policy['decide'],
   });
@@ -117,7 +130,9 @@ function checkDefinition(definition: unknown): void {
       near === undefined ? `expected ${definitionKeys.join(', ')}` : `did you mean ${near}?`;
     throw new TypeError(`definePolicy knows no key "${key}" (${remedy})`);
   }
-  const { options, inputs, setup, decide } = definition as Readonly<Record<string, unknown>>;
+  const { options, inputs, consumers, setup, decide } = definition as Readonly<
+    Record<string, unknown>
+  >;
   if (typeof decide !== 'function') {
     throw new TypeError(
       `definePolicy expected a function as decide but received ${describe(decide)}`,
@@ -126,6 +141,11 @@ function checkDefinition(definition: unknown): void {
   if (setup !== undefined && typeof setup !== 'function') {
     throw new TypeError(
       `definePolicy expected a function as setup but received ${describe(setup)}`,
+    );
+  }
+  if (consumers !== undefined && typeof consumers !== 'boolean') {
+    throw new TypeError(
+      `definePolicy expected true or false as consumers but received ${describe(consumers)}`,
     );
   }
   if (options !== undefined && !isObjectSchema(options)) {

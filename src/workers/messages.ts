@@ -1,16 +1,19 @@
 // What the control thread and a policy worker say to each other: plain data over a MessagePort. No request passes here.
 import type { MessagePort } from 'node:worker_threads';
+import type { KnownConsumer } from '../policy/knownConsumer.js';
 
 /** One configured policy, as a worker sets it up: a module and its options. */
 export interface InstanceSpec {
-  /** Equal for equal module contents, name and options. */
+  /** Equal for equal module contents, name, options and consumers. */
   id: number;
   /** In the configuration. */
   name: string;
-  /** Of the bundle that every worker imports. */
+  /** What every worker imports: the path of the bundle, or the URL of a built-in policy. */
   file: string;
   /** `with:` of the configuration, which the policy's own schema has accepted. */
   options: unknown;
+  /** For a policy that asks for them: one list for all of a set, which crosses to a worker once. */
+  consumers?: readonly KnownConsumer[];
 }
 
 /** Where a policy's input comes from. */

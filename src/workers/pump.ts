@@ -124,7 +124,7 @@ class Policies {
     return chain.run(descriptor.values);
   }
 
-  async #setUp({ id, name, file, options }: InstanceSpec): Promise<Instance> {
+  async #setUp({ id, name, file, options, consumers = [] }: InstanceSpec): Promise<Instance> {
     const unloaded = new AbortController();
     try {
       const policy: unknown = ((await import(file)) as { default?: unknown }).default;
@@ -136,6 +136,7 @@ class Policies {
         options: checked.options,
         name,
         log,
+        consumers,
         signal: unloaded.signal,
       });
       this.#unloaded.set(id, unloaded);

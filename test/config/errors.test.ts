@@ -46,7 +46,7 @@ describe('on a terminal', () => {
     expect(problem).toBeDefined();
     expect(renderProblems(problem === undefined ? [] : [problem], { excerpt: true })).toBe(
       [
-        'keys.yaml:2:1: proces: unknown key "proces": expected process, admin, accessLog, log, listeners, routes, policies or upstreams (did you mean "process"?)',
+        'keys.yaml:2:1: proces: unknown key "proces": expected process, admin, accessLog, log, listeners, routes, policies, consumers or upstreams (did you mean "process"?)',
         '    2 | proces: { ioThreads: 2 }',
         '      | ^^^^^^',
         '',

@@ -113,7 +113,7 @@ describe('a module that fails', () => {
     expect(await problemsOf()).toBe(
       [
         'tidegate.config.ts: log.level: expected trace, debug, info, warn, error, fatal or silent but received "inf" (did you mean info?)',
-        'tidegate.config.ts: extra: unknown key "extra": expected process, admin, accessLog, log, listeners, routes, policies or upstreams',
+        'tidegate.config.ts: extra: unknown key "extra": expected process, admin, accessLog, log, listeners, routes, policies, consumers or upstreams',
         'tidegate.config.ts: routes[0].upstream: expected the name of an upstream but received "b" (the file has no upstreams)',
         '',
       ].join('\n'),

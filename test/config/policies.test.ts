@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { compileSnapshot, MetricSlots } from '../../src/compile/index.js';
-import { loadConfig, type Problem } from '../../src/config/index.js';
+import { formatPath, loadConfig, type Problem } from '../../src/config/index.js';
 import { temporaryFolder } from '../support/folder.js';
 
 const modules = {
@@ -17,6 +17,10 @@ export default definePolicy({
 export default definePolicy({ inputs: { id: param('id') }, decide: () => allow() });`,
   'body.ts': `import { allow, body, definePolicy } from 'tidegate/policy';
 export default definePolicy({ inputs: { text: body({ limit: '1KiB', as: 'text' }) }, decide: () => allow() });`,
+  'attribute.ts': `import { allow, attribute, definePolicy } from 'tidegate/policy';
+export default definePolicy({ inputs: { plan: attribute('billing', 'plan') }, decide: () => allow() });`,
+  'billing.ts': `import { allow, definePolicy } from 'tidegate/policy';
+export default definePolicy({ decide: () => allow({ attributes: { plan: 'free' } }) });`,
   'broken.ts': 'export default (\n  {,\n',
   'none.ts': 'export const policy = 1;\n',
 };
@@ -122,6 +126,98 @@ describe('policies in the configuration', () => {
     ]);
     expect(await problemsOf('policies: [{ name: b, use: ./body.ts }]', route('[b]'))).toEqual([
       '2:28 policy_input expected a policy that does not read the body, but its input text does (this version hands no bodies to policies)',
+    ]);
+  });
+
+  test('that read an attribute of a policy which has not decided before are refused', async () => {
+    const policies =
+      'policies: [{ name: billing, use: ./billing.ts }, { name: a, use: ./attribute.ts }]';
+    expect(await problemsOf(policies, route('[billing, a]'))).toEqual([]);
+    expect(await problemsOf(policies, route('[a, billing]'))).toEqual([
+      '3:53 policy_input the policy reads the attribute "plan" of the policy "billing", which does not stand before it in the list (write billing before a)',
+    ]);
+    expect(await problemsOf(policies, route('[a]'))).toEqual([
+      expect.stringContaining('unused_policy'),
+      '3:53 policy_input the policy reads the attribute "plan" of the policy "billing", which does not stand before it in the list (the route does not have billing)',
+    ]);
+  });
+
+  test('are built in where they have such a name', async () => {
+    expect(
+      await problemsOf(
+        'policies:',
+        '  - { name: right, use: api-key }',
+        '  - { name: options, use: api-key, with: { heder: x-key } }',
+        '  - { name: near, use: api-kee }',
+        '  - { name: far, use: somebody-elses-policy }',
+        route('[right, options, near, far]'),
+      ),
+    ).toEqual([
+      expect.stringMatching(/^4:51 unknown_key unknown key "heder": .*did you mean "header"/),
+      '5:24 policy_module expected a policy module but there is no built-in policy and no package api-kee (did you mean api-key?)',
+      expect.stringMatching(
+        /^6:23 policy_module .* no package somebody-elses-policy \(built in are .*; npm install somebody-elses-policy in /,
+      ),
+    ]);
+  });
+
+  test('show no key that is wrong', async () => {
+    const problems = await problemsOf(
+      'policies:',
+      '  - { name: p, use: api-key, with: { keys: [{ key: "not ok", consumer: { id: a } }] } }',
+      route('[p]'),
+    );
+    expect(problems).toEqual(['3:52 wrong_value expected a key, or a map with "sha256"']);
+  });
+});
+
+describe('options of a configuration module', () => {
+  const problemsOfOptions = async (options: string) => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'tidegate.config.mjs');
+    writeFileSync(
+      join(folder, 'open.ts'),
+      `import { allow, definePolicy, z } from 'tidegate/policy';
+export default definePolicy({ options: z.looseObject({}), decide: () => allow() });`,
+    );
+    writeFileSync(
+      file,
+      `const self = {}; self.self = self; class Own {}
+export default {
+  listeners: [{ name: 'a', bind: '127.0.0.1:0' }],
+  policies: [{ name: 'p', use: './open.ts', with: ${options} }],
+  routes: [{ name: 'r', policies: ['p'], respond: {} }],
+};`,
+    );
+    const loaded = await loadConfig(file);
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    const compiled = await compileSnapshot(loaded.config, {
+      version: 1,
+      slots: new MetricSlots(),
+      source: loaded.source,
+    });
+    return compiled.ok ? [] : compiled.problems.map((p) => `${formatPath(p.path)} ${p.message}`);
+  };
+
+  test('may be all that crosses to a worker', async () => {
+    const same = `[1, 'a', true, null, undefined, { b: Object.create(null) }, [self.other, self.other]]`;
+    expect(await problemsOfOptions(`{ list: ${same} }`)).toEqual([]);
+  });
+
+  test.each([
+    ['() => 1', 'a function'],
+    ["Symbol('s')", 'a symbol'],
+    ['1n', 'a bigint'],
+    ['Number.NaN', 'NaN'],
+    ['new Map()', 'a Map'],
+    ['new Date()', 'a Date'],
+    ['new Own()', 'a Own'],
+    ['/a/', 'a RegExp'],
+    ['self', 'what contains itself'],
+  ])('may not hold %s', async (value, what) => {
+    const place = value === 'self' ? '.self' : '';
+    expect(await problemsOfOptions(`{ list: [{ one: ${value} }] }`)).toEqual([
+      `policies[0].with.list[0].one${place} expected plain data (texts, numbers, true, false, lists and maps) but received ${what}`,
     ]);
   });
 });

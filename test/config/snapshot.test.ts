@@ -113,7 +113,9 @@ const catalog: PolicyCatalog = {
               { key: 'where', kind: 'path' },
               { key: 'again', kind: 'header', name: 'x-tenant' },
               { key: 'who', kind: 'consumer' },
-              { key: 'plan', kind: 'attribute', policy: 'tenant', name: 'plan' },
+              ...(name === 'quiet'
+                ? [{ key: 'plan', kind: 'attribute' as const, policy: 'tenant', name: 'plan' }]
+                : []),
             ],
     },
   }),
@@ -201,6 +203,7 @@ describe('the chains', () => {
         id: 0,
         timeout: 1300,
         onFailure: 'deny',
+        policies: ['tenant', 'quiet'],
         inputs: [
           { kind: 'header', name: 'x-tenant' },
           { kind: 'param', name: 'id' },

@@ -2,6 +2,7 @@
 import type { Shape } from '../shape.js';
 import { type Finding, type Source, writtenPath } from '../source.js';
 import { describeValue, quote, valueAt } from '../value.js';
+import { checkConsumers } from './consumers.js';
 import { checkBinds, checkListeners } from './listeners.js';
 import { Names } from './names.js';
 import { checkOverlaps } from './overlaps.js';
@@ -22,6 +23,7 @@ export function checkMeaning({ draft, isBroken, written }: Shape, source: Source
   checkBinds(context);
   checkUpstreams(context);
   checkPolicies(context);
+  checkConsumers(draft.consumers, report);
   checkRoutes(context);
   // Routes that lost a part look like others that they are not.
   if (!isBroken(['routes']) && !isBroken(['listeners'])) checkOverlaps(context);

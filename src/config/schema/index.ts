@@ -1,5 +1,6 @@
 // The whole format. Types, messages, the JSON Schema and docs/configuration.md come from here.
 import { z } from 'zod';
+import { consumersSchema } from './consumers.js';
 import { listenerSchema } from './listener.js';
 import { policySchema } from './policy.js';
 import { accessLogSchema, adminSchema, logSchema, processSchema } from './process.js';
@@ -28,6 +29,9 @@ export const configSchema = z.strictObject({
     .max(1024, expected('at most 1024 policies'))
     .prefault([])
     .describe('Who decides about requests, in TypeScript.'),
+  consumers: consumersSchema
+    .prefault([])
+    .describe('Who sends requests: a list, or the file that has it.'),
   upstreams: z
     .array(upstreamSchema, expected('a list of upstreams'))
     .prefault([])

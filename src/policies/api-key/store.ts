@@ -1,0 +1,54 @@
+// API keys by their SHA-256, and who each belongs to.
+import { timingSafeEqual } from 'node:crypto';
+import type { Consumer } from '../../policy/consumer.js';
+import type { KnownConsumer } from '../../policy/knownConsumer.js';
+import type { VerdictDraft } from '../../policy/verdict.js';
+import { publicConsumer } from '../identity.js';
+import { sha256Hex } from '../sha256.js';
+
+export interface KeyEntry {
+  readonly consumer: Consumer;
+  readonly digest: Buffer;
+  /** A short name of the key: the beginning of its hash, which is no part of the key. */
+  readonly credentialId: string;
+  /** What most requests with this key get; made when the first one comes. */
+  verdict: VerdictDraft | undefined;
+}
+
+const digestBytes = 32;
+
+export class KeyStore {
+  readonly #entries = new Map<string, KeyEntry>();
+  /** Of the key that is looked for. */
+  readonly #digest = Buffer.alloc(digestBytes);
+  /** Compared with where there is no entry, so that a miss takes as long as a hit. */
+  readonly #decoy = Buffer.alloc(digestBytes);
+
+  /** `hex`: SHA-256 in 64 lower-case digits. False when another consumer has the key. */
+  add(hex: string, consumer: Consumer): boolean {
+    const known = this.#entries.get(hex);
+    if (known !== undefined) return known.consumer.id === consumer.id;
+    this.#entries.set(hex, {
+      consumer: publicConsumer(consumer),
+      digest: Buffer.from(hex, 'hex'),
+      credentialId: hex.slice(0, 12),
+      verdict: undefined,
+    });
+    return true;
+  }
+
+  addConsumers(consumers: readonly KnownConsumer[]): void {
+    for (const consumer of consumers) {
+      for (const hex of consumer.credentials.apiKeys) this.add(hex, consumer);
+    }
+  }
+
+  /** What a guess has in common with a key is lost in the hash, so that no step's time tells of it. */
+  find(key: string): KeyEntry | undefined {
+    const hex = sha256Hex(key);
+    const entry = this.#entries.get(hex);
+    this.#digest.write(hex, 'hex');
+    const isEqual = timingSafeEqual(this.#digest, entry?.digest ?? this.#decoy);
+    return isEqual ? entry : undefined;
+  }
+}
