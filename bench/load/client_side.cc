@@ -20,13 +20,25 @@ constexpr std::uint64_t kPatience = 2 * kSecond;  // for an answer, once the run
 constexpr std::uint32_t kOpeningAtOnce = 64;      // in `hold` mode
 constexpr std::size_t kStride = 7919;  // a prime: neighbours in time are none in the table
 
-std::string requestText(const Run& run, std::uint32_t number, bool fresh) {
+constexpr std::size_t kTaggedSizes = 1009;  // another prime: sizes repeat out of step with all else
+
+std::size_t taggedSize(std::uint64_t number) { return 64 + number % kTaggedSizes; }
+
+std::string taggedRequest(const Run& run, std::uint64_t number, bool fresh) {
+  std::string text = "GET /b/";
+  text.append(std::to_string(taggedSize(number))).append(" HTTP/1.1\r\nHost: 127.0.0.1:");
+  text.append(std::to_string(run.port)).append("\r\nX-Tag: ").append(std::to_string(number));
+  return text.append(fresh ? "\r\nConnection: close\r\n\r\n" : "\r\n\r\n");
+}
+
+std::string requestText(const Run& run, std::size_t number, bool fresh) {
   std::string path = run.path;
   if (const std::size_t at = path.find("{n}"); at != std::string::npos) {
-    path.replace(at, 3, std::to_string(number));
+    path.replace(at, 3, std::to_string(number % run.paths));
   }
   std::string text = run.upload > 0 ? "POST " : "GET ";
   text.append(path).append(" HTTP/1.1\r\nHost: 127.0.0.1:").append(std::to_string(run.port));
+  if (!run.headers.empty()) text.append("\r\n").append(run.headers[number % run.headers.size()]);
   if (fresh) text.append("\r\nConnection: close");
   if (run.upload > 0) text.append("\r\nContent-Length: ").append(std::to_string(run.upload));
   return text.append("\r\n\r\n").append(run.upload, 'x');
@@ -54,9 +66,12 @@ void ClientSide::start(std::uint64_t now) {
   issued_ = 0;
   nextRequest_ = 0;
   address_ = loopback(static_cast<std::uint16_t>(run.port));
+  tags_ = 0;
   requests_.clear();
-  for (std::uint32_t i = 0; i < run.paths; ++i) requests_.push_back(requestText(run, i, false));
-  for (std::uint32_t i = 0; i < run.paths; ++i) requests_.push_back(requestText(run, i, true));
+  const std::size_t texts = std::max<std::size_t>(run.paths, run.headers.size());
+  for (std::size_t i = 0; i < 2 * texts; ++i) {
+    requests_.push_back(requestText(run, i % texts, i >= texts));
+  }
   idle_.clear();
   resting_.clear();
   clients_.clear();
@@ -168,16 +183,25 @@ void ClientSide::request(std::uint32_t index, std::uint64_t start) {
   Client& client = clients_[index];
   client.state = State::Waiting;
   client.start = start;
-  const std::size_t number = nextRequest_;
-  nextRequest_ = (nextRequest_ + kStride) % run_.paths;
-  ring_.send(client.fd, requests_[client.fresh ? run_.paths + number : number],
-             tagOf(Operation::ClientSend, index));
+  ring_.send(client.fd, nextRequest(client), tagOf(Operation::ClientSend, index));
   client.sending = true;
   if (!client.receiving) {
     // A fresh connection takes one answer and must hold no receive when it closes.
     ring_.receive(client.fd, !client.fresh, tagOf(Operation::ClientReceive, index));
     client.receiving = true;
   }
+}
+
+std::string_view ClientSide::nextRequest(Client& client) {
+  if (run_.tagged) {
+    client.number = tags_++;
+    client.request = taggedRequest(run_, client.number, client.fresh);
+    return client.request;
+  }
+  const std::size_t texts = requests_.size() / 2;
+  const std::size_t number = nextRequest_;
+  nextRequest_ = (nextRequest_ + kStride) % texts;
+  return requests_[client.fresh ? texts + number : number];
 }
 
 void ClientSide::onSend(std::uint32_t index, std::int32_t result, std::uint64_t now) {
@@ -236,6 +260,11 @@ void ClientSide::consume(std::uint32_t index, std::string_view bytes, std::uint6
     client.lastAnswer = saysClose(headerValue(head, "connection:"));
     client.bodyLeft = leadingNumber(bodyLength);
     client.inBody = true;
+    if (run_.tagged && client.status < 400 &&
+        (client.bodyLeft != taggedSize(client.number) ||
+         leadingNumber(headerValue(head, "x-tag:")) != client.number)) {
+      ++totals_.crossed;
+    }
     bytes.remove_prefix(length);
     // Every answer of the origin has a length, and a proxy has no reason to take it away.
     if (bodyLength.empty() || client.state != State::Waiting) {
@@ -258,6 +287,7 @@ void ClientSide::answered(std::uint32_t index, std::uint64_t now) {
   client.inBody = false;
   if (client.status >= 400) {
     ++totals_.status;
+    if (client.status == 429) ++totals_.limited;
   } else {
     ++totals_.requests;
     totals_.latency.record(now - client.start);

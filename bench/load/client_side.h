@@ -25,6 +25,11 @@ struct Run {
   std::size_t upload = 0;  // bytes of body of each request
   std::string path = "/";  // "{n}" in it becomes 0 .. paths-1 in turn
   std::uint32_t paths = 1;
+  std::vector<std::string> headers;  // "name: value"; each request has one of them, in turn
+  // Request n has `X-Tag: n` and asks for a body whose size follows from n; an answer that succeeds
+  // must have that size and the same X-Tag, or else it belongs to another request. `path`, `paths`
+  // and `headers` are not used then.
+  bool tagged = false;
   bool hold = false;  // one request on each connection, which then stays open
 };
 
@@ -35,6 +40,8 @@ struct Totals {
   std::uint64_t connect = 0;   // connections that failed otherwise
   std::uint64_t broken = 0;    // requests whose connection ended before the answer did
   std::uint64_t status = 0;    // answers with a status of 400 or more
+  std::uint64_t limited = 0;   // of these, with 429
+  std::uint64_t crossed = 0;   // answers that belong to another request
   std::uint64_t timeout = 0;   // requests unanswered for over 2 s when the run ended
   std::uint64_t elapsed = 0;   // nanoseconds
   std::uint64_t idle = 0;      // nanoseconds of these in which there was nothing to do
@@ -84,7 +91,9 @@ class ClientSide {
     bool inBody = false;
     bool lastAnswer = false;  // the peer closes after it
     int status = 0;
-    std::string head;  // an incomplete head; nearly always empty
+    std::uint64_t number = 0;  // of its tagged request
+    std::string request;       // its tagged request, which the kernel reads
+    std::string head;          // an incomplete head; nearly always empty
   };
   struct Rest {
     std::uint64_t until;
@@ -94,6 +103,7 @@ class ClientSide {
   void start(std::uint64_t now);
   void open(std::uint32_t index);
   void request(std::uint32_t index, std::uint64_t start);
+  std::string_view nextRequest(Client& client);
   void ready(std::uint32_t index, std::uint64_t now);
   void consume(std::uint32_t index, std::string_view bytes, std::uint64_t now);
   void answered(std::uint32_t index, std::uint64_t now);
@@ -107,10 +117,11 @@ class ClientSide {
   sockaddr_in address_{};
   std::uint64_t begun_ = 0;
   std::uint64_t deadline_ = 0;
-  std::uint64_t issued_ = 0;  // at a rate: requests sent so far
-  std::uint32_t opened_ = 0;  // in `hold` mode: connections begun
-  std::uint32_t alive_ = 0;   // descriptors open
-  std::vector<std::string> requests_;
+  std::uint64_t issued_ = 0;           // at a rate: requests sent so far
+  std::uint64_t tags_ = 0;             // tagged requests sent so far
+  std::uint32_t opened_ = 0;           // in `hold` mode: connections begun
+  std::uint32_t alive_ = 0;            // descriptors open
+  std::vector<std::string> requests_;  // on kept connections, then as many on fresh ones
   std::size_t nextRequest_ = 0;
   std::vector<Client> clients_;
   std::deque<std::uint32_t> idle_;  // at a rate: connections free for a request

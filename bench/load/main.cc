@@ -3,6 +3,7 @@
 //
 // Prints the origin's address, then reads commands from standard input, a line each:
 //   run port=N connections=N seconds=N [fresh=N] [rate=N] [upload=BYTES] [path=P] [paths=N]
+//       [headers=FILE] [tagged=1]       see client_side.h
 //   hold port=N connections=N seconds=N [path=P]
 //                                        one request on each connection, which then stays open
 //   release                              closes what `hold` left open
@@ -17,9 +18,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "../common/sockets.h"
 #include "client_side.h"
@@ -43,6 +47,12 @@ bool readNumber(std::string_view text, Number& number) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
+bool readLines(std::string_view path, std::vector<std::string>& lines) {
+  std::ifstream file{std::string(path)};
+  for (std::string line; std::getline(file, line);) lines.push_back(std::move(line));
+  return !lines.empty();
+}
+
 bool readField(Run& run, std::string_view name, std::string_view value) {
   double seconds = 0;
   if (name == "port") return readNumber(value, run.port);
@@ -51,6 +61,11 @@ bool readField(Run& run, std::string_view name, std::string_view value) {
   if (name == "rate") return readNumber(value, run.rate);
   if (name == "upload") return readNumber(value, run.upload);
   if (name == "paths") return readNumber(value, run.paths) && run.paths > 0;
+  if (name == "headers") return readLines(value, run.headers);
+  if (name == "tagged") {
+    run.tagged = value == "1";
+    return run.tagged;
+  }
   if (name == "path") {
     run.path = value;
     return true;
@@ -76,13 +91,16 @@ std::optional<Run> readRun(std::string_view fields, bool hold) {
 void print(const Totals& totals) {
   std::printf(
       "{\"seconds\":%.6f,\"requests\":%llu,\"bytes\":%llu,\"refused\":%llu,\"connect\":%llu,"
-      "\"broken\":%llu,\"status\":%llu,\"timeout\":%llu,\"idle\":%.4f,\"latency\":[",
+      "\"broken\":%llu,\"status\":%llu,\"limited\":%llu,\"crossed\":%llu,\"timeout\":%llu,"
+      "\"idle\":%.4f,\"latency\":[",
       static_cast<double>(totals.elapsed) / 1e9, static_cast<unsigned long long>(totals.requests),
       static_cast<unsigned long long>(totals.bytes),
       static_cast<unsigned long long>(totals.refused),
       static_cast<unsigned long long>(totals.connect),
       static_cast<unsigned long long>(totals.broken),
       static_cast<unsigned long long>(totals.status),
+      static_cast<unsigned long long>(totals.limited),
+      static_cast<unsigned long long>(totals.crossed),
       static_cast<unsigned long long>(totals.timeout),
       static_cast<double>(totals.idle) /
           static_cast<double>(std::max<std::uint64_t>(totals.elapsed, 1)));
