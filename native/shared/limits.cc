@@ -47,8 +47,8 @@ std::uint64_t startOf(const Limit& limit, std::uint64_t ordinal) {
              : ordinal * limit.unit();
 }
 
-// Gcra: how far the theoretical arrival time lies in the future. Half a turn, 417 days, is more than
-// the 366 that makeLimit() lets it be.
+// Gcra: how far the theoretical arrival time lies in the future. Half a turn, 417 days, is more
+// than the 366 that makeLimit() lets it be.
 std::uint64_t aheadOf(std::uint64_t payload, std::uint64_t nowNanos) {
   const std::uint64_t ahead = (payload - nowNanos) & kPayloadMask;
   return ahead <= kPayloadMask / 2 ? ahead : 0;
@@ -107,7 +107,8 @@ struct Sliding {
 
 Sliding slidingAt(std::uint64_t period, std::uint64_t payload, std::uint64_t wallMillis) {
   const std::uint64_t current = wallMillis / period;
-  const std::int64_t ahead = windowsAhead(payload >> (2 * kSlidingBits), current, kSlidingWindowBits);
+  const std::int64_t ahead =
+      windowsAhead(payload >> (2 * kSlidingBits), current, kSlidingWindowBits);
   const std::uint64_t before = payload >> kSlidingBits & kSlidingMask;
   const std::uint64_t count = payload & kSlidingMask;
   const std::uint64_t elapsed = wallMillis % period;
@@ -279,15 +280,15 @@ std::uint64_t applyRefund(const Limit& limit, std::uint64_t payload, CounterTime
       break;
     case Algorithm::SlidingWindow:
       if (windowsAhead(payload >> (2 * kSlidingBits), chargedAt.wallMillis / limit.unit(),
-                     kSlidingWindowBits) == 0) {
+                       kSlidingWindowBits) == 0) {
         count = payload & kSlidingMask;
       }
       break;
     case Algorithm::FixedWindow:
     case Algorithm::Quota:
       if (windowsAhead(payload >> kCountBits,
-                     ordinalAt(limit.algorithm(), limit.unit(), chargedAt.wallMillis),
-                     kWindowBits) == 0) {
+                       ordinalAt(limit.algorithm(), limit.unit(), chargedAt.wallMillis),
+                       kWindowBits) == 0) {
         count = payload & kCountMask;
       }
       break;

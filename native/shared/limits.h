@@ -21,9 +21,9 @@ enum class CalendarPeriod : std::uint8_t { Hour, Day, Week, Month, Year };  // w
 
 // Both clocks at one moment. The monotonic one drives GCRA, the wall clock the windows. A time that
 // is a little older than another thread's is fine: where a counter has seen a later window, that is
-// the current one, and a clock that steps back does not open a window again. A clock that steps back
-// by more (64 windows of SlidingWindow, 4,096 of FixedWindow and Quota) has been set: the counter
-// follows it and begins anew.
+// the current one, and a clock that steps back does not open a window again. A clock that steps
+// back by more (64 windows of SlidingWindow, 4,096 of FixedWindow and Quota) has been set: the
+// counter follows it and begins anew.
 struct CounterTime {
   std::uint64_t monotonicNanos = 0;
   std::uint64_t wallMillis = 0;  // since 1970
@@ -57,8 +57,8 @@ class Limit {
     return static_cast<std::uint64_t>(algorithm_) << kPayloadBits | unit_;
   }
 
-  // Gcra: ns between two at the steady rate. Rounded up, so that never more than the rate passes, and
-  // less by up to that nanosecond each: 3 a second are 333,333,334 ns apart. (The model in
+  // Gcra: ns between two at the steady rate. Rounded up, so that never more than the rate passes,
+  // and less by up to that nanosecond each: 3 a second are 333,333,334 ns apart. (The model in
   // src/policy/testing/counters.ts counts in fractions.) Windows: ms. Quota: the CalendarPeriod.
   std::uint64_t unit() const { return unit_; }
 
@@ -125,9 +125,9 @@ std::uint64_t applyRefund(const Limit& limit, std::uint64_t payload, CounterTime
 // `identity` is that of its limit.
 //
 // Numbers of windows are kept modulo a power of two, so that an idle counter must be seen neutral,
-// and dropped, before they come round: within 960 windows of SlidingWindow (16 minutes at 1 s), 61,440
-// of FixedWindow (17 hours at 1 s) and Quota (7 years of hours), 417 days of Gcra. One that was not
-// counts as ahead of the clock for the rest of the turn.
+// and dropped, before they come round: within 960 windows of SlidingWindow (16 minutes at 1 s),
+// 61,440 of FixedWindow (17 hours at 1 s) and Quota (7 years of hours), 417 days of Gcra. One that
+// was not counts as ahead of the clock for the rest of the turn.
 bool isNeutral(std::uint64_t identity, std::uint64_t payload, CounterTime now);
 
 // Calendar periods are numbered from 1970 on (weeks from the one that holds 1970-01-01).
