@@ -10,7 +10,7 @@ interface Bar {
   variant: string;
   metric: MetricName;
   /** What Tidegate's median is divided by; undefined: it stands alone. */
-  against?: { peer: PeerName } | { variant: string };
+  against?: { peer: PeerName; variant?: string } | { variant: string };
   /** Met when the value is at most, or at least, this. */
   atMost?: number;
   atLeast?: number;
@@ -96,6 +96,116 @@ export const bars: readonly Bar[] = [
     metric: 'refused',
     atMost: 0,
   },
+  {
+    what: 'CPU/request with policies that cross, against HAProxy with nothing on',
+    scenario: 'policies-crossing',
+    variant: 'crossing',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy', variant: 'nothing on' },
+    atMost: 0.95,
+  },
+  {
+    what: 'CPU/request with policies replayed, against HAProxy with nothing on',
+    scenario: 'policies-replayed',
+    variant: 'replayed',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy', variant: 'nothing on' },
+    atMost: 0.8,
+  },
+  {
+    what: 'CPU/request with policies replayed, against nothing on',
+    scenario: 'policies-replayed',
+    variant: 'replayed',
+    metric: 'cpuMicros',
+    against: { variant: 'nothing on' },
+    atMost: 1.1,
+  },
+  {
+    what: 'CPU/request with RS256 tokens and a limit, against HAProxy',
+    scenario: 'policies-jwt',
+    variant: '',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy' },
+    atMost: 0.8,
+  },
+  {
+    what: 'CPU/request with keys and a limit, decided each time, against nginx with Lua',
+    scenario: 'policies-table',
+    variant: 'decided',
+    metric: 'cpuMicros',
+    against: { peer: 'nginx-lua' },
+    atMost: 1,
+  },
+  {
+    what: 'CPU/request with keys and a limit, replayed, against nginx with Lua',
+    scenario: 'policies-table',
+    variant: 'replayed',
+    metric: 'cpuMicros',
+    against: { peer: 'nginx-lua', variant: 'decided' },
+    atMost: 1,
+  },
+  {
+    what: 'CPU/request with keys and a limit, decided each time, against @fastify/http-proxy',
+    scenario: 'policies-table',
+    variant: 'decided',
+    metric: 'cpuMicros',
+    against: { peer: 'fastify' },
+    atMost: 1,
+  },
+  {
+    what: 'failures other than of requests in the hands of a worker that ended',
+    scenario: 'policies-kill',
+    variant: '',
+    metric: 'otherFailures',
+    atMost: 0,
+  },
+  {
+    what: 'answers that belong to another request, while workers end',
+    scenario: 'policies-kill',
+    variant: '',
+    metric: 'crossWired',
+    atMost: 0,
+  },
+  {
+    what: 'requests/s after workers ended, in percent of before',
+    scenario: 'policies-kill',
+    variant: '',
+    metric: 'speedAfter',
+    atLeast: 95,
+  },
+  {
+    what: 'p99 of another route while a policy blocks its worker, asleep, against none that blocks',
+    scenario: 'policies-block',
+    variant: 'asleep',
+    metric: 'p99Micros',
+    against: { variant: 'idle' },
+    atMost: 1.1,
+  },
+  {
+    what: 'the same, busy on the core that it shares with the I/O thread',
+    scenario: 'policies-block',
+    variant: 'busy',
+    metric: 'p99Micros',
+    against: { variant: 'idle' },
+    atMost: 1.1,
+  },
+  ...['crossing', 'replayed'].flatMap((variant): Bar[] => [
+    {
+      what: `requests past a limit on 4 I/O threads that were let through, ${variant}`,
+      scenario: 'policies-exact',
+      variant,
+      metric: 'excess',
+      atLeast: 0,
+      atMost: 0,
+    },
+    {
+      what: `requests that this limit refused, ${variant}`,
+      scenario: 'policies-exact',
+      variant,
+      metric: 'limited',
+      atLeast: 1,
+    },
+  ]),
 ];
 
 export interface BarResult {
@@ -123,18 +233,14 @@ export function checkBars(results: readonly ScenarioResult[]): BarResult[] {
 
 function measuredOf(bar: Bar, results: readonly ScenarioResult[]): number | undefined {
   const variants = results.find(({ name }) => name === bar.scenario)?.variants ?? [];
-  const variant = variants.find(({ name }) => name === bar.variant);
-  const own = medianOf(variant, 'tidegate', bar);
+  const variantOf = (wanted: string) => variants.find(({ name }) => name === wanted);
+  const own = medianOf(variantOf(bar.variant), 'tidegate', bar);
   if (own === undefined || bar.against === undefined) return own;
   const { against } = bar;
   const other =
     'peer' in against
-      ? medianOf(variant, against.peer, bar)
-      : medianOf(
-          variants.find(({ name }) => name === against.variant),
-          'tidegate',
-          bar,
-        );
+      ? medianOf(variantOf(against.variant ?? bar.variant), against.peer, bar)
+      : medianOf(variantOf(against.variant), 'tidegate', bar);
   return other === undefined ? undefined : own / other;
 }
 

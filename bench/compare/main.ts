@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   const machine = describeMachine(options);
   moveAway(machine);
   if (options.priority) goFirst();
-  const { located, absent } = await locatePeers(options);
+  const { located, absent } = await locatePeers(options, chosen);
   const load = await openLoad(options, machine);
   await leaveOutBroken(located, absent, load, machine);
   const say = (line: string) => console.error(line);
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
 function list(): void {
   for (const { name, title, variants } of scenarios) {
     const names = variants.map((variant) => variant.name).filter((each) => each !== '');
-    console.log(`${name.padEnd(16)}${title}${names.length > 0 ? ` (${names.join(', ')})` : ''}`);
+    console.log(`${name.padEnd(20)}${title}${names.length > 0 ? ` (${names.join(', ')})` : ''}`);
   }
 }
 
@@ -82,10 +82,14 @@ function choose(names: readonly string[]): Scenario[] {
   return [...new Set(chosen)];
 }
 
-async function locatePeers(options: Options) {
+/** Those that were asked for and that a scenario is about. */
+async function locatePeers(options: Options, chosen: readonly Scenario[]) {
+  const needed = new Set(
+    chosen.flatMap((each) => each.variants.flatMap(({ peers }) => peers ?? each.peers)),
+  );
   const located = new Map<PeerName, Located>();
   const absent: Partial<Record<PeerName, string>> = {};
-  for (const name of options.peers) {
+  for (const name of options.peers.filter((each) => needed.has(each))) {
     const found = await peers[name].locate(options.paths[name]);
     if ('absent' in found) {
       absent[name] = found.absent;
@@ -113,7 +117,7 @@ async function leaveOutBroken(
         program,
         { ...wanted, accessLog: false },
         '/b/64',
-        machine,
+        [machine.proxyCore],
       );
       await peer.stop();
     } catch (error) {

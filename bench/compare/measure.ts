@@ -17,7 +17,7 @@ import type { RunningPeer } from './running-peer.js';
 import { median } from './stats.js';
 
 const mib = 1 << 20;
-const warmUpSeconds = 1;
+export const warmUpSeconds = 1;
 /** Left out at both ends of a run when it is asked who used the cores. */
 const edge = 0.2;
 /** Bytes by which memory may change while it stands still. */
@@ -73,7 +73,8 @@ function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
   };
 }
 
-function countErrors({ errors }: LoadResult): number {
+/** The answers and connections that failed. */
+export function countErrors({ errors }: LoadResult): number {
   return errors.refused + errors.connect + errors.broken + errors.status + errors.timeout;
 }
 

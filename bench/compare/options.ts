@@ -35,7 +35,7 @@ export const usage = `npm run bench -- [scenario ...] [flags]
   --retries N          further tries when other programs used the cores (2)
   --peers a,b          of ${peerNames.join(', ')} (all that are here)
   --haproxy PATH       another haproxy than the one on the PATH
-  --nginx PATH         another nginx
+  --nginx PATH         another nginx, without and with Lua
   --tidegate PATH      another main.js than dist/cli/main.js
   --load own|wrk       bench/load over io_uring (where the kernel has it), or wrk and h2load
   --proxy-core N       the core of the proxies (the first that is allowed)
@@ -43,6 +43,13 @@ export const usage = `npm run bench -- [scenario ...] [flags]
   --priority           in front of all other programs, on a machine that is shared (as root)
   --out DIR            where results go (bench/results)
   --fresh              forget earlier results, instead of replacing those of the same scenarios`;
+
+const pathOptions = [
+  ['tidegate', 'tidegate'],
+  ['haproxy', 'haproxy'],
+  ['nginx', 'nginx'],
+  ['nginx-lua', 'nginx'],
+] as const;
 
 export function readOptions(args: readonly string[]): Options {
   const { values, positionals } = parse(args);
@@ -54,8 +61,8 @@ export function readOptions(args: readonly string[]): Options {
     peers: values.peers === undefined ? [...peerNames] : readPeers(values.peers),
     load: values.load === undefined ? undefined : readLoad(values.load),
     paths: Object.fromEntries(
-      peerNames.flatMap((name) => {
-        const path = name === 'floor' ? undefined : values[name];
+      pathOptions.flatMap(([name, option]) => {
+        const path = values[option];
         return path === undefined ? [] : [[name, path]];
       }),
     ),

@@ -1,14 +1,19 @@
 // Rounds: in each, every proxy is measured once in every variant, in an order that rotates.
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { Load } from './loads/load.js';
 import { measureIdle, measureLoad, measureReload } from './measure.js';
+import { measureBlock, measureExact, measureKill } from './measure-policies.js';
 import { formatMetric, metrics, type Sample } from './metrics.js';
 import type { Options } from './options.js';
 import { peers } from './peers/index.js';
 import type { Located, PeerName } from './peers/peer.js';
+import { headerLines } from './policy-work.js';
 import type { Machine, ScenarioResult } from './results.js';
-import { RunningPeer } from './running-peer.js';
+import { freePort, RunningPeer } from './running-peer.js';
 import type { Scenario, Variant } from './scenarios.js';
 import { median } from './stats.js';
+import { makeFolder, removeFolder } from './temporary.js';
 
 /** More than this of either core used by other programs, in percent: the measurement is repeated. */
 export const disturbedPercent = 10;
@@ -33,12 +38,13 @@ export function rotate<Item>(items: readonly Item[], by: number): Item[] {
 }
 
 export async function runScenario(bench: Bench, scenario: Scenario): Promise<ScenarioResult> {
-  const names = [...bench.located.keys()].filter((name) => !scenario.without.includes(name));
-  const rate = scenario.variants.some(({ halfOfSlowest }) => halfOfSlowest)
-    ? await halfOfSlowestPeak(bench, scenario, names)
-    : undefined;
+  const located = [...bench.located.keys()];
+  const namesOf = (variant: Variant) =>
+    located.filter((name) => (variant.peers ?? scenario.peers).includes(name));
+  const slowest = scenario.variants.find(({ halfOfSlowest }) => halfOfSlowest);
+  const rate = slowest && (await halfOfSlowestPeak(bench, scenario, slowest, namesOf(slowest)));
   const units = scenario.variants.flatMap((variant) =>
-    names.map((name): Unit => ({ variant, name })),
+    namesOf(variant).map((name): Unit => ({ variant, name })),
   );
   const samples = new Map(units.map((unit) => [unit, [] as Sample[]]));
   for (let round = 0; round < bench.options.rounds; round += 1) {
@@ -54,7 +60,7 @@ export async function runScenario(bench: Bench, scenario: Scenario): Promise<Sce
     title,
     note,
     date: new Date().toISOString(),
-    seconds: bench.options.seconds,
+    seconds: scenario.seconds ?? bench.options.seconds,
     load: bench.load.description,
     headline,
     columns,
@@ -92,27 +98,58 @@ async function measureUndisturbed(
 
 async function measure(
   bench: Bench,
-  { kind }: Scenario,
+  scenario: Scenario,
   { variant, name }: Unit,
   rate: number | undefined,
 ): Promise<Sample> {
   const { load, machine } = bench;
-  const peer = await startPeer(bench, variant, name, kind === 'reload');
+  const peer = await startPeer(bench, scenario, variant, name);
+  const folder = makeFolder('load');
   try {
-    const request = requestOf(bench, variant, peer, rate);
-    if (kind === 'idle') return await measureIdle(peer, load, request);
-    if (kind === 'reload') return await measureReload(peer, load, request);
-    return await measureLoad(peer, load, request, machine, variant.bodyBytes);
+    const request = {
+      ...requestOf(bench, scenario, variant, peer, rate),
+      ...writeHeaders(variant, folder),
+    };
+    switch (scenario.kind) {
+      case 'idle':
+        return await measureIdle(peer, load, request);
+      case 'reload':
+        return await measureReload(peer, load, request);
+      case 'kill':
+        return await measureKill(peer, load, request);
+      case 'exact':
+        return await measureExact(load, request, allowedBy(variant));
+      case 'block':
+        // Without a rate it is the peak that is measured, which the rate will be half of.
+        if (rate !== undefined)
+          return await measureBlock(peer, load, request, variant.blocks ?? false);
+        return await measureLoad(peer, load, request, machine, undefined);
+      case 'load':
+        return await measureLoad(peer, load, request, machine, variant.bodyBytes);
+    }
   } finally {
     await peer.stop();
+    removeFolder(folder);
   }
 }
 
-function startPeer(
+function allowedBy({ policies }: Variant): number {
+  return policies?.kind === 'limited' ? policies.count : Number.NaN;
+}
+
+function writeHeaders({ policies }: Variant, folder: string): { headers?: string } {
+  const lines = headerLines(policies);
+  if (lines.length === 0) return {};
+  const file = path.join(folder, 'headers');
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return { headers: file };
+}
+
+async function startPeer(
   { machine, load, located }: Bench,
+  { kind, threads, policyWorkers, everyCore }: Scenario,
   variant: Variant,
   name: PeerName,
-  reloads: boolean,
 ): Promise<RunningPeer> {
   const program = located.get(name)?.program ?? '';
   const setup = {
@@ -122,15 +159,21 @@ function startPeer(
     routes: variant.routes,
     bufferBytes: variant.bufferBytes,
     accessLog: variant.accessLog ?? false,
-    generation: reloads ? 0 : undefined,
+    generation: kind === 'reload' ? 0 : undefined,
+    policies: variant.policies,
+    threads,
+    policyWorkers,
+    adminPort: kind === 'kill' ? await freePort() : undefined,
   } as const;
   // A first answer of a mebibyte, or none to an empty upload, would say no more than a short one.
   const probe = variant.routes === undefined ? '/b/64' : variant.path.replace('{n}', '0');
-  return RunningPeer.start(peers[name], program, setup, probe, machine);
+  const cores = [machine.proxyCore, ...(everyCore ? machine.loadCores : [])];
+  return RunningPeer.start(peers[name], program, setup, probe, cores);
 }
 
 function requestOf(
   { options }: Bench,
+  scenario: Scenario,
   { connections, path, paths, fresh, upload, halfOfSlowest }: Variant,
   peer: RunningPeer,
   rate: number | undefined,
@@ -138,7 +181,7 @@ function requestOf(
   return {
     port: peer.port,
     connections,
-    seconds: options.seconds,
+    seconds: scenario.seconds ?? options.seconds,
     path,
     ...(paths !== undefined && { paths }),
     ...(fresh !== undefined && { fresh }),
@@ -151,10 +194,9 @@ function requestOf(
 async function halfOfSlowestPeak(
   bench: Bench,
   scenario: Scenario,
+  variant: Variant,
   names: readonly PeerName[],
 ): Promise<number> {
-  const variant = scenario.variants[0];
-  if (!variant) throw new Error(`${scenario.name} has no variant`);
   const proxies = names.filter((name) => name !== 'floor');
   const peaks: number[] = [];
   for (const name of proxies.length > 0 ? proxies : names) {

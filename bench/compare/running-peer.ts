@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Child, start, stop } from './children.js';
 import type { Peer, Setup } from './peers/peer.js';
-import type { Machine } from './results.js';
+import { probeHeaders } from './policy-work.js';
 import { makeFolder, removeFolder } from './temporary.js';
 
 const startSeconds = 20;
@@ -33,7 +33,7 @@ export class RunningPeer {
     program: string,
     wanted: Omit<Setup, 'port' | 'folder' | 'accessLog'> & { accessLog: boolean },
     probe: string,
-    { proxyCore }: Machine,
+    cores: readonly number[],
   ): Promise<RunningPeer> {
     const folder = makeFolder(peer.name);
     const accessLog = wanted.accessLog ? path.join(folder, 'access.log') : undefined;
@@ -42,7 +42,7 @@ export class RunningPeer {
     const command = peer.command(program, setup, setup.generation !== undefined);
     const stdout = openSync(accessLog ?? '/dev/null', 'a');
     const child = start(peer.name, command, {
-      cores: [proxyCore],
+      cores,
       cwd: folder,
       stdout,
     });
@@ -56,6 +56,11 @@ export class RunningPeer {
 
   get port(): number {
     return this.setup.port;
+  }
+
+  /** Of its metrics, where it was given one. */
+  get adminPort(): number | undefined {
+    return this.setup.adminPort;
   }
 
   pids(): number[] {
@@ -79,6 +84,11 @@ export class RunningPeer {
     return undefined;
   }
 
+  /** Asks on a new connection; undefined when there is no answer. */
+  ask(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer | undefined> {
+    return ask(this.setup.port, path, headers);
+  }
+
   async stop(): Promise<void> {
     await stop(this.child);
     removeFolder(this.setup.folder);
@@ -88,7 +98,7 @@ export class RunningPeer {
   async #answers(seconds: number, right: (answer: Answer) => boolean): Promise<boolean> {
     const deadline = performance.now() + seconds * 1000;
     while (performance.now() < deadline && this.child.alive) {
-      const answer = await ask(this.setup.port, this.path);
+      const answer = await this.ask(this.path, probeHeaders(this.setup.policies));
       if (answer && right(answer)) return true;
       await sleep(pollMillis);
     }
@@ -105,16 +115,19 @@ function writeFiles(peer: Peer, setup: Setup): void {
   }
 }
 
-interface Answer {
+export interface Answer {
   status: number | undefined;
   generation: string | undefined;
 }
 
-/** Asks on a new connection; undefined when there is no answer. */
-function ask(port: number, path: string): Promise<Answer | undefined> {
+function ask(
+  port: number,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     const request = get(
-      { host: '127.0.0.1', port, path, agent: false, timeout: 2000 },
+      { host: '127.0.0.1', port, path, headers: { ...headers }, agent: false, timeout: 2000 },
       (response) => {
         const generation = response.headers['x-generation'];
         response.resume();
@@ -129,7 +142,7 @@ function ask(port: number, path: string): Promise<Answer | undefined> {
   });
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on('error', reject);

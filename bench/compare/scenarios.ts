@@ -1,6 +1,7 @@
 // What is measured, by name.
 import type { MetricName } from './metrics.js';
 import type { HeaderWork, PeerName } from './peers/peer.js';
+import type { PolicyWork } from './policy-work.js';
 
 export interface Variant {
   /** Empty for the only variant. */
@@ -18,6 +19,11 @@ export interface Variant {
   bufferBytes?: number;
   /** Bytes of body that a request moves, for the cost per GiB. */
   bodyBytes?: number;
+  policies?: PolicyWork;
+  /** Of a blocking policy: whether anybody asks for its route. */
+  blocks?: boolean;
+  /** Instead of the scenario's. */
+  peers?: readonly PeerName[];
 }
 
 export interface Scenario {
@@ -25,16 +31,26 @@ export interface Scenario {
   title: string;
   /** What a reader has to know to judge the numbers. */
   note: string;
-  /** load: requests for a time; idle: connections that do nothing; reload: while it reloads. */
-  kind: 'load' | 'idle' | 'reload';
+  /**
+   * load: requests for a time; idle: connections that do nothing; reload: while it reloads; kill:
+   * while its policy workers end; block: while one is held up; exact: until a limit is used up.
+   */
+  kind: 'load' | 'idle' | 'reload' | 'kill' | 'block' | 'exact';
   /** The number that the scenario is about. */
   headline: MetricName;
   variants: readonly Variant[];
   columns: readonly MetricName[];
   /** Also compared, beside the headline. */
   ratios: readonly MetricName[];
-  /** Proxies for which the scenario means nothing. */
-  without: readonly PeerName[];
+  /** Those for which it means something. */
+  peers: readonly PeerName[];
+  /** Length of one measurement, where it is not for the user to choose. */
+  seconds?: number;
+  /** Threads that forward and, beside them, Tidegate's policy workers; one each unless given. */
+  threads?: number;
+  policyWorkers?: number;
+  /** Tidegate may use all cores, load and origin with it. */
+  everyCore?: boolean;
   /** Whether the proxy is meant to be the bottleneck. */
   saturates: boolean;
 }
@@ -55,14 +71,152 @@ const throughput: readonly MetricName[] = [
 ];
 const bodies = throughput.map((name): MetricName => (name === 'cpuMicros' ? 'cpuMsPerGib' : name));
 
+const proxies: readonly PeerName[] = ['tidegate', 'haproxy', 'nginx'];
+
 const load = {
   kind: 'load',
   headline: 'cpuMicros',
   columns: throughput,
   ratios: ['requestsPerSecond'],
-  without: [],
+  peers: [...proxies, 'floor'],
   saturates: true,
 } as const;
+
+/** Without policies, beside whatever has them. */
+const nothingOn: Variant = { ...plain, name: 'nothing on', peers: proxies };
+const tidegateOnly = { peers: ['tidegate'] } as const;
+
+const policyScenarios: readonly Scenario[] = [
+  {
+    ...load,
+    name: 'policies-crossing',
+    title:
+      'API key, rate limit and header edits, decided anew for each request, 64 B, 64 connections',
+    note: 'crossing: Tidegate with api-key (100 keys), rate-limit by consumer, and a policy of the bench that sets a header of the request and one of the response; replayFor 0, so that each request goes to the policy worker, which shares the core with the I/O thread. nothing on: the same requests, no policies.',
+    variants: [
+      nothingOn,
+      {
+        ...plain,
+        ...tidegateOnly,
+        name: 'crossing',
+        policies: { kind: 'keys', replay: false, edit: true },
+      },
+    ],
+  },
+  {
+    ...load,
+    name: 'policies-replayed',
+    title: 'API key, rate limit and header edits, replayed, 64 B, 64 connections',
+    note: 'As policies-crossing, with verdicts that are kept: what was decided for a key is done again in the core, and charged anew.',
+    variants: [
+      nothingOn,
+      {
+        ...plain,
+        ...tidegateOnly,
+        name: 'replayed',
+        policies: { kind: 'keys', replay: true, edit: true },
+      },
+    ],
+  },
+  {
+    ...load,
+    name: 'policies-jwt',
+    title: '1,000 tokens of RS256 and a rate limit, 64 B, 64 connections',
+    note: 'Signature, issuer, audience and expiry are checked, the limit is by subject. Tidegate: jwt and rate-limit, replayed. HAProxy: jwt_verify for each request and a stick table (http_req_rate).',
+    variants: [{ ...plain, name: '', policies: { kind: 'tokens', replay: true } }],
+    peers: ['tidegate', 'haproxy'],
+  },
+  {
+    ...load,
+    name: 'policies-table',
+    title: 'API key and rate limit by all, 64 B, 64 connections',
+    note: '100 keys, a limit of a minute by consumer, the key removed and X-Consumer-Id set. Tidegate decided: each request crosses; replayed: as it comes. HAProxy: a map file and a stick table; nginx: Lua; Node.js: @fastify/http-proxy with a hook.',
+    variants: [
+      { ...plain, name: 'decided', policies: { kind: 'keys', replay: false, edit: false } },
+      {
+        ...plain,
+        ...tidegateOnly,
+        name: 'replayed',
+        policies: { kind: 'keys', replay: true, edit: false },
+      },
+    ],
+    peers: ['tidegate', 'haproxy', 'nginx-lua', 'fastify'],
+  },
+  {
+    ...load,
+    ...tidegateOnly,
+    name: 'policies-kill',
+    title: 'A policy worker ends every second for 20 s, 64 connections',
+    note: 'Two workers; a request on a connection of its own makes the one that gets it end. lost: requests in its hands, answered with policy_worker_lost, those that ended it included; other failures: with any other reason, or none. Each answer is held against the tag and the size of its own request. Speed after: requests/s in the seconds after the last one, in percent of those before the first.',
+    kind: 'kill',
+    headline: 'otherFailures',
+    columns: ['kills', 'lost', 'otherFailures', 'crossWired', 'requestsPerSecond', 'speedAfter'],
+    ratios: [],
+    variants: [{ ...plain, name: '', policies: { kind: 'mortal' } }],
+    seconds: 20,
+    policyWorkers: 2,
+    saturates: false,
+  },
+  {
+    ...load,
+    ...tidegateOnly,
+    name: 'policies-block',
+    title: 'A policy blocks its worker for 50 ms once a second; another route, at a fixed rate',
+    note: 'Half the peak. idle: nobody asks for the route with the policy; asleep: the worker waits for 50 ms; busy: it computes for 50 ms, on the core that it shares with the I/O thread.',
+    kind: 'block',
+    headline: 'p99Micros',
+    columns: ['requestsPerSecond', 'cpuMicros', 'p50Micros', 'p99Micros', 'errors'],
+    ratios: ['p50Micros'],
+    variants: [
+      { ...plain, name: 'idle', halfOfSlowest: true, policies: { kind: 'blocking', busy: false } },
+      {
+        ...plain,
+        name: 'asleep',
+        blocks: true,
+        halfOfSlowest: true,
+        policies: { kind: 'blocking', busy: false },
+      },
+      {
+        ...plain,
+        name: 'busy',
+        blocks: true,
+        halfOfSlowest: true,
+        policies: { kind: 'blocking', busy: true },
+      },
+    ],
+    saturates: false,
+  },
+  {
+    ...load,
+    ...tidegateOnly,
+    name: 'policies-exact',
+    title: 'A limit of 50,000 requests, 8 clients at full speed for 10 s',
+    note: 'Four I/O threads and four policy workers on all cores, all charging one counter. What was let through less what the limit allows has to be 0.',
+    kind: 'exact',
+    headline: 'excess',
+    columns: ['allowed', 'admitted', 'excess', 'limited', 'errors', 'requestsPerSecond'],
+    ratios: [],
+    variants: [
+      {
+        ...plain,
+        name: 'crossing',
+        connections: 8,
+        policies: { kind: 'limited', count: 50_000, replay: false },
+      },
+      {
+        ...plain,
+        name: 'replayed',
+        connections: 8,
+        policies: { kind: 'limited', count: 50_000, replay: true },
+      },
+    ],
+    seconds: 10,
+    threads: 4,
+    policyWorkers: 4,
+    everyCore: true,
+    saturates: false,
+  },
+];
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -112,7 +266,7 @@ export const scenarios: readonly Scenario[] = [
       { ...plain, name: 'forwarded', headers: 'forwarded' },
       { ...plain, name: 'full', headers: 'full' },
     ],
-    without: ['floor'],
+    peers: proxies,
   },
   {
     ...load,
@@ -155,7 +309,7 @@ export const scenarios: readonly Scenario[] = [
     columns: ['connections', 'bytesPerConnection', 'anonymousMib', 'rssMib', 'pssMib'],
     ratios: [],
     variants: [{ ...plain, name: '', connections: 10_000 }],
-    without: ['floor'],
+    peers: proxies,
     saturates: false,
   },
   {
@@ -167,7 +321,7 @@ export const scenarios: readonly Scenario[] = [
       { ...plain, name: '10', path: '/r/{n}/x', paths: 10, routes: 10 },
       { ...plain, name: '10000', path: '/r/{n}/x', paths: 10_000, routes: 10_000 },
     ],
-    without: ['floor'],
+    peers: proxies,
   },
   {
     ...load,
@@ -178,7 +332,7 @@ export const scenarios: readonly Scenario[] = [
       { ...plain, name: 'off' },
       { ...plain, name: 'on', accessLog: true },
     ],
-    without: ['floor'],
+    peers: proxies,
   },
   {
     ...load,
@@ -190,7 +344,8 @@ export const scenarios: readonly Scenario[] = [
     columns: ['reloads', 'failed', 'refused', 'adoptionMs', 'requestsPerSecond'],
     ratios: [],
     variants: [{ ...plain, name: '', fresh: 32 }],
-    without: ['floor'],
+    peers: proxies,
     saturates: false,
   },
+  ...policyScenarios,
 ];

@@ -47,6 +47,8 @@ export function parseH2load(output: string, log: string): LoadResult | undefined
       broken: Number(requests[5]),
       status: Number(status?.[1] ?? 0) + Number(status?.[2] ?? 0),
       timeout: Number(requests[6]),
+      limited: Number.NaN,
+      crossed: Number.NaN,
     },
   };
 }

@@ -13,6 +13,10 @@ export interface LoadRequest {
   rate?: number;
   /** Bytes of body of each request, which is a POST then. */
   upload?: number;
+  /** A file of header lines, of which each request has one, in turn. */
+  headers?: string;
+  /** Each request says a number and asks for a body of its own size; answers are held against that. */
+  tagged?: boolean;
 }
 
 export interface Errors {
@@ -26,6 +30,10 @@ export interface Errors {
   status: number;
   /** Requests without an answer. */
   timeout: number;
+  /** Of those with such a status, with 429; NaN from a tool that does not say. */
+  limited: number;
+  /** Answers that belong to another request, where requests are tagged; NaN from such a tool. */
+  crossed: number;
 }
 
 export interface LoadResult {
@@ -63,7 +71,15 @@ export function awaitedLater<Result>(promise: Promise<Result>): Promise<Result> 
   return promise;
 }
 
-export const noErrors: Errors = { refused: 0, connect: 0, broken: 0, status: 0, timeout: 0 };
+export const noErrors: Errors = {
+  refused: 0,
+  connect: 0,
+  broken: 0,
+  status: 0,
+  timeout: 0,
+  limited: 0,
+  crossed: 0,
+};
 
 export function addErrors(all: readonly Errors[]): Errors {
   const sum = { ...noErrors };
@@ -73,6 +89,8 @@ export function addErrors(all: readonly Errors[]): Errors {
     sum.broken += each.broken;
     sum.status += each.status;
     sum.timeout += each.timeout;
+    sum.limited += each.limited;
+    sum.crossed += each.crossed;
   }
   return sum;
 }

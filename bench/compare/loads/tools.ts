@@ -65,6 +65,8 @@ export class ToolLoad implements Load {
 
   begin(request: LoadRequest): RunningLoad {
     const { connections, fresh = 0 } = request;
+    if (request.tagged)
+      throw new Error('wrk cannot tell whose an answer is: this needs bench/load');
     const tools =
       fresh > 0 && fresh < connections
         ? [

@@ -1,4 +1,5 @@
 // wrk: what it is told and what it prints.
+import { readFileSync } from 'node:fs';
 import type { LoadRequest, LoadResult } from './load.js';
 
 const micros: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 60e6, h: 3600e6 };
@@ -19,25 +20,39 @@ export function wrkArguments(
   ];
 }
 
-/** The script for many paths or for a body; undefined when a plain GET is meant. */
-export function wrkScript({ path, paths = 1, upload }: LoadRequest): string | undefined {
+/** The script for many paths, headers in turn or a body; undefined when a plain GET is meant. */
+export function wrkScript(request: LoadRequest): string | undefined {
+  const { path, paths = 1, upload } = request;
+  const headers = request.headers === undefined ? [] : headersOf(request.headers);
   if (upload !== undefined && upload > 0) {
     return `wrk.method = "POST"\nwrk.body = string.rep("x", ${upload})\n`;
   }
-  if (paths === 1) return undefined;
+  const count = Math.max(paths, headers.length);
+  if (count === 1 && headers.length === 0) return undefined;
   const [before, after = ''] = path.split('{n}');
   // Made once, since wrk asks for each request; the stride keeps neighbours in time apart.
+  const numbered = path.includes('{n}') ? `"${before}" .. n % ${paths} .. "${after}"` : `"${path}"`;
+  const table = headers.map(([name, value]) => `{ ["${name}"] = "${value}" }`);
+  const fields = headers.length === 0 ? '' : `, headers[n % ${headers.length} + 1]`;
   return `local requests, at = {}, 0
-function init(args)
-  for n = 0, ${paths - 1} do
-    requests[n] = wrk.format("GET", "${before}" .. n .. "${after}")
+${table.length === 0 ? '' : `local headers = { ${table.join(', ')} }\n`}function init(args)
+  for n = 0, ${count - 1} do
+    requests[n] = wrk.format("GET", ${numbered}${fields})
   end
 end
 function request()
-  at = (at + 7919) % ${paths}
+  at = (at + 7919) % ${count}
   return requests[at]
 end
 `;
+}
+
+function headersOf(file: string): [name: string, value: string][] {
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  return lines.map((line) => {
+    const colon = line.indexOf(': ');
+    return [line.slice(0, colon), line.slice(colon + 2)];
+  });
 }
 
 function duration(text: string | undefined): number {
@@ -68,6 +83,8 @@ export function parseWrk(output: string): LoadResult | undefined {
       broken: count(2) + count(3),
       status,
       timeout: count(4),
+      limited: Number.NaN,
+      crossed: Number.NaN,
     },
   };
 }

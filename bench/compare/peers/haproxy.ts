@@ -1,10 +1,13 @@
 // HAProxy, with one thread.
+import { apiKeys, audience, issuer, signedTokens } from '../credentials.js';
+import { highLimit } from '../policy-work.js';
 import { findProgram, outputOf } from '../programs.js';
 import {
   type Absent,
   configFile,
   type Files,
   type Located,
+  lines,
   longSeconds,
   mostConnections,
   type Peer,
@@ -14,6 +17,8 @@ import {
 
 const file = 'haproxy.cfg';
 const map = 'routes.map';
+const keyMap = 'keys.map';
+const publicKey = 'public.pem';
 
 export const haproxy: Peer = {
   name: 'haproxy',
@@ -31,6 +36,10 @@ export const haproxy: Peer = {
     return {
       [file]: configuration(setup),
       ...(setup.routes !== undefined && { [map]: routesMap(setup.routes) }),
+      ...(setup.policies?.kind === 'keys' && {
+        [keyMap]: lines(apiKeys.map(({ key, consumer }) => `${key} ${consumer}`)),
+      }),
+      ...(setup.policies?.kind === 'tokens' && { [publicKey]: signedTokens().publicKey }),
     };
   },
 
@@ -68,6 +77,7 @@ function configuration(setup: Setup): string {
     '',
     'frontend public',
     `  bind 127.0.0.1:${setup.port}`,
+    ...policyRules(setup),
     '  option forwardfor',
     '  http-request set-header X-Forwarded-Proto http',
     '  http-request set-header X-Forwarded-Host %[req.hdr(host)]',
@@ -82,13 +92,48 @@ function configuration(setup: Setup): string {
     '',
     'backend origin',
     `  server origin 127.0.0.1:${setup.originPort} pool-max-conn ${upstreamPool} pool-purge-delay ${longSeconds}s`,
+    '',
+    setup.policies !== undefined && 'backend limits',
+    setup.policies !== undefined &&
+      '  stick-table type string len 32 size 100k expire 2m store http_req_rate(1m)',
   ]);
+}
+
+/** Before all other rules: what is denied is denied first. */
+function policyRules(setup: Setup): string[] {
+  const limit = [
+    '  http-request track-sc0 var(txn.consumer) table limits',
+    `  http-request deny deny_status 429 if { sc_http_req_rate(0,limits) gt ${highLimit} }`,
+    '  http-request set-header X-Consumer-Id %[var(txn.consumer)]',
+  ];
+  if (setup.policies?.kind === 'keys') {
+    return [
+      `  http-request set-var(txn.consumer) req.hdr(x-api-key),map_str(${configFile(setup, keyMap)})`,
+      '  http-request deny deny_status 401 unless { var(txn.consumer) -m found }',
+      ...limit,
+      '  http-request del-header X-API-Key',
+    ];
+  }
+  if (setup.policies?.kind === 'tokens') {
+    const deny = '  http-request deny deny_status 401 unless';
+    const key = configFile(setup, publicKey);
+    return [
+      '  http-request set-var(txn.token) http_auth_bearer',
+      "  http-request set-var(txn.algorithm) var(txn.token),jwt_header_query('$.alg')",
+      "  http-request set-var(txn.expiry) var(txn.token),jwt_payload_query('$.exp','int')",
+      '  http-request set-var(txn.now) date()',
+      `${deny} { var(txn.algorithm) -m str RS256 }`,
+      `${deny} { var(txn.token),jwt_verify(txn.algorithm,"${key}") 1 }`,
+      `${deny} { var(txn.token),jwt_payload_query('$.iss') -m str ${issuer} }`,
+      `${deny} { var(txn.token),jwt_payload_query('$.aud') -m str ${audience} }`,
+      `${deny} { var(txn.now),sub(txn.expiry) -m int lt 0 }`,
+      "  http-request set-var(txn.consumer) var(txn.token),jwt_payload_query('$.sub')",
+      ...limit,
+    ];
+  }
+  return [];
 }
 
 function routesMap(count: number): string {
   return lines(Array.from({ length: count }, (_, i) => `/r/${i}/ origin`));
-}
-
-function lines(parts: readonly (string | false)[]): string {
-  return `${parts.filter((part) => part !== false).join('\n')}\n`;
 }

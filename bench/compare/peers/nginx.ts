@@ -5,6 +5,7 @@ import {
   type Absent,
   configFile,
   type Located,
+  lines,
   longSeconds,
   mostConnections,
   type Peer,
@@ -12,7 +13,7 @@ import {
   upstreamPool,
 } from './peer.js';
 
-const file = 'nginx.conf';
+export const file = 'nginx.conf';
 const unlimited = 1_000_000_000;
 
 export const nginx: Peer = {
@@ -33,12 +34,22 @@ export const nginx: Peer = {
   command: (program, setup) => [program, '-p', setup.folder, '-c', configFile(setup, file)],
 };
 
-function configuration(setup: Setup): string {
+/** What is added to nginx for policies. */
+export interface NginxAdditions {
+  main: readonly string[];
+  http: readonly string[];
+  server: readonly string[];
+}
+
+const nothing: NginxAdditions = { main: [], http: [], server: [] };
+
+export function configuration(setup: Setup, added: NginxAdditions = nothing): string {
   const full = setup.headers === 'full';
   const root = process.getuid?.() === 0;
   const kib = setup.bufferBytes === undefined ? undefined : setup.bufferBytes >> 10;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return lines([
+    ...added.main,
     'daemon off;',
     'worker_processes 1;',
     root && 'user root;',
@@ -47,6 +58,7 @@ function configuration(setup: Setup): string {
     `worker_rlimit_nofile ${hardFileLimit()};`,
     `events { worker_connections ${mostConnections(setup)}; }`,
     'http {',
+    ...added.http.map((line) => `  ${line}`),
     setup.accessLog === undefined
       ? '  access_log off;'
       : `  access_log ${setup.accessLog} combined buffer=64k flush=1s;`,
@@ -82,6 +94,7 @@ function configuration(setup: Setup): string {
     '  server {',
     // Connections that nobody accepts yet wait: what it refuses is refused by its own doing.
     `    listen 127.0.0.1:${setup.port} backlog=4096;`,
+    ...added.server.map((line) => `    ${line}`),
     ...locations(setup.routes).map((path) => `    location ${path} { proxy_pass http://origin; }`),
     '  }',
     '}',
@@ -98,8 +111,4 @@ function hardFileLimit(): number {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   const hard = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1]);
   return Number.isFinite(hard) ? hard : 1024;
-}
-
-function lines(parts: readonly (string | false)[]): string {
-  return `${parts.filter((part) => part !== false).join('\n')}\n`;
 }

@@ -1,6 +1,7 @@
 // What the bench needs to know of a proxy: where it is, how it is configured, how it starts.
+import type { PolicyWork } from '../policy-work.js';
 
-export const peerNames = ['tidegate', 'haproxy', 'nginx', 'floor'] as const;
+export const peerNames = ['tidegate', 'haproxy', 'nginx', 'nginx-lua', 'fastify', 'floor'] as const;
 export type PeerName = (typeof peerNames)[number];
 
 /** The headers that a proxy adds for a gateway's sake. */
@@ -29,6 +30,13 @@ export interface Setup {
   bufferBytes?: number | undefined;
   /** Set in `x-generation` of each response, to see which configuration answers. */
   generation?: number | undefined;
+  /** What is decided about each request; undefined: nothing. */
+  policies?: PolicyWork | undefined;
+  /** Threads or workers that forward; undefined: one. Tidegate's policy workers come on top. */
+  threads?: number | undefined;
+  policyWorkers?: number | undefined;
+  /** A port for Tidegate's metrics; undefined: none. */
+  adminPort?: number | undefined;
 }
 
 /** The files of a configuration by name; the first is the one that the command names. */
@@ -65,6 +73,11 @@ export const longSeconds = 300;
 /** The limit on client connections: the same for all, and never what holds them back. */
 export function mostConnections({ connections }: Setup): number {
   return Math.max(4096, connections + 1024);
+}
+
+/** The lines of a configuration; those that do not apply are false. */
+export function lines(parts: readonly (string | false)[]): string {
+  return `${parts.filter((part) => part !== false).join('\n')}\n`;
 }
 
 export function configFile(setup: Setup, name: string): string {

@@ -1,7 +1,9 @@
-// Tidegate, with one I/O thread.
+// Tidegate, with one I/O thread unless more are asked for.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { apiKeys, audience, issuer, signedTokens } from '../credentials.js';
+import { highLimit, type PolicyWork } from '../policy-work.js';
 import { outputOf, root } from '../programs.js';
 import {
   type Absent,
@@ -10,11 +12,15 @@ import {
   longSeconds,
   mostConnections,
   type Peer,
+  type Setup,
   upstreamPool,
 } from './peer.js';
 
 const file = 'tidegate.yaml';
 const long = `${longSeconds}s`;
+/** For which a blocking policy holds its worker up. */
+const blockedMillis = 50;
+const ownPolicies = path.join(root, 'bench/compare/policies');
 
 export const tidegate: Peer = {
   name: 'tidegate',
@@ -40,10 +46,13 @@ export const tidegate: Peer = {
       setup.routes === undefined
         ? ['/*']
         : Array.from({ length: setup.routes }, (_, i) => `/r/${i}/*`);
+    const policies = policiesOf(setup.policies);
+    const names = policies.map(({ name }) => name);
+    const blocking = setup.policies?.kind === 'blocking';
     return {
       [file]: stringify({
         process: { drainTimeout: '1s', maxConnections: mostConnections(setup) },
-        admin: false,
+        admin: setup.adminPort === undefined ? false : { bind: `127.0.0.1:${setup.adminPort}` },
         accessLog:
           setup.accessLog === undefined ? false : { format: 'combined', output: setup.accessLog },
         log: { level: 'warn' },
@@ -57,12 +66,15 @@ export const tidegate: Peer = {
             ...(setup.headers === 'forwarded' && { requestId: false }),
           },
         ],
-        routes: paths.map((each, i) => ({
-          name: `route-${i}`,
-          match: { path: each },
-          upstream: 'origin',
-          ...generation,
-        })),
+        ...(policies.length > 0 && { policies }),
+        routes: [
+          ...(blocking ? [{ ...route('blocked', '/blocked/*'), policies: names }] : []),
+          ...paths.map((each, i) => ({
+            ...route(`route-${i}`, each),
+            ...generation,
+            ...(names.length > 0 && !blocking && { policies: names }),
+          })),
+        ],
         upstreams: [
           {
             name: 'origin',
@@ -83,6 +95,85 @@ export const tidegate: Peer = {
     '-c',
     configFile(setup, file),
     '--io-threads',
-    '1',
+    String(setup.threads ?? 1),
+    ...(setup.policies === undefined ? [] : ['--policy-workers', String(setup.policyWorkers ?? 1)]),
   ],
 };
+
+function route(name: string, matched: string) {
+  return { name, match: { path: matched }, upstream: 'origin' };
+}
+
+interface PolicySetup {
+  name: string;
+  use: string;
+  with: Readonly<Record<string, unknown>>;
+}
+
+function policiesOf(work: Setup['policies']): PolicySetup[] {
+  switch (work?.kind) {
+    case undefined:
+      return [];
+    case 'keys':
+      return [
+        keysPolicy(work.replay),
+        limitPolicy(work),
+        ...(work.edit ? [editPolicy(work.replay)] : []),
+      ];
+    case 'tokens':
+      return [tokensPolicy(work.replay), limitPolicy(work)];
+    case 'limited':
+      return [limitPolicy(work)];
+    case 'mortal':
+      return [ownPolicy('mortal', {})];
+    case 'blocking':
+      return [ownPolicy('blocking', { millis: blockedMillis, busy: work.busy })];
+  }
+}
+
+function keysPolicy(replay: boolean): PolicySetup {
+  const keys = apiKeys.map(({ key, consumer }) => ({ key, consumer: { id: consumer } }));
+  return { name: 'keys', use: 'api-key', with: { keys, replayFor: replay ? '30s' : 0 } };
+}
+
+function tokensPolicy(replay: boolean): PolicySetup {
+  return {
+    name: 'tokens',
+    use: 'jwt',
+    with: {
+      algorithms: ['RS256'],
+      keys: { publicKey: signedTokens().publicKey },
+      issuer,
+      audience,
+      replayFor: replay ? '1h' : 0,
+    },
+  };
+}
+
+function limitPolicy(work: Extract<PolicyWork, { replay: boolean }>): PolicySetup {
+  const limited = work.kind === 'limited';
+  const limit = {
+    count: limited ? work.count : highLimit,
+    window: limited ? '1h' : '1m',
+    algorithm: 'fixed-window',
+  };
+  return {
+    name: 'limit',
+    use: 'rate-limit',
+    with: {
+      limits: [limit],
+      by: limited ? { header: 'x-client' } : 'consumer',
+      // Nobody else says how much of a limit is left.
+      headers: 'none',
+      replayFor: work.replay ? '1h' : 0,
+    },
+  };
+}
+
+function editPolicy(replay: boolean): PolicySetup {
+  return ownPolicy('edit', { replayFor: replay ? '1h' : 0 });
+}
+
+function ownPolicy(name: string, options: PolicySetup['with']): PolicySetup {
+  return { name, use: path.join(ownPolicies, `${name}.mjs`), with: options };
+}

@@ -38,7 +38,10 @@ export interface Ratio {
   value: number;
 }
 
-/** Ratios of medians: the base against each other proxy, then variants against the first one. */
+/**
+ * Ratios of medians: the base against each other proxy, then variants against the first one: each
+ * proxy against itself there, and the base against those that only the first one has.
+ */
 export function ratiosOf(scenario: ScenarioResult): Ratio[] {
   const chosen = [scenario.headline, ...scenario.ratios];
   const ratios: Ratio[] = [];
@@ -63,10 +66,14 @@ export function ratiosOf(scenario: ScenarioResult): Ratio[] {
   }
   const [first, ...others] = scenario.variants;
   for (const variant of others) {
+    const has = (name: PeerName) => variant.peers.some((each) => each.name === name);
     for (const over of variant.peers) {
-      const under = first?.peers.find(({ name }) => name === over.name);
-      const names: [string, string] = [`${over.name} ${variant.name}`, `${first?.name}`];
-      if (under) add(scenario.headline, over, under, names);
+      for (const under of first?.peers ?? []) {
+        const itself = under.name === over.name;
+        if (!itself && (over !== baseOf(variant) || has(under.name))) continue;
+        const where = itself ? `${first?.name}` : `${under.name} ${first?.name}`;
+        add(scenario.headline, over, under, [`${over.name} ${variant.name}`, where]);
+      }
     }
   }
   return ratios;
@@ -103,6 +110,15 @@ function disturbance({ samples }: PeerResult, subject: string): string[] {
   ];
 }
 
+const titles: Readonly<Record<PeerName, string>> = {
+  tidegate: 'Tidegate',
+  haproxy: 'HAProxy',
+  nginx: 'nginx',
+  'nginx-lua': 'nginx + Lua',
+  fastify: '@fastify/http-proxy',
+  floor: 'floor',
+};
+
 export function titleOf(name: PeerName): string {
-  return { tidegate: 'Tidegate', haproxy: 'HAProxy', nginx: 'nginx', floor: 'floor' }[name];
+  return titles[name];
 }

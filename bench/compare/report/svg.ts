@@ -51,6 +51,7 @@ const style = `
   .value { font-variant-numeric: tabular-nums; }
   .rule { stroke: #e4e9ed; stroke-width: 1; }
   .tidegate { fill: #0b8a7d; } .haproxy { fill: #3d6fd1; } .nginx { fill: #b7791f; } .floor { fill: #8b96a0; }
+  .nginx-lua { fill: #8a5a9e; } .fastify { fill: #b8455f; }
   .user { opacity: 0.55; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e3e9ee; }
@@ -58,6 +59,7 @@ const style = `
     .quiet { fill: #93a0ac; }
     .rule { stroke: #26303a; }
     .tidegate { fill: #2cc4b2; } .haproxy { fill: #7aa2f7; } .nginx { fill: #e0a84a; } .floor { fill: #77838e; }
+    .nginx-lua { fill: #bb9af7; } .fastify { fill: #f0788c; }
   }`;
 
 export function renderChart(results: Results): string {

@@ -1,0 +1,16 @@
+// Sets a header of the request and one of the response.
+import { allow, definePolicy, z } from 'tidegate/policy';
+
+export default definePolicy({
+  options: z.object({ replayFor: z.union([z.literal(0), z.string()]) }),
+
+  inputs: {},
+
+  decide({ options }) {
+    return allow({
+      request: { set: { 'x-gateway': 'tidegate' } },
+      response: { set: { 'x-frame-options': 'DENY' } },
+      replayFor: options.replayFor,
+    });
+  },
+});
