@@ -3,6 +3,7 @@ import type { Policy } from '../policy/define.js';
 
 const modules: Readonly<Record<string, () => Promise<{ default: Policy }>>> = {
   'api-key': async () => await import('./api-key/index.js'),
+  jwt: async () => await import('./jwt/index.js'),
   'rate-limit': async () => await import('./rate-limit/index.js'),
 };
 

@@ -1,5 +1,6 @@
 // Who a request is from, told to the upstream: fields that only the gateway may set.
 import type { Consumer } from '../policy/consumer.js';
+import type { KnownConsumer } from '../policy/knownConsumer.js';
 
 const fields = {
   id: 'x-consumer-id',
@@ -44,4 +45,14 @@ export function identityEdits(who: Identity | undefined): IdentityEdits {
 /** Without the credentials: what a verdict says of a consumer. */
 export function publicConsumer({ id, name, groups, tags }: Consumer): Consumer {
   return { id, name, groups, tags };
+}
+
+/** As whom requests without a credential go on: one of the configuration's consumers, or one that has only this id. */
+export function anonymousIdentity(
+  id: string | undefined,
+  consumers: readonly KnownConsumer[],
+): Identity | undefined {
+  if (id === undefined) return undefined;
+  const consumer: Consumer = consumers.find((each) => each.id === id) ?? { id };
+  return { consumer: publicConsumer(consumer), anonymous: true };
 }

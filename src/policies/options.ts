@@ -5,10 +5,16 @@ import { consumerId, groupName } from '../config/schema/consumers.js';
 import { duration, expected, flag, headerName, text } from '../config/schema/scalars.js';
 
 /** One, or a list of at least one; the output is always a list. */
-export function several<S extends z.ZodType<string, string>>(item: S, what: string) {
+export function severalOf<S extends z.ZodType>(item: S, what: string) {
   const error = expected(`${what}, or a list of at least one`);
-  return z.union([item.transform((one) => [one]), z.array(item).min(1, error)], error);
+  return z.union(
+    [item.transform((one): z.output<S>[] => [one as z.output<S>]), z.array(item).min(1, error)],
+    error,
+  );
 }
+
+export const several = <S extends z.ZodType<string, string>>(item: S, what: string) =>
+  severalOf(item, what);
 
 export const header = () => headerName();
 

@@ -2,15 +2,15 @@
 import { z } from 'zod';
 import { apiKey, consumerFields, keyDigest } from '../../config/schema/consumers.js';
 import { expected } from '../../config/schema/scalars.js';
-import type { Consumer } from '../../policy/consumer.js';
 import { definePolicy } from '../../policy/define.js';
 import * as input from '../../policy/inputs.js';
 import type { KnownConsumer } from '../../policy/knownConsumer.js';
-import { allow, deny, type VerdictDraft } from '../../policy/verdict.js';
-import { cookieIn, withoutCookies } from '../cookies.js';
+import { allow, deny, type RequestEdits, type VerdictDraft } from '../../policy/verdict.js';
+import { merged } from '../edits.js';
 import { mayPass } from '../groups.js';
-import { type Identity, identityEdits, publicConsumer } from '../identity.js';
+import { anonymousIdentity, type Identity, identityEdits } from '../identity.js';
 import * as option from '../options.js';
+import { type PlaceNames, Places, placeInputs, type ReadHeader, type Values } from '../places.js';
 import { type KeyEntry, KeyStore } from './store.js';
 
 const ownKey = z
@@ -78,24 +78,23 @@ type Options = z.output<typeof options>;
 /** Of denials: long enough for a client that tries again and again, too short to matter to one that has a new key. */
 const denialReplay = 5000;
 
-interface Places {
-  readonly headers: readonly string[];
-  readonly queries: readonly string[];
-  readonly cookies: readonly string[];
-}
-
-function placesOf({ header, query = [], cookie = [] }: Options): Places {
+function placesOf({ header, query = [], cookie = [] }: Options): PlaceNames {
   const headers = header ?? (query.length + cookie.length === 0 ? ['x-api-key'] : []);
   return { headers: headers.map((name) => name.toLowerCase()), queries: query, cookies: cookie };
 }
 
-type Values = Readonly<Record<string, unknown>>;
+function withoutPrefix(prefix: string): ReadHeader {
+  const start = prefix.toLowerCase();
+  return (value) =>
+    value.slice(0, start.length).toLowerCase() === start
+      ? value.slice(start.length).trimStart()
+      : undefined;
+}
 
 class ApiKeys {
   readonly #options: Options;
   readonly #places: Places;
   readonly #store = new KeyStore();
-  readonly #cookieNames: ReadonlySet<string>;
   readonly #missing: VerdictDraft;
   readonly #unknown: VerdictDraft;
   readonly #outsider: VerdictDraft;
@@ -103,8 +102,11 @@ class ApiKeys {
 
   constructor(options: Options, consumers: readonly KnownConsumer[]) {
     this.#options = options;
-    this.#places = placesOf(options);
-    this.#cookieNames = new Set(this.#places.cookies);
+    const { prefix } = options;
+    this.#places = new Places(
+      placesOf(options),
+      prefix === undefined ? undefined : withoutPrefix(prefix),
+    );
     this.#store.addConsumers(consumers);
     for (const [index, { digest, consumer }] of options.keys.entries()) {
       if (this.#store.add(digest, consumer)) continue;
@@ -117,17 +119,17 @@ class ApiKeys {
     this.#missing = refused('the request has no API key');
     this.#unknown = refused('the API key is not a known one');
     this.#outsider = deny({ reason: 'the consumer is in no group that may pass', replayFor });
-    this.#anonymous = anonymousOf(options.anonymous, consumers);
+    this.#anonymous = anonymousIdentity(options.anonymous, consumers);
   }
 
   decide(values: Values): VerdictDraft {
-    if (!this.#options.onPreflight && values['method'] === 'OPTIONS')
-      return this.#onward(undefined, values);
-    const key = this.#keyOf(values);
+    const { hide, onPreflight } = this.#options;
+    if (!onPreflight && values['method'] === 'OPTIONS') return this.#onward(undefined, values);
+    const key = this.#places.find(values);
     if (key === undefined) return this.#withoutKey(values);
     const entry = this.#store.find(key);
     if (entry === undefined) return this.#unknown;
-    if (!this.#isPlain(values)) return this.#verdictFor(entry, values);
+    if (hide && !this.#places.isPlain(values)) return this.#verdictFor(entry, values);
     entry.verdict ??= this.#verdictFor(entry, values);
     return entry.verdict;
   }
@@ -142,44 +144,6 @@ class ApiKeys {
       : this.#outsider;
   }
 
-  #keyOf(values: Values): string | undefined {
-    const { headers, queries, cookies } = this.#places;
-    for (const name of headers) {
-      const key = this.#withoutPrefix(values[`header ${name}`]);
-      if (key !== undefined) return key;
-    }
-    for (const name of queries) {
-      const key = values[`query ${name}`];
-      if (typeof key === 'string' && key !== '') return key;
-    }
-    for (const name of cookies) {
-      const key = cookieIn(values['cookies'] as readonly string[], name);
-      if (key !== undefined && key !== '') return key;
-    }
-    return undefined;
-  }
-
-  #withoutPrefix(value: unknown): string | undefined {
-    const { prefix } = this.#options;
-    if (typeof value !== 'string' || value === '') return undefined;
-    if (prefix === undefined) return value;
-    const start = value.slice(0, prefix.length);
-    return start.toLowerCase() === prefix.toLowerCase()
-      ? value.slice(prefix.length).trimStart()
-      : undefined;
-  }
-
-  /** Every request with this key gets the same edits: removing a header that is not there costs nothing. */
-  #isPlain(values: Values): boolean {
-    const { headers, queries, cookies } = this.#places;
-    if (!this.#options.hide) return true;
-    return (
-      (this.#options.prefix === undefined || headers.length === 1) &&
-      queries.every((name) => values[`query ${name}`] === undefined) &&
-      (cookies.length === 0 || (values['cookies'] as readonly string[]).length === 0)
-    );
-  }
-
   #verdictFor({ consumer, credentialId }: KeyEntry, values: Values): VerdictDraft {
     return mayPass(consumer, this.#options)
       ? this.#onward({ consumer, credentialId }, values)
@@ -188,66 +152,18 @@ class ApiKeys {
 
   #onward(identity: Identity | undefined, values: Values): VerdictDraft {
     const { replayFor, identityHeaders, hide } = this.#options;
-    const { set, remove } = identityHeaders ? identityEdits(identity) : { set: {}, remove: [] };
-    const hidden = hide ? this.#hidden(values) : nothingHidden;
-    const { cookie } = hidden;
-    return allow({
-      consumer: identity?.consumer,
-      request: {
-        set: cookie === undefined || cookie === '' ? set : { ...set, cookie },
-        remove: [...remove, ...hidden.headers, ...(cookie === '' ? ['cookie'] : [])],
-        query: hidden.queries.length === 0 ? undefined : { remove: hidden.queries },
-      },
-      replayFor,
-    });
+    const edits: RequestEdits[] = [];
+    if (identityHeaders) edits.push(identityEdits(identity));
+    if (hide) edits.push(this.#places.removal(values));
+    return allow({ consumer: identity?.consumer, request: merged(edits), replayFor });
   }
-
-  /** Everything in which a key may stand, whether or not it is one. A header without the prefix is somebody else's. */
-  #hidden(values: Values): Hidden {
-    const { headers, queries, cookies } = this.#places;
-    const { prefix } = this.#options;
-    const lines = cookies.length === 0 ? [] : (values['cookies'] as readonly string[]);
-    const hasCookie = cookies.some((name) => cookieIn(lines, name) !== undefined);
-    return {
-      headers:
-        prefix === undefined
-          ? headers
-          : headers.filter((name) => this.#withoutPrefix(values[`header ${name}`]) !== undefined),
-      queries: queries.filter((name) => values[`query ${name}`] !== undefined),
-      cookie: hasCookie ? withoutCookies(lines, this.#cookieNames) : undefined,
-    };
-  }
-}
-
-interface Hidden {
-  readonly headers: readonly string[];
-  readonly queries: readonly string[];
-  /** What the request's cookies become; undefined where they stay as they are. */
-  readonly cookie: string | undefined;
-}
-
-const nothingHidden: Hidden = { headers: [], queries: [], cookie: undefined };
-
-function anonymousOf(
-  id: string | undefined,
-  consumers: readonly KnownConsumer[],
-): Identity | undefined {
-  if (id === undefined) return undefined;
-  const consumer: Consumer = consumers.find((each) => each.id === id) ?? { id };
-  return { consumer: publicConsumer(consumer), anonymous: true };
 }
 
 export default definePolicy({
   options,
   consumers: true,
   inputs(given) {
-    const { headers, queries, cookies } = placesOf(given);
-    const named = [
-      ...headers.map((name) => [`header ${name}`, input.header(name)] as const),
-      ...queries.map((name) => [`query ${name}`, input.query(name)] as const),
-    ];
-    const inputs: Record<string, input.Input<unknown>> = Object.fromEntries(named);
-    if (cookies.length > 0) inputs['cookies'] = input.headers('cookie');
+    const inputs = placeInputs(placesOf(given));
     if (!given.onPreflight) inputs['method'] = input.method();
     if (given.anonymous !== undefined) inputs['consumer'] = input.consumer();
     return inputs;
