@@ -15,7 +15,6 @@ const hour = 3600 * second;
 
 /** The reasons of exchanges that ended as they were meant to, or that the load itself ended. */
 const harmless = new Set(['none', 'client_closed']);
-const lostReason = 'policy_worker_lost';
 
 /** Exchanges by the reason for which they ended, from the text of `/metrics`. */
 export function outcomesOf(metrics: string): Map<string, number> {
@@ -55,15 +54,18 @@ export async function measureKill(
   const after = await rate();
 
   const counted = (reason: string) => (reasons.get(reason) ?? 0) - (earlier.get(reason) ?? 0);
-  const lost = counted(lostReason);
+  const lost = counted('policy_worker_lost');
   const failures = [...reasons.keys()].filter((reason) => !harmless.has(reason)).map(counted);
   const withReason = failures.reduce((sum, each) => sum + each, 0);
   // What clients saw fail and no reason accounts for; each killer's own request is not theirs.
-  const withoutReason = Math.max(0, countErrors(result) - (withReason - kills));
+  const unexplained = Math.max(0, countErrors(result) - (withReason - kills));
   return {
     kills,
     lost,
-    otherFailures: withReason - lost + withoutReason + countErrors(before) + countErrors(after),
+    unavailable: counted('policy_unavailable'),
+    timedOut: counted('policy_timeout'),
+    unexplained,
+    otherFailures: withReason - lost + unexplained + countErrors(before) + countErrors(after),
     crossWired: result.errors.crossed + before.errors.crossed + after.errors.crossed,
     requestsPerSecond: result.requests / result.seconds,
     speedAfter: (100 * after.perSecond) / before.perSecond,
