@@ -5,6 +5,7 @@ const modules: Readonly<Record<string, () => Promise<{ default: Policy }>>> = {
   'api-key': async () => await import('./api-key/index.js'),
   jwt: async () => await import('./jwt/index.js'),
   'rate-limit': async () => await import('./rate-limit/index.js'),
+  transform: async () => await import('./transform/index.js'),
 };
 
 export const builtinNames: readonly string[] = Object.keys(modules);

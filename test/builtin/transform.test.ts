@@ -1,0 +1,203 @@
+// The policy `transform` on made-up requests.
+import { describe, expect, test } from 'vitest';
+import transform from '../../src/policies/transform/index.js';
+import { type MadeUpRequest, testPolicy } from '../../src/policy/testing/index.js';
+
+type Options = NonNullable<
+  NonNullable<Parameters<typeof testPolicy<typeof transform.options>>[1]>['options']
+>;
+
+async function decide(options: Options, request: MadeUpRequest = {}) {
+  const harness = await testPolicy(transform, { options });
+  return harness.decide(request);
+}
+
+async function sent(request: NonNullable<Options['request']>, made: MadeUpRequest = {}) {
+  const { upstream } = await decide({ request }, made);
+  const { host: _, ...headers } = upstream?.headers ?? {};
+  return { headers, target: `${upstream?.path}${upstream?.query ? `?${upstream.query}` : ''}` };
+}
+
+describe('headers of a request', () => {
+  test('are removed, set and added', async () => {
+    const edits = {
+      remove: ['X-Gone'],
+      set: { 'x-set': 'new' },
+      add: { 'x-more': ['two', 'three'], 'x-new': 'one' },
+    };
+    const headers = { 'x-gone': '1', 'x-set': 'old', 'x-more': 'one', 'x-kept': 'k' };
+    expect((await sent(edits, { headers })).headers).toEqual({
+      'x-kept': 'k',
+      'x-set': 'new',
+      'x-more': 'one, two, three',
+      'x-new': 'one',
+    });
+  });
+
+  test('are renamed with all their lines, where they are there', async () => {
+    const rename = { 'X-Old': 'x-new' };
+    const headers = { 'x-old': ['1', '2'], 'x-new': 'forged' };
+    expect((await sent({ rename }, { headers })).headers).toEqual({ 'x-new': '1, 2' });
+    expect((await sent({ rename }, { headers: { 'x-new': 'n' } })).headers).toEqual({
+      'x-new': 'n',
+    });
+  });
+
+  test('are replaced only where they are there, and have a default only where they are not', async () => {
+    const edits = { replace: { 'x-a': 'new' }, default: { 'x-b': 'default' } };
+    expect((await sent(edits)).headers).toEqual({ 'x-b': 'default' });
+    const headers = { 'x-a': 'old', 'x-b': 'own' };
+    expect((await sent(edits, { headers })).headers).toEqual({ 'x-a': 'new', 'x-b': 'own' });
+  });
+
+  test('hold parts of the request', async () => {
+    const of = async (text: string, request: MadeUpRequest) =>
+      (await sent({ set: { 'x-a': text } }, request)).headers['x-a'];
+    const request: MadeUpRequest = {
+      method: 'PUT',
+      url: 'https://Shop.example/a?q=1%202',
+      headers: { 'x-h': 'h', cookie: 'c=v' },
+      client: '10.0.0.7',
+      params: { id: '7' },
+      routeName: 'orders',
+      consumer: { id: 'ada', groups: ['a', 'b'] },
+      attributes: { plans: { 'tier.name': 'gold' } },
+    };
+    expect(
+      await of(
+        '{method} {scheme} {host} {path} {query.q} {header.X-H} {cookie.c} {param.id} {clientAddress} {routeName}',
+        request,
+      ),
+    ).toBe('PUT https shop.example /a 1 2 h v 7 10.0.0.7 orders');
+    expect(await of('{consumer.id}:{consumer.groups}:{attribute.plans.tier.name}', request)).toBe(
+      'ada:a, b:gold',
+    );
+    expect(await of('{{{consumer.id}}}', request)).toBe('{ada}');
+    expect(await of('{consumer.name:-none} {header.none:-}|', request)).toBe('none |');
+  });
+
+  test('are taken away where what they hold is not there', async () => {
+    const edits = { set: { 'x-user': '{consumer.id}' }, add: { 'x-b': 'b {header.none}' } };
+    const { headers } = await sent(edits, { headers: { 'x-user': 'forged', 'x-b': '1' } });
+    expect(headers).toEqual({ 'x-b': '1' });
+  });
+
+  test('never get a line break from a value', async () => {
+    const edits = {
+      set: { 'x-a': 'v {query.q}' },
+      add: { 'x-b': '{query.q}' },
+      default: { 'x-c': '{query.q}' },
+    };
+    const { headers } = await sent(edits, { url: '/?q=a%0d%0aX-Root:%201%00' });
+    expect(headers).toEqual({
+      'x-a': 'v a%0D%0AX-Root: 1%00',
+      'x-b': 'a%0D%0AX-Root: 1%00',
+      'x-c': 'a%0D%0AX-Root: 1%00',
+    });
+  });
+});
+
+describe('the query', () => {
+  test('is edited as headers are', async () => {
+    const query = {
+      remove: ['gone'],
+      rename: { old: 'new' },
+      replace: { there: '1', missing: '1' },
+      default: { page: '1', size: '10' },
+      set: { user: '{consumer.id}' },
+      add: { tag: ['a&b', 'c'] },
+    };
+    const request = {
+      url: '/p?gone=1&old=o&there=0&size=5&user=root&tag=z',
+      consumer: { id: 'ada' },
+    };
+    const { target } = await sent({ query }, request);
+    const pairs = [...new URLSearchParams(target.slice(3))];
+    expect(pairs.toSorted()).toEqual(
+      [
+        ['new', 'o'],
+        ['page', '1'],
+        ['size', '5'],
+        ['tag', 'a&b'],
+        ['tag', 'c'],
+        ['tag', 'z'],
+        ['there', '1'],
+        ['user', 'ada'],
+      ].toSorted(),
+    );
+  });
+
+  test('stays as it is where nothing is to be changed', async () => {
+    const query = { rename: { old: 'new' }, replace: { a: '1' } };
+    expect((await sent({ query }, { url: '/p?x=%41' })).target).toBe('/p?x=%41');
+  });
+});
+
+describe('the path', () => {
+  const path = async (text: string, request: MadeUpRequest) => {
+    const { upstream, answer } = await decide({ request: { path: text } }, request);
+    return upstream?.path ?? answer?.status;
+  };
+
+  test('is made of a text and parts of the request', async () => {
+    expect(await path('/v2/items/{param.id}', { params: { id: '7' } })).toBe('/v2/items/7');
+    expect(await path('/{consumer.id}{path}', { url: '/a%20b?q', consumer: { id: 'ada' } })).toBe(
+      '/ada/a%20b',
+    );
+    expect(await path('{path}/end', { url: '/a' })).toBe('/a/end');
+    expect(await path('/ä b', {})).toBe('/%C3%A4%20b');
+  });
+
+  test('gets values encoded', async () => {
+    const of = (q: string) => path('/x/{query.q}', { url: `/?q=${encodeURIComponent(q)}` });
+    expect(await of('a b?c#d%')).toBe('/x/a%20b%3Fc%23d%25');
+    expect(await of('a\r\nb')).toBe('/x/a%0D%0Ab');
+    expect(await of('..a')).toBe('/x/..a');
+  });
+
+  test('cannot be led astray by them', async () => {
+    const of = (text: string, q: string) => path(text, { url: `/?q=${encodeURIComponent(q)}` });
+    for (const value of ['..', '.', '../admin', 'a/b', '\\..', '/']) {
+      expect(await of('/x/{query.q}', value), value).toBe(400);
+    }
+    expect(await of('/x/.{query.q}', '.')).toBe(400);
+    expect(await of('/x/%2E{query.q}', '.')).toBe(400);
+  });
+
+  test('stays where a part of it is not there', async () => {
+    expect(await path('/x/{query.q}', { url: '/a' })).toBe('/a');
+  });
+});
+
+test('headers of a response are removed, set and added', async () => {
+  const response = {
+    remove: ['server'],
+    set: { 'x-for': '{consumer.id:-nobody}' },
+    add: { vary: 'x-for' },
+  };
+  const { verdict } = await decide({ response, replayFor: '10s' }, { consumer: { id: 'ada' } });
+  expect(verdict).toMatchObject({
+    replayFor: 10_000,
+    response: [
+      { op: 'remove', name: 'server' },
+      { op: 'set', name: 'x-for', value: 'ada' },
+      { op: 'add', name: 'vary', value: 'x-for' },
+    ],
+  });
+});
+
+describe('options that are none', () => {
+  test.each<[Options, string]>([
+    [{ request: { set: { host: 'a' } } }, 'a header that a policy may edit'],
+    [{ response: { remove: ['Content-Length'] } }, 'a header that a policy may edit'],
+    [{ request: { set: { 'x-a': 'a\nb' } } }, 'without line breaks'],
+    [{ request: { set: { 'x-a': '{unknown}' } } }, 'in braces only path, host'],
+    [{ request: { set: { 'x-a': '{' } } }, 'in braces only'],
+    [{ request: { set: { 'x-a': '{header.a b}' } } }, 'in braces only'],
+    [{ request: { set: { 'x-a': '{consumer.secret}' } } }, 'in braces only'],
+    [{ request: { path: 'no/slash' } }, 'a path that begins with /'],
+    [{ request: { path: '/a?b=c' } }, 'a path that begins with /'],
+  ])('%#: %s', async (options, message) => {
+    await expect(decide(options)).rejects.toThrow(message);
+  });
+});
