@@ -31,7 +31,13 @@ export function whyRefused(name: string): string | undefined {
 
 /** CR, LF, NUL and every other control but the tab, and half surrogates: what could end a line or has no bytes. */
 export function hasControl(text: string): boolean {
-  return control.test(text);
+  for (let i = 0; i < text.length; i += 1) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x20 ? unit !== 0x09 : unit === 0x7f) return true;
+    // Whether it has its other half is for the pattern to say.
+    if (unit >= 0xd800 && unit <= 0xdfff) return control.test(text);
+  }
+  return false;
 }
 
 /** White space around a value is not part of it (RFC 9110, 5.5). No pattern: a long run of spaces would cost its square. */

@@ -103,56 +103,78 @@ const limitName = /^[!#-[\]-~]{1,256}$/;
 
 /** `draft` is whatever `decide` returned. */
 export function normalizeVerdict(draft: unknown): Checked<Verdict> {
+  try {
+    return found(verdictOf(draft));
+  } catch (error) {
+    if (error instanceof Misfit) return error.unfit;
+    throw error;
+  }
+}
+
+/** What is wrong, on its way out: good verdicts, which are nearly all, carry no results through every function. */
+class Misfit extends Error {
+  readonly unfit: Unfit;
+
+  constructor(unfit: Unfit) {
+    super(unfit.problem.message);
+    this.unfit = unfit;
+  }
+}
+
+function refuse(at: string, expected: string, received: unknown, remedy?: string): never {
+  throw new Misfit(fail(at, expected, received, remedy));
+}
+
+function orRefuse<T>(checked: Checked<T>): T {
+  if (!checked.ok) throw new Misfit(checked);
+  return checked.value;
+}
+
+function verdictOf(draft: unknown): Verdict {
   if (!isObject(draft)) {
     const remedy = draft === undefined ? 'each way through decide ends in a return' : undefined;
-    return fail('', `a verdict made by ${builders}`, draft, remedy);
+    refuse('', `a verdict made by ${builders}`, draft, remedy);
   }
   const { kind, fields } = draft;
   if (typeof kind !== 'string' || !Object.hasOwn(keysOf, kind)) {
-    return fail('', `a verdict made by ${builders}`, draft);
+    refuse('', `a verdict made by ${builders}`, draft);
   }
   const known = kind as keyof typeof keysOf;
-  if (!isObject(fields)) return fail('', `an object for the fields of ${kind}`, fields);
-  const stranger = strangerIn(fields, keysOf[known], '');
-  if (stranger !== undefined) return stranger;
+  if (!isObject(fields)) refuse('', `an object for the fields of ${kind}`, fields);
+  refuseStrangers(fields, keysOf[known], '');
   const common = commonOf(fields);
-  if (!common.ok) return common;
   switch (known) {
     case 'allow':
-      return onwardOf(fields, common.value, undefined);
-    case 'route-to': {
-      const upstream = nameOf(draft['upstream'], 'upstream', 'the name of an upstream');
-      return upstream.ok ? onwardOf(fields, common.value, upstream.value) : upstream;
-    }
+      return onwardOf(fields, common, undefined);
+    case 'route-to':
+      return onwardOf(
+        fields,
+        common,
+        nameOf(draft['upstream'], 'upstream', 'the name of an upstream'),
+      );
     case 'deny':
-      return denyOf(fields, common.value);
+      return denyOf(fields, common);
     case 'respond':
-      return respondOf(fields, common.value);
+      return respondOf(fields, common);
     case 'redirect':
-      return redirectOf(fields, common.value);
+      return redirectOf(fields, common);
   }
 }
 
 // Verdicts are written out key by key: spreading one object into another costs microseconds.
 
-function onwardOf(value: Loose, common: Common, upstream: string | undefined): Checked<Verdict> {
+function onwardOf(value: Loose, common: Common, upstream: string | undefined): Verdict {
   const edited = value['request'];
-  const edits = editsOf(edited, 'request', requestKeys, headerItem);
-  if (!edits.ok) return edits;
-  const answer = editsOf(value['response'], 'response', headKeys, headerItem);
-  if (!answer.ok) return answer;
+  const request = editsOf(edited, 'request', requestKeys, headRules);
+  const response = editsOf(value['response'], 'response', headKeys, headRules);
   const { path, query: wanted } = isObject(edited) ? edited : nothing;
-  const queryEdits = editsOf(wanted, 'request.query', headKeys, queryItem);
-  if (!queryEdits.ok) return queryEdits;
+  const query = editsOf(wanted, 'request.query', headKeys, queryRules);
   if (path !== undefined && !isPath(path)) {
-    return fail('request.path', 'a percent-encoded path that begins with / and has no query', path);
+    refuse('request.path', 'a percent-encoded path that begins with / and has no query', path);
   }
-  const request = edits.value;
-  const response = answer.value;
-  const query = queryEdits.value;
   const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
   return upstream === undefined
-    ? found({
+    ? {
         kind: 'allow',
         consumer,
         attributes,
@@ -164,8 +186,8 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): C
         response,
         path,
         query,
-      })
-    : found({
+      }
+    : {
         kind: 'route-to',
         upstream,
         consumer,
@@ -178,21 +200,19 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): C
         response,
         path,
         query,
-      });
+      };
 }
 
-function denyOf(value: Loose, common: Common): Checked<Verdict> {
+function denyOf(value: Loose, common: Common): Verdict {
   const { status = 403, reason, body, headers } = value;
-  if (!isStatus(status, 400)) return fail('status', 'a status from 400 to 599', status);
+  if (!isStatus(status, 400)) refuse('status', 'a status from 400 to 599', status);
   if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
-    return fail('reason', `one line of at most ${verdictLimits.reason} characters`, reason);
+    refuse('reason', `one line of at most ${verdictLimits.reason} characters`, reason);
   }
-  if (body !== undefined && !isBody(body)) return fail('body', 'a string or a Uint8Array', body);
-  const checked = fieldsOf(headers);
-  if (!checked.ok) return checked;
+  if (body !== undefined && !isBody(body)) refuse('body', 'a string or a Uint8Array', body);
+  const fields = fieldsOf(headers);
   const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
-  const fields = checked.value;
-  return found({
+  return {
     kind: 'deny',
     consumer,
     attributes,
@@ -204,32 +224,29 @@ function denyOf(value: Loose, common: Common): Checked<Verdict> {
     reason,
     fields,
     body,
-  });
+  };
 }
 
-function respondOf(value: Loose, common: Common): Checked<Verdict> {
+function respondOf(value: Loose, common: Common): Verdict {
   const { status = 200, body = '', headers } = value;
-  if (!isStatus(status, 200)) return fail('status', 'a status from 200 to 599', status);
-  if (!isBody(body))
-    return fail('body', 'a string or a Uint8Array', body, 'JSON.stringify it first');
+  if (!isStatus(status, 200)) refuse('status', 'a status from 200 to 599', status);
+  if (!isBody(body)) refuse('body', 'a string or a Uint8Array', body, 'JSON.stringify it first');
   if ((status === 204 || status === 304) && body.length > 0) {
-    return fail('body', `no body, because a response with status ${status} has none,`, body);
+    refuse('body', `no body, because a response with status ${status} has none,`, body);
   }
-  const fields = fieldsOf(headers);
-  if (!fields.ok) return fields;
-  return found(answering(common, status, fields.value, body));
+  return answering(common, status, fieldsOf(headers), body);
 }
 
-function redirectOf(value: Loose, common: Common): Checked<Verdict> {
+function redirectOf(value: Loose, common: Common): Verdict {
   const { status = 302, location } = value;
   if (typeof status !== 'number' || !redirects.has(status)) {
-    return fail('status', '301, 302, 303, 307 or 308', status);
+    refuse('status', '301, 302, 303, 307 or 308', status);
   }
   if (typeof location !== 'string' || !/^[!-~]+$/.test(location)) {
     const remedy = 'encodeURI makes one of a text with spaces or other letters';
-    return fail('location', 'a URI without spaces, controls and line breaks', location, remedy);
+    refuse('location', 'a URI without spaces, controls and line breaks', location, remedy);
   }
-  return found(answering(common, status, [['location', location]], ''));
+  return answering(common, status, [['location', location]], '');
 }
 
 function answering(
@@ -252,217 +269,233 @@ function answering(
   };
 }
 
-function commonOf(value: Loose): Checked<Common> {
-  const { consumer, attributes, charges } = value;
-  const replayFor = checkDuration(value['replayFor'] ?? 0, 'replayFor');
-  if (!replayFor.ok) return replayFor;
-  const staleIfError = checkDuration(value['staleIfError'] ?? 0, 'staleIfError');
-  if (!staleIfError.ok) return staleIfError;
+function commonOf(value: Loose): Common {
+  const { consumer, attributes, charges, replayFor, staleIfError } = value;
   const tags = namesOf(value['tags'], 'tags');
-  if (!tags.ok) return tags;
-  if (tags.value.length > verdictLimits.tags) {
-    return fail('tags', `at most ${verdictLimits.tags} tags`, tags.value.length);
+  if (tags.length > verdictLimits.tags) {
+    refuse('tags', `at most ${verdictLimits.tags} tags`, tags.length);
   }
-  const charged = chargesOf(charges);
-  if (!charged.ok) return charged;
-  const who = consumer === undefined ? undefined : consumerOf(consumer);
-  if (who?.ok === false) return who;
-  const said = attributes === undefined ? undefined : attributesOf(attributes);
-  if (said?.ok === false) return said;
-  return found({
-    consumer: who?.value,
-    attributes: said?.value,
-    charges: charged.value,
-    replayFor: replayFor.value,
-    staleIfError: staleIfError.value,
-    tags: tags.value,
-  });
+  return {
+    consumer: consumer === undefined ? undefined : consumerOf(consumer),
+    attributes: attributes === undefined ? undefined : attributesOf(attributes),
+    charges: chargesOf(charges),
+    replayFor: replayFor === undefined ? 0 : orRefuse(checkDuration(replayFor, 'replayFor')),
+    staleIfError:
+      staleIfError === undefined ? 0 : orRefuse(checkDuration(staleIfError, 'staleIfError')),
+    tags,
+  };
 }
 
-function consumerOf(value: unknown): Checked<Consumer> {
-  if (!isObject(value)) return fail('consumer', 'an object with an id', value);
-  const stranger = strangerIn(value, consumerKeys, 'consumer');
-  if (stranger !== undefined) return stranger;
+function consumerOf(value: unknown): Consumer {
+  if (!isObject(value)) refuse('consumer', 'an object with an id', value);
+  refuseStrangers(value, consumerKeys, 'consumer');
   const id = nameOf(value['id'], 'consumer.id', 'the id of a consumer');
-  if (!id.ok) return id;
   const { name } = value;
   if (name !== undefined && !isLine(name, verdictLimits.name)) {
-    return fail('consumer.name', `one line of at most ${verdictLimits.name} characters`, name);
+    refuse('consumer.name', `one line of at most ${verdictLimits.name} characters`, name);
   }
   const groups = namesOf(value['groups'], 'consumer.groups');
-  if (!groups.ok) return groups;
   const tags = namesOf(value['tags'], 'consumer.tags');
-  if (!tags.ok) return tags;
-  return found({
-    id: id.value,
+  return {
+    id,
     name,
-    groups: groups.value.length === 0 ? undefined : groups.value,
-    tags: tags.value.length === 0 ? undefined : tags.value,
-  });
+    groups: groups.length === 0 ? undefined : groups,
+    tags: tags.length === 0 ? undefined : tags,
+  };
 }
 
-function attributesOf(value: unknown): Checked<Readonly<Record<string, AttributeValue>>> {
-  if (!isObject(value)) return fail('attributes', 'an object', value);
+function attributesOf(value: unknown): Readonly<Record<string, AttributeValue>> {
+  if (!isObject(value)) refuse('attributes', 'an object', value);
   let complete = true;
   for (const name of Object.keys(value)) {
     const each = value[name];
     if (each === undefined) complete = false;
     else if (!isAttribute(each)) {
-      return fail(`attributes${step(name)}`, 'a string, a finite number or a boolean', each);
+      refuse(`attributes${step(name)}`, 'a string, a finite number or a boolean', each);
     }
   }
   const attributes = value as Readonly<Record<string, AttributeValue>>;
-  return found(complete ? attributes : withoutUndefined(attributes));
+  return complete ? attributes : withoutUndefined(attributes);
 }
 
 function withoutUndefined<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
   return Object.fromEntries(Object.entries(record).filter(([, each]) => each !== undefined));
 }
 
-function chargesOf(value: unknown): Checked<readonly Charge[]> {
-  if (value === undefined) return found(none);
-  if (!Array.isArray(value)) return fail('charges', 'an array', value);
+function chargesOf(value: unknown): readonly Charge[] {
+  if (value === undefined) return none;
+  if (!Array.isArray(value)) refuse('charges', 'an array', value);
   if (value.length > verdictLimits.charges) {
-    return fail('charges', `at most ${verdictLimits.charges} charges`, value.length);
+    refuse('charges', `at most ${verdictLimits.charges} charges`, value.length);
   }
-  const charges: Charge[] = [];
-  for (const [index, each] of value.entries()) {
-    const at = `charges[${index}]`;
-    if (!isObject(each)) return fail(at, 'an object with limit and key', each);
-    const stranger = strangerIn(each, chargeKeys, at);
-    if (stranger !== undefined) return stranger;
-    const { key, cost = 1, name, headers = 'none', status = 429, reason } = each;
-    if (typeof key !== 'string' || key === '' || isTooLong(key, verdictLimits.chargeKey)) {
-      return fail(`${at}.key`, `a text of 1 to ${verdictLimits.chargeKey} bytes`, key);
-    }
-    if (name !== undefined && !(typeof name === 'string' && limitName.test(name))) {
-      return fail(`${at}.name`, 'visible ASCII without quotes and backslashes', name);
-    }
-    if (!isLimitHeaders(headers)) {
-      return fail(`${at}.headers`, limitHeaders.join(', '), headers);
-    }
-    if (!isStatus(status, 400)) return fail(`${at}.status`, 'a status from 400 to 599', status);
-    if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
-      const expected = `one line of at most ${verdictLimits.reason} characters`;
-      return fail(`${at}.reason`, expected, reason);
-    }
-    if (!isWhole(cost, 0, verdictLimits.cost)) {
-      return fail(`${at}.cost`, `a whole number from 0 to ${verdictLimits.cost}`, cost);
-    }
-    const limit = checkLimit(each['limit'], `${at}.limit`);
-    if (!limit.ok) return limit;
-    if (limit.value.kind === 'concurrency' && cost !== 1) {
-      return fail(`${at}.cost`, '1, because a concurrency limit counts exchanges,', cost);
-    }
-    charges.push({ limit: limit.value, key, cost, name, headers, status, reason });
-  }
-  return found(charges);
+  return value.map(chargeOf);
 }
 
-/** `at` is the place of the whole list: a name is only put to it when it is wrong, since that costs more than the check. */
-type Item = (name: string, value: string, at: string) => Checked<readonly [string, string]>;
+function chargeOf(each: unknown, index: number): Charge {
+  const at = `charges[${index}]`;
+  if (!isObject(each)) refuse(at, 'an object with limit and key', each);
+  refuseStrangers(each, chargeKeys, at);
+  const { key, cost = 1, name, headers = 'none', status = 429, reason } = each;
+  if (typeof key !== 'string' || key === '' || isTooLong(key, verdictLimits.chargeKey)) {
+    refuse(`${at}.key`, `a text of 1 to ${verdictLimits.chargeKey} bytes`, key);
+  }
+  if (name !== undefined && !(typeof name === 'string' && limitName.test(name))) {
+    refuse(`${at}.name`, 'visible ASCII without quotes and backslashes', name);
+  }
+  if (!isLimitHeaders(headers)) refuse(`${at}.headers`, limitHeaders.join(', '), headers);
+  if (!isStatus(status, 400)) refuse(`${at}.status`, 'a status from 400 to 599', status);
+  if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
+    refuse(`${at}.reason`, `one line of at most ${verdictLimits.reason} characters`, reason);
+  }
+  if (!isWhole(cost, 0, verdictLimits.cost)) {
+    refuse(`${at}.cost`, `a whole number from 0 to ${verdictLimits.cost}`, cost);
+  }
+  const limit = orRefuse(checkLimit(each['limit'], `${at}.limit`));
+  if (limit.kind === 'concurrency' && cost !== 1) {
+    refuse(`${at}.cost`, '1, because a concurrency limit counts exchanges,', cost);
+  }
+  return { limit, key, cost, name, headers, status, reason };
+}
+
+/** What names and values may be. `at` is the place of the whole list: only what is wrong needs its own. */
+interface Rules {
+  name(name: string, at: string): string;
+  value(name: string, value: string, at: string): string;
+}
 
 function editsOf(
   value: unknown,
   at: string,
   keys: ReadonlySet<string>,
-  item: Item,
-): Checked<readonly Edit[]> {
-  if (value === undefined) return found(none);
-  if (!isObject(value)) return fail(at, `an object with ${[...keys].join(', ')}`, value);
-  const stranger = strangerIn(value, keys, at);
-  if (stranger !== undefined) return stranger;
+  rules: Rules,
+): readonly Edit[] {
+  if (value === undefined) return none;
+  if (!isObject(value)) refuse(at, `an object with ${[...keys].join(', ')}`, value);
+  refuseStrangers(value, keys, at);
   const { set, add, remove } = value;
   const edits: Edit[] = [];
   if (remove !== undefined) {
-    if (!Array.isArray(remove)) return fail(`${at}.remove`, 'an array of names', remove);
+    if (!Array.isArray(remove)) refuse(`${at}.remove`, 'an array of names', remove);
     for (const name of remove) {
-      if (typeof name !== 'string') return fail(`${at}.remove`, 'an array of names', name);
-      const checked = item(name, '', `${at}.remove`);
-      if (!checked.ok) return checked;
-      edits.push({ op: 'remove', name: checked.value[0] });
+      if (typeof name !== 'string') refuse(`${at}.remove`, 'an array of names', name);
+      edits.push({ op: 'remove', name: rules.name(name, `${at}.remove`) });
     }
   }
-  const setPairs = pairsOf(set, `${at}.set`, item, false);
-  if (!setPairs.ok) return setPairs;
-  for (const [name, text] of setPairs.value) edits.push({ op: 'set', name, value: text });
-  const addPairs = pairsOf(add, `${at}.add`, item, true);
-  if (!addPairs.ok) return addPairs;
-  for (const [name, text] of addPairs.value) edits.push({ op: 'add', name, value: text });
+  if (set !== undefined) {
+    eachPair(set, `${at}.set`, rules, false, (name, text) => {
+      edits.push({ op: 'set', name, value: text });
+    });
+  }
+  if (add !== undefined) {
+    eachPair(add, `${at}.add`, rules, true, (name, text) => {
+      edits.push({ op: 'add', name, value: text });
+    });
+  }
   if (edits.length > verdictLimits.fields) {
-    return fail(at, `at most ${verdictLimits.fields} edits`, edits.length);
+    refuse(at, `at most ${verdictLimits.fields} edits`, edits.length);
   }
-  return tooLong(edits, at) ?? found(edits);
+  let length = 0;
+  for (const edit of edits)
+    length += edit.name.length + (edit.op === 'remove' ? 0 : edit.value.length);
+  refuseTooLong(length, at);
+  return edits;
 }
 
-function fieldsOf(headers: unknown): Checked<Fields> {
-  const pairs = pairsOf(headers, 'headers', headerItem, true);
-  if (!pairs.ok) return pairs;
-  if (pairs.value.length > verdictLimits.fields) {
-    return fail('headers', `at most ${verdictLimits.fields} fields`, pairs.value.length);
+function fieldsOf(headers: unknown): Fields {
+  if (headers === undefined) return none;
+  const fields: (readonly [string, string])[] = [];
+  let length = 0;
+  eachPair(headers, 'headers', headRules, true, (name, text) => {
+    fields.push([name, text]);
+    length += name.length + text.length;
+  });
+  if (fields.length > verdictLimits.fields) {
+    refuse('headers', `at most ${verdictLimits.fields} fields`, fields.length);
   }
-  const sized = pairs.value.map(([name, value]) => ({ op: 'set' as const, name, value }));
-  return tooLong(sized, 'headers') ?? pairs;
+  refuseTooLong(length, 'headers');
+  return fields;
 }
 
-function pairsOf(value: unknown, at: string, item: Item, several: boolean): Checked<Fields> {
-  if (value === undefined) return found(none);
-  if (!isObject(value)) return fail(at, 'an object of names and values', value);
-  const pairs: (readonly [string, string])[] = [];
+function eachPair(
+  value: unknown,
+  at: string,
+  rules: Rules,
+  several: boolean,
+  visit: (name: string, text: string) => void,
+): void {
+  if (!isObject(value)) refuse(at, 'an object of names and values', value);
   for (const name of Object.keys(value)) {
     const given = value[name];
-    const texts: readonly unknown[] = several && Array.isArray(given) ? given : [given];
-    for (const text of texts) {
-      if (typeof text !== 'string') {
-        const remedy = text === undefined ? 'leave the name out' : 'String(…) makes one';
-        return fail(at + step(name), 'a string', text, remedy);
-      }
-      const pair = item(name, text, at);
-      if (!pair.ok) return pair;
-      pairs.push(pair.value);
+    const known = rules.name(name, at);
+    if (typeof given === 'string') {
+      visit(known, rules.value(name, given, at));
+    } else if (several && Array.isArray(given)) {
+      for (const text of given) visit(known, rules.value(name, textOf(name, text, at), at));
+    } else {
+      textOf(name, given, at);
     }
   }
-  return found(pairs);
 }
 
-function headerItem(name: string, value: string, at: string): Checked<readonly [string, string]> {
-  if (!isToken(name)) return fail(at + step(name), 'the name of a header', name);
-  const lower = name.toLowerCase();
-  const why = whyRefused(lower);
-  if (why !== undefined) return fail(at + step(name), 'a header that a policy may edit', name, why);
-  if (hasControl(value)) {
-    const remedy = 'a line break in a value would begin another header';
-    const expected = 'a value without line breaks and other controls';
-    return fail(at + step(name), expected, value, remedy);
-  }
-  return found([lower, trimField(value)]);
+function textOf(name: string, text: unknown, at: string): string {
+  if (typeof text === 'string') return text;
+  const remedy = text === undefined ? 'leave the name out' : 'String(…) makes one';
+  return refuse(at + step(name), 'a string', text, remedy);
 }
 
-function queryItem(name: string, value: string, at: string): Checked<readonly [string, string]> {
-  if (!isBroken(name) && !isBroken(value)) return found([name, value]);
-  return fail(at + step(name), 'text without half surrogates', value);
+/** Names that have passed, with their lower case: policies use few of them, over and over. */
+const passedNames = new Map<string, string>();
+const mostPassedNames = 1024;
+
+const headRules: Rules = {
+  name(name, at) {
+    const passed = passedNames.get(name);
+    if (passed !== undefined) return passed;
+    if (!isToken(name)) refuse(at + step(name), 'the name of a header', name);
+    const lower = name.toLowerCase();
+    const why = whyRefused(lower);
+    if (why !== undefined) refuse(at + step(name), 'a header that a policy may edit', name, why);
+    if (passedNames.size >= mostPassedNames) passedNames.clear();
+    passedNames.set(name, lower);
+    return lower;
+  },
+  value(name, value, at) {
+    if (hasControl(value)) {
+      const remedy = 'a line break in a value would begin another header';
+      const expected = 'a value without line breaks and other controls';
+      refuse(at + step(name), expected, value, remedy);
+    }
+    return trimField(value);
+  },
+};
+
+const queryRules: Rules = {
+  name(name, at) {
+    if (isBroken(name)) refuse(at + step(name), 'text without half surrogates', name);
+    return name;
+  },
+  value(name, value, at) {
+    if (isBroken(value)) refuse(at + step(name), 'text without half surrogates', value);
+    return value;
+  },
+};
+
+function refuseTooLong(length: number, at: string): void {
+  if (length <= verdictLimits.fieldLength) return;
+  refuse(at, `names and values of at most ${verdictLimits.fieldLength} characters`, length);
 }
 
-function tooLong(edits: readonly Edit[], at: string): Unfit | undefined {
-  let length = 0;
-  for (const edit of edits) {
-    length += edit.name.length + (edit.op === 'remove' ? 0 : edit.value.length);
-  }
-  if (length <= verdictLimits.fieldLength) return undefined;
-  return fail(at, `names and values of at most ${verdictLimits.fieldLength} characters`, length);
-}
-
-function namesOf(value: unknown, at: string): Checked<readonly string[]> {
-  if (value === undefined) return found(none);
-  if (!Array.isArray(value)) return fail(at, 'an array of names', value);
+function namesOf(value: unknown, at: string): readonly string[] {
+  if (value === undefined) return none;
+  if (!Array.isArray(value)) refuse(at, 'an array of names', value);
   for (const [index, each] of value.entries()) {
-    if (!isName(each)) return fail(`${at}[${index}]`, nameText('a name'), each);
+    if (!isName(each)) refuse(`${at}[${index}]`, nameText('a name'), each);
   }
-  return found(value.slice());
+  return value.slice();
 }
 
-function nameOf(value: unknown, at: string, what: string): Checked<string> {
-  return isName(value) ? found(value) : fail(at, nameText(what), value);
+function nameOf(value: unknown, at: string, what: string): string {
+  return isName(value) ? value : refuse(at, nameText(what), value);
 }
 
 function nameText(what: string): string {
@@ -483,14 +516,13 @@ function isTooLong(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 
-function strangerIn(value: Loose, keys: ReadonlySet<string>, at: string): Unfit | undefined {
+function refuseStrangers(value: Loose, keys: ReadonlySet<string>, at: string): void {
   for (const key of Object.keys(value)) {
     if (keys.has(key)) continue;
     const place = at === '' ? key : at + step(key);
     const message = `unknown key "${key}": expected ${[...keys].join(', ')}`;
-    return { ok: false, problem: { at: place, message } };
+    throw new Misfit({ ok: false, problem: { at: place, message } });
   }
-  return undefined;
 }
 
 const none: readonly never[] = [];

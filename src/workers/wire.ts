@@ -1,6 +1,6 @@
 // Descriptors and verdicts as they cross the channel: msgpack arrays in frames of a 4-byte length. The core's side of the
 // format is native/policy/descriptor.h and verdict.h.
-import { Packr, Unpackr } from 'msgpackr';
+import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr';
 import type { Limit } from '../policy/limit.js';
 import type { Charge, Edit, Fields } from '../policy/normalize.js';
 
@@ -71,6 +71,8 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 const packr = new Packr({ useRecords: false });
 
 const frameHead = 4;
+/** To msgpackr: so many bytes stay free in front. */
+const reserveFrameHead = RESERVE_START_SPACE | frameHead;
 
 /** Calls `each` for every descriptor in the first `length` bytes; the core framed them. */
 export function readBatch(
@@ -78,10 +80,13 @@ export function readBatch(
   length: number,
   each: (descriptor: Descriptor) => void,
 ): void {
+  // Read where they stand: a view for each would cost more than the reading.
+  const range = { start: 0, end: 0 };
   for (let at = 0; at < length; ) {
-    const start = at + frameHead;
-    at = start + batch.readUInt32LE(at);
-    const values = unpackr.unpack(batch.subarray(start, at)) as unknown[];
+    range.start = at + frameHead;
+    at = range.start + batch.readUInt32LE(at);
+    range.end = at;
+    const values = unpackr.unpack(batch, range) as unknown[];
     const [index, generation, chain] = values as [number, number, number];
     each({ index, generation, chain, values });
   }
@@ -92,10 +97,8 @@ export const firstValue = 3;
 
 /** A verdict in its frame. */
 export function frameVerdict(index: number, generation: number, outcome: Outcome): Buffer {
-  const message = packr.pack(verdictArray(index, generation, outcome));
-  const frame = Buffer.allocUnsafe(frameHead + message.length);
-  frame.writeUInt32LE(message.length, 0);
-  message.copy(frame, frameHead);
+  const frame = packr.pack(verdictArray(index, generation, outcome), reserveFrameHead);
+  frame.writeUInt32LE(frame.length - frameHead, 0);
   return frame;
 }
 
