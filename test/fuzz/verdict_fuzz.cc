@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "base/ascii.h"
@@ -38,6 +39,31 @@ void checkEdits(const VerdictEdits& edits, bool onlyAdds) {
   PROMISE(count <= kMaxVerdictEdits && edits.empty() == (count == 0));
 }
 
+void checkTerms(const Verdict& verdict) {
+  checkName(verdict.consumer);
+  PROMISE(verdict.replayMillis <= kMaxReplayMillis && verdict.staleMillis <= kMaxReplayMillis);
+  std::uint32_t charges = 0;
+  verdict.charges.each([&](const VerdictCharge& charge) {
+    ++charges;
+    PROMISE(charge.limit.max() > 0 && charge.cost <= kMaxCost);
+    PROMISE(!charge.key.empty() && charge.key.size() <= kMaxChargeKeyBytes);
+    PROMISE(charge.status >= 400 && charge.status <= 599);
+    PROMISE(charge.name.find_first_of("\"\\ \r\n") == std::string_view::npos);
+    PROMISE(isPlainText(charge.reason));
+    return true;
+  });
+  PROMISE(charges == verdict.charges.size() && charges <= kMaxVerdictCharges);
+  std::uint32_t times = 0;
+  verdict.times.each([&](std::uint32_t) { ++times; });
+  PROMISE(times <= kMaxVerdictTimes && verdict.tags.size() <= kMaxVerdictTags);
+}
+
+void checkPath(std::string_view path) {
+  PROMISE(path.empty() || path.front() == '/');
+  PROMISE(path.find_first_of("?# \r\n") == std::string_view::npos);
+  PROMISE((std::string(path) + "/").find("/../") == std::string::npos);
+}
+
 void check(std::span<const std::uint8_t> bytes) {
   const Result<Verdict, VerdictError> decoded = decodeVerdict(bytes);
   if (!decoded) {
@@ -46,8 +72,15 @@ void check(std::span<const std::uint8_t> bytes) {
   }
   const Verdict& verdict = *decoded;
   checkName(verdict.upstream);
-  checkName(verdict.consumer);
   checkName(verdict.policy);
+  checkTerms(verdict);
+  checkPath(verdict.path);
+  std::uint32_t queryEdits = 0;
+  verdict.queryEdits.each([&](const VerdictEdit& edit) {
+    ++queryEdits;
+    PROMISE(isUtf8(edit.name) && isUtf8(edit.value));
+  });
+  PROMISE(queryEdits == verdict.queryEdits.size() && queryEdits <= kMaxVerdictEdits);
   checkEdits(verdict.requestEdits, false);
   checkEdits(verdict.responseEdits, false);
   checkEdits(verdict.fields, true);
