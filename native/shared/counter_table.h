@@ -4,10 +4,13 @@
 // either of two groups. A charge reads the tags and the slot and swaps one word: no lock, no
 // allocation. Only a key's first charge takes the latches of its two groups.
 //
-// When both groups of a key are full of counters that still count for something, the charge comes
-// back as Outcome::Full and is counted in Usage::full; nothing is pushed out, since an evicted
-// counter would admit its limit again. What then happens to the request is the policy's business.
-// A key of which a counter exists is never refused as Full.
+// When both groups of a key are full of counters that still count for something, or did a second
+// ago, the charge comes back as Outcome::Full and is counted in Usage::full; nothing is pushed out,
+// since an evicted counter would admit its limit again. What then happens to the request is the
+// policy's business. A key of which a counter exists is never refused as Full.
+//
+// The memory is the system's and takes no room until counters come; then, on large pages, 2 MiB at
+// a time.
 //
 // Every function may be called by any thread, sweep() by one at a time.
 #pragma once
@@ -21,7 +24,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/large_pages.h"
 #include "shared/limits.h"
 #include "shared/siphash.h"
 
@@ -66,7 +68,7 @@ struct Acquired {
 struct Charge {
   std::string_view key;
   Limit limit;
-  std::uint64_t cost = 1;
+  std::uint64_t cost = 1;  // Concurrency: one, whatever it says
 };
 
 class CounterTable {
@@ -75,6 +77,8 @@ class CounterTable {
   static constexpr std::size_t kMaxCapacity = std::size_t{16} * 1024 * 1024;
   // Permits that can be held at once: the capacity, but not more than this.
   static constexpr std::size_t kMaxPermits = std::size_t{1} * 1024 * 1024;
+  // Of one chargeAll().
+  static constexpr std::size_t kMaxCharges = 16;
 
   struct Usage {
     std::uint64_t used = 0;  // slots
@@ -83,8 +87,8 @@ class CounterTable {
     std::uint64_t reclaimed = 0;  // slots taken from counters that counted for nothing any more
   };
 
-  // A power of two from kMinCapacity to kMaxCapacity; 72 bytes a slot. The key is the secret of the
-  // hash, for tests to fix.
+  // A power of two from kMinCapacity to kMaxCapacity; 72 bytes a slot, and 16 a permit. The key is
+  // the secret of the hash, for tests to fix. Without that much address space the process ends.
   explicit CounterTable(std::size_t capacity, const SipKey& key = SipKey::random());
 
   CounterTable(const CounterTable&) = delete;
@@ -100,29 +104,52 @@ class CounterTable {
   void refund(std::string_view key, const Limit& limit, CounterTime chargedAt, CounterTime now,
               std::uint64_t cost);
 
-  // Charges all or nothing, in order; the first that is not allowed decides, and those before it
-  // are refunded. Never admits one too many. Between charge and refund somebody else may be refused
-  // who need not have been. `decisions` and `permits` have as many places: when all are allowed,
-  // their decisions, otherwise that of the first that is not, and how things stand with the others;
-  // and a permit for each limit of Concurrency, when all are allowed (costs count as one).
+  // Charges all or nothing, in order; the first that is not allowed decides. It looks at all before
+  // it charges any, so that a request that is refused takes nothing from others. Where one is
+  // refused all the same, since another thread came between, those before it are taken back, as far
+  // as they still count (applyRefund); of Gcra what another thread has built upon is left to flow
+  // off. Never admits one too many, but somebody else may be refused meanwhile who need not have
+  // been.
+  //
+  // `decisions` and `permits` have as many places: when all are allowed, their decisions, otherwise
+  // that of the first that is not, and how things stand with the others. A limit of Concurrency has
+  // a permit in its place when all are allowed; all other places are empty.
   Outcome chargeAll(std::span<const Charge> charges, CounterTime time,
                     std::span<Decision> decisions, std::span<Permit> permits);
 
-  // Takes one of limit.max(), which is of Concurrency. Also Full when all permits are held.
+  // Takes one of limit.max(), which is of Concurrency. Also Full when all permits are held. Refused
+  // says to come back after kConcurrencyRetryNanos: when a permit comes back is not known.
   Acquired acquire(std::string_view key, const Limit& limit, CounterTime time);
 
   // False, and nothing happens, when that permit has been given back already or never was.
   bool release(std::uint64_t permit);
 
-  // Looks at about `slots` slots, going on where the last call ended, and frees those that are
-  // neutral. The whole table must have been looked at once in 8 minutes (isNeutral); a
-  // minute is a good measure.
+  // Looks at about `slots` slots, going on where the last call ended, and frees those that have
+  // been neutral for a second. The whole table must have been looked at once in 15 minutes
+  // (isNeutral); a minute is a good measure.
   void sweep(CounterTime now, std::size_t slots);
 
   Usage usage() const;
 
  private:
   static constexpr std::size_t kGroupSlots = 8;
+
+  // Memory of zeros. All that lies in it is made of atomics that begin as 0, so that nothing has to
+  // be written for objects to begin.
+  class ZeroedPages {
+   public:
+    explicit ZeroedPages(std::size_t bytes);
+    ~ZeroedPages();
+    ZeroedPages(const ZeroedPages&) = delete;
+    ZeroedPages& operator=(const ZeroedPages&) = delete;
+
+    void* data() const { return data_; }
+
+   private:
+    std::size_t mapped_;
+    void* mapping_;
+    void* data_;
+  };
 
   struct alignas(64) Slot {
     std::atomic<std::uint64_t> word{0};  // generation (8 bits; odd: in use), payload (56)
@@ -144,7 +171,7 @@ class CounterTable {
 
   struct PermitRecord {
     std::atomic<std::uint64_t> state{0};  // generation (32 bits), 1 + index of the slot held (32)
-    std::atomic<std::uint32_t> next{0};   // 1 + index of the next free one
+    std::atomic<std::uint32_t> next{0};   // 1 + index of the next one given back
   };
 
   // Where a key may be, and what is to be found there.
@@ -159,24 +186,32 @@ class CounterTable {
     std::uint64_t word = 0;  // as it was when the slot was the key's
   };
 
-  struct Outcomed {
+  struct Booked {
     Decision decision;
-    Slot* slot = nullptr;  // where it was charged
+    Slot* slot = nullptr;  // where it was charged; nullptr when nothing was
+    std::uint64_t before = 0;
+    std::uint64_t after = 0;  // its word
   };
 
   class Latched;
 
-  Place placeOf(std::string_view key, const Limit& limit);
+  Place placeOf(std::string_view key, const Limit& limit) const;
   static Found find(const Place& place);
-  Outcomed chargePlace(const Place& place, const Limit& limit, CounterTime time,
-                       std::uint64_t cost);
-  std::optional<Outcomed> add(const Place& place, const Limit& limit, CounterTime time,
-                              std::uint64_t cost);
+  Decision peekPlace(const Place& place, const Limit& limit, CounterTime time,
+                     std::uint64_t cost) const;
+  Booked chargePlace(const Place& place, const Limit& limit, CounterTime time, std::uint64_t cost);
+  std::optional<Booked> add(const Place& place, const Limit& limit, CounterTime time,
+                            std::uint64_t cost);
+  static void refundPlace(const Place& place, const Limit& limit, CounterTime chargedAt,
+                          CounterTime now, std::uint64_t cost);
+  static void takeBack(const Place& place, const Charge& charge, const Booked& booked,
+                       CounterTime time);
   void claim(Group& group, std::size_t index, const Place& place, std::uint64_t identity,
              std::uint64_t payload);
   void reclaim(Group& group, CounterTime now);
   static bool hasNeutral(const Group& group, CounterTime now);
   CounterTime notBeforeReclaimed(CounterTime time) const;
+  std::uint64_t hold(Booked& booked);
   std::uint32_t indexOf(const Slot& slot) const;
   Slot& slotAt(std::uint32_t index);
   std::uint32_t takeRecord();
@@ -184,18 +219,25 @@ class CounterTable {
   static void giveBack(Slot& slot);
 
   const SipKey key_;
-  const std::uint64_t mask_;  // of groups
-  LargeVector<Group> groups_;
-  LargeVector<PermitRecord> permits_;
+  const std::size_t groupCount_;
+  const std::uint32_t permitCount_;
+  const ZeroedPages groupPages_;
+  const ZeroedPages permitPages_;
+  Group* const groups_;
+  PermitRecord* const permits_;
 
   // Written when counters come and go, not by charges.
   alignas(64) std::atomic<std::uint64_t> used_{0};
   std::atomic<std::uint64_t> full_{0};
   std::atomic<std::uint64_t> reclaimed_{0};
-  std::atomic<std::uint64_t> reclaimedNanos_{0};  // the latest times at which slots were reclaimed
+  std::atomic<std::uint64_t> reclaimedNanos_{
+      0};  // the latest times as of which slots were reclaimed
   std::atomic<std::uint64_t> reclaimedMillis_{0};
-  std::size_t cursor_ = 0;                                 // sweep(): the next group
+  std::size_t cursor_ = 0;  // sweep(): the next group
+
+  // Written by acquire() and release(). Permits from freshPermits_ on have never been taken.
   alignas(64) std::atomic<std::uint64_t> freePermits_{0};  // changes (32 bits), 1 + first free (32)
+  std::atomic<std::uint32_t> freshPermits_{0};
 };
 
 }  // namespace tidegate
