@@ -72,6 +72,8 @@ export const verdictLimits = {
   /** Names of consumers and upstreams, in bytes. */
   name: 256,
   reason: 1024,
+  /** Of an answer, in bytes. */
+  body: 128 * 1024,
   cost: 2 ** 20,
   /** Charges and tags of all policies of a route together. */
   charges: 16,
@@ -209,7 +211,7 @@ function denyOf(value: Loose, common: Common): Verdict {
   if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
     refuse('reason', `one line of at most ${verdictLimits.reason} characters`, reason);
   }
-  if (body !== undefined && !isBody(body)) refuse('body', 'a string or a Uint8Array', body);
+  if (body !== undefined) refuseBody(body, undefined);
   const fields = fieldsOf(headers);
   const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
   return {
@@ -230,11 +232,22 @@ function denyOf(value: Loose, common: Common): Verdict {
 function respondOf(value: Loose, common: Common): Verdict {
   const { status = 200, body = '', headers } = value;
   if (!isStatus(status, 200)) refuse('status', 'a status from 200 to 599', status);
-  if (!isBody(body)) refuse('body', 'a string or a Uint8Array', body, 'JSON.stringify it first');
+  refuseBody(body, 'JSON.stringify it first');
   if ((status === 204 || status === 304) && body.length > 0) {
     refuse('body', `no body, because a response with status ${status} has none,`, body);
   }
   return answering(common, status, fieldsOf(headers), body);
+}
+
+function refuseBody(
+  body: unknown,
+  remedy: string | undefined,
+): asserts body is string | Uint8Array {
+  if (!isBody(body)) refuse('body', 'a string or a Uint8Array', body, remedy);
+  const size = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+  if (size > verdictLimits.body) {
+    refuse('body', `a body of at most ${verdictLimits.body} bytes`, size);
+  }
 }
 
 function redirectOf(value: Loose, common: Common): Verdict {

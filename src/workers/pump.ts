@@ -22,7 +22,12 @@ const batchesPerTurn = 32;
 export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
   const policies = new Policies((message) => control.postMessage(message));
   await policies.load(set);
-  const channels = new Channels(engine, worker, (descriptor) => policies.decide(descriptor));
+  const channels = new Channels(
+    engine,
+    worker,
+    (descriptor) => policies.decide(descriptor),
+    (message) => policies.complain(message),
+  );
   const ended = new Promise<void>((resolve) => {
     control.on('message', (message: ToWorker) => {
       if (message.kind === 'stop') resolve();
@@ -117,6 +122,11 @@ class Policies {
     this.keepLast();
   }
 
+  /** About what no policy can be named for. */
+  complain(message: string): void {
+    this.#post({ kind: 'log', level: 'error', policy: '', message, fields: {} });
+  }
+
   decide(descriptor: Descriptor): Outcome | Promise<Outcome> {
     const chain = this.#chains.get(descriptor.chain);
     if (chain === undefined)
@@ -172,6 +182,8 @@ function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 class Channels {
   readonly #port: NativePolicyPort;
   readonly #decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>;
+  readonly #complain: (message: string) => void;
+  /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
   /** By I/O thread. */
   readonly #verdicts: Buffer[][];
@@ -182,9 +194,11 @@ class Channels {
     engine: number,
     worker: number,
     decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>,
+    complain: (message: string) => void,
   ) {
     const addon = loadAddon();
     this.#decide = decide;
+    this.#complain = complain;
     this.#batch = Buffer.alloc(addon.largestPolicyMessage + 4);
     this.#port = new addon.PolicyPort(engine, worker, () => this.run());
     this.#verdicts = Array.from({ length: this.#port.threads() }, () => []);
@@ -232,7 +246,13 @@ class Channels {
   }
 
   #put(thread: number, { index, generation }: Descriptor, outcome: Outcome): void {
-    this.#verdicts[thread]?.push(frameVerdict(index, generation, outcome));
+    let frame = frameVerdict(index, generation, outcome);
+    if (frame.length > this.#batch.length) {
+      this.#complain(`a verdict of ${frame.length} bytes is too large for the core`);
+      const failed = { kind: 'failed', terms: noTerms, failure: 'threw', policy: '' } as const;
+      frame = frameVerdict(index, generation, failed);
+    }
+    this.#verdicts[thread]?.push(frame);
   }
 
   /** What finds no room stays; the bell rings when there is some. */

@@ -66,6 +66,8 @@ const modules = {
     if (want === 'teapot') return respond({ status: 418, headers: { 'x-kind': 'teapot' }, body: 'short and stout' });
     if (want === 'elsewhere') return redirect({ location: 'https://elsewhere.example/a?b', status: 308 });
     if (want === 'own-body') return deny({ status: 402, headers: { 'content-type': 'text/plain' }, body: 'pay first' });
+    if (want === 'too-much') return respond({ body: 'a'.repeat(300_000) });
+    if (want === 'too-many') return allow({ tags: Array.from({ length: 32 }, () => 'a'), request: { query: { add: { a: 'é'.repeat(60_000) } }, set: { a: 'é'.repeat(60_000) } }, response: { set: { a: 'é'.repeat(60_000) } } });
     if (want === 'other') return routeTo('other');
     if (want === 'nowhere') return routeTo('nowhere');
     return allow();
@@ -185,6 +187,22 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies', () => {
     const own = await get(address(), '/answers', 'x-want: own-body');
     expect([own.status, own.text]).toEqual([402, 'pay first']);
     expect(origin.requests).toEqual([]);
+  });
+
+  it('that are too large are failures, and the worker goes on', async () => {
+    for (const want of ['too-much', 'too-many']) {
+      const { problem } = await get(address(), '/answers', `x-want: ${want}`);
+      expect(problem).toMatchObject({ status: 500, reason: 'policy_failed' });
+    }
+    expect(
+      await gateway.log.find('the first', (line) =>
+        line.includes('a body of at most 131072 bytes'),
+      ),
+    ).toBe(true);
+    expect(
+      await gateway.log.find('the second', (line) => line.includes('is too large for the core')),
+    ).toBe(true);
+    expect((await get(address(), '/answers')).status).toBe(200);
   });
 
   it('choose another upstream, and one that does not exist is a failure', async () => {
