@@ -50,6 +50,24 @@ describe('headers of a request', () => {
     expect((await sent(edits, { headers })).headers).toEqual({ 'x-a': 'new', 'x-b': 'own' });
   });
 
+  test('are edited one way after the other', async () => {
+    const edits = {
+      remove: ['x-gone'],
+      rename: { 'x-a': 'X-B', 'x-c': 'x-d' },
+      replace: { 'x-d': 'replaced' },
+      default: { 'x-b': 'default', 'x-gone': 'default', 'x-d': 'default' },
+      set: { 'x-e': 'set' },
+      add: { 'x-b': 'added', 'X-E': 'added' },
+    };
+    const headers = { 'x-gone': '1', 'x-a': 'a', 'x-b': 'b', 'x-c': 'c', 'x-e': 'e' };
+    expect((await sent(edits, { headers })).headers).toEqual({
+      'x-gone': 'default',
+      'x-b': 'a, added',
+      'x-d': 'replaced',
+      'x-e': 'set, added',
+    });
+  });
+
   test('hold parts of the request', async () => {
     const of = async (text: string, request: MadeUpRequest) =>
       (await sent({ set: { 'x-a': text } }, request)).headers['x-a'];

@@ -99,18 +99,22 @@ type RequestEdits = Pick<
 
 /** Where a value is looked up that an edit of an existing name needs. */
 interface Side {
+  /** Equal for names that mean the same. */
+  readonly name: (name: string) => string;
   readonly encode: (value: string) => string;
   readonly key: (name: string) => string;
   readonly input: (name: string) => input.Input<unknown>;
 }
 
 const headerSide: Side = {
+  name: (name) => name.toLowerCase(),
   encode: oneLine,
   key: (name) => `lines ${name.toLowerCase()}`,
   input: input.headers,
 };
 
 const querySide: Side = {
+  name: (name) => name,
   encode: (value) => value,
   key: (name) => `query.${name}`,
   input: input.query,
@@ -129,33 +133,47 @@ interface MadeEdits {
   readonly remove: string[];
 }
 
+/** One after the other: remove, rename, replace, default, set, add; each sees what those before it have left. */
 function editsOf(edits: RequestEdits, values: Values, side: Side): MadeEdits {
   const set: Record<string, string> = {};
   const add: Record<string, string[]> = {};
-  const remove = [...edits.remove];
-  const sent = (name: string) => linesOf(values[side.key(name)]);
-  for (const [from, to] of Object.entries(edits.rename)) {
-    const lines = sent(from);
+  const remove = edits.remove.map(side.name);
+  const removed = new Set(remove);
+  const left = (name: string) =>
+    add[name] ?? (removed.has(name) ? [] : linesOf(values[side.key(name)]));
+  const take = (name: string) => {
+    remove.push(name);
+    removed.add(name);
+    delete add[name];
+  };
+  for (const [from, to] of pairsOf(edits.rename, side)) {
+    const lines = left(from);
     if (lines.length === 0) continue;
-    remove.push(from, to);
-    add[to] = [...lines];
+    take(from);
+    take(side.name(to));
+    add[side.name(to)] = [...lines];
   }
   const put = (name: string, text: Template) => {
     const value = render(text, values, side.encode);
     // What a client has sent in its place must not stand for it.
-    if (value === undefined) remove.push(name);
-    else set[name] = value;
+    take(name);
+    if (value !== undefined) set[name] = value;
   };
-  for (const [name, text] of Object.entries(edits.replace))
-    if (sent(name).length > 0) put(name, text);
-  for (const [name, text] of Object.entries(edits.default))
-    if (sent(name).length === 0) put(name, text);
-  for (const [name, text] of Object.entries(edits.set)) put(name, text);
-  for (const [name, list] of Object.entries(edits.add)) {
+  for (const [name, text] of pairsOf(edits.replace, side))
+    if (left(name).length > 0) put(name, text);
+  for (const [name, text] of pairsOf(edits.default, side)) {
+    if (left(name).length === 0 && set[name] === undefined) put(name, text);
+  }
+  for (const [name, text] of pairsOf(edits.set, side)) put(name, text);
+  for (const [name, list] of pairsOf(edits.add, side)) {
     const more = list.flatMap((each) => render(each, values, side.encode) ?? []);
     if (more.length > 0) add[name] = [...(add[name] ?? []), ...more];
   }
-  return { set, add, remove };
+  return { set, add, remove: remove.filter((name) => set[name] === undefined) };
+}
+
+function pairsOf<T>(map: Readonly<Record<string, T>>, side: Side): [name: string, value: T][] {
+  return Object.entries(map).map(([name, value]) => [side.name(name), value]);
 }
 
 function linesOf(value: unknown): readonly string[] {
