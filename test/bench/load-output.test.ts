@@ -136,6 +136,12 @@ describe('bench/load', () => {
     );
   });
 
+  test('is told where headers are, and whether requests are tagged', () => {
+    expect(runCommand({ ...plain, headers: '/tmp/headers', tagged: true })).toBe(
+      'run port=8080 connections=64 seconds=3 path=/b/64 headers=/tmp/headers tagged=1',
+    );
+  });
+
   test('the totals of several processes are added up, their latencies in one histogram', () => {
     const other: Totals = { ...totals, requests: 7, idle: 0.1, latency: [[1000, 7]] };
     expect(mergeTotals([totals, other])).toEqual({

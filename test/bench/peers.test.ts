@@ -1,11 +1,15 @@
 // The configurations that the bench writes for each proxy.
+import { verify } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { outcomesOf } from '../../bench/compare/measure-policies.js';
 import { haproxy } from '../../bench/compare/peers/haproxy.js';
 import { peers } from '../../bench/compare/peers/index.js';
 import { nginx } from '../../bench/compare/peers/nginx.js';
+import { nginxLua } from '../../bench/compare/peers/nginx-lua.js';
 import { peerNames, type Setup } from '../../bench/compare/peers/peer.js';
 import { tidegate } from '../../bench/compare/peers/tidegate.js';
+import { headerLines, probeHeaders } from '../../bench/compare/policy-work.js';
 import { scenarios } from '../../bench/compare/scenarios.js';
 
 const setup: Setup = {
@@ -141,4 +145,76 @@ describe('nginx', () => {
     expect(text).toContain('access_log /tmp/log combined buffer=64k flush=1s;');
     expect(text).toContain('proxy_buffers 8 64k;');
   });
+});
+
+describe('policies', () => {
+  const keys = { kind: 'keys', replay: false, edit: true } as const;
+
+  test('are put before the route, and cross for each request unless replayed', () => {
+    const { policies, routes } = yamlOf({ policies: keys });
+    expect(routes[0].policies).toEqual(['keys', 'limit', 'edit']);
+    for (const policy of policies) expect(policy.with.replayFor).toBe(0);
+    for (const policy of yamlOf({ policies: { ...keys, replay: true } }).policies) {
+      expect(policy.with.replayFor).toMatch(/^\d+[sh]$/);
+    }
+  });
+
+  test('of Tidegate run in a worker beside one I/O thread, or in as many as are asked for', () => {
+    const flags = (changes: Partial<Setup>) =>
+      tidegate.command('main.js', { ...setup, ...changes }, false).slice(5);
+    expect(flags({ policies: keys })).toEqual(['--io-threads', '1', '--policy-workers', '1']);
+    expect(flags({ policies: keys, threads: 4, policyWorkers: 4 })).toEqual([
+      '--io-threads',
+      '4',
+      '--policy-workers',
+      '4',
+    ]);
+  });
+
+  test('that block are on a route of their own', () => {
+    const { routes } = yamlOf({ policies: { kind: 'blocking', busy: true } });
+    expect(routes.map((each: { policies?: string[] }) => each.policies)).toEqual([
+      ['blocking'],
+      undefined,
+    ]);
+  });
+
+  test('are the same keys for HAProxy and nginx with Lua', () => {
+    const [line = ''] = headerLines(keys);
+    const key = line.slice('X-API-Key: '.length);
+    const files = haproxy.files({ ...setup, policies: keys });
+    expect(files['keys.map']).toContain(`${key} consumer-000\n`);
+    expect(files['haproxy.cfg']).toContain('http-request track-sc0 var(txn.consumer) table limits');
+    const script = nginxLua.files({ ...setup, policies: keys })['nginx.conf'];
+    expect(script).toContain(`["${key}"] = "consumer-000",`);
+    expect(script).toMatch(/^load_module .*ndk_http_module\.so;\nload_module .*lua_module\.so;/);
+  });
+
+  test('of tokens have HAProxy check the signature with the key that made them', () => {
+    const work = { kind: 'tokens', replay: true } as const;
+    const files = haproxy.files({ ...setup, policies: work });
+    expect(files['haproxy.cfg']).toContain('jwt_verify(txn.algorithm,"/tmp/bench/public.pem") 1');
+    const [header = '', claims = '', signature = ''] =
+      headerLines(work)[999]?.split(' ')[2]?.split('.') ?? [];
+    const key = files['public.pem'] ?? '';
+    const signed = Buffer.from(`${header}.${claims}`);
+    expect(verify('sha256', signed, key, Buffer.from(signature, 'base64url'))).toBe(true);
+    expect(JSON.parse(Buffer.from(claims, 'base64url').toString()).sub).toBe('subject-999');
+  });
+
+  test('are asked about with a credential, and a limit with another client than it is about', () => {
+    expect(probeHeaders(keys)).toHaveProperty('X-API-Key');
+    expect(probeHeaders({ kind: 'limited', count: 5, replay: false })).toEqual({
+      'x-client': 'probe',
+    });
+    expect(probeHeaders(undefined)).toEqual({});
+  });
+});
+
+test('outcomes are read from /metrics by their reason', () => {
+  const text = `# TYPE tidegate_exchange_outcomes_total counter
+tidegate_exchange_outcomes_total{reason="none"} 12
+tidegate_exchange_outcomes_total{reason="policy_worker_lost"} 3
+`;
+  expect(Object.fromEntries(outcomesOf(text))).toEqual({ none: 12, policy_worker_lost: 3 });
 });
