@@ -191,3 +191,22 @@ describe('flags', () => {
     expect(() => readOptions(args)).toThrow(message);
   });
 });
+
+test('a variant without a proxy is held against that of the first variant, in ratios and bars', () => {
+  const crossing = result('policies-crossing', {});
+  const peer = (name: PeerName, cpuMicros: number) => ({
+    name,
+    version: '1.0',
+    samples: [{ cpuMicros }],
+  });
+  const [nothingOn, policies] = crossing.variants;
+  nothingOn?.peers.push(peer('tidegate', 20), peer('haproxy', 25));
+  policies?.peers.push(peer('tidegate', 30));
+  const ratios = ratiosOf(crossing).map(({ over, under, value }) => [over, under, value]);
+  expect(ratios).toEqual([
+    ['tidegate', 'haproxy (nothing on)', 0.8],
+    ['tidegate crossing', 'nothing on', 1.5],
+    ['tidegate crossing', 'haproxy nothing on', 1.2],
+  ]);
+  expect(checkBars([crossing])).toMatchObject([{ bar: '≤ 0.95', value: 1.2, met: false }]);
+});
