@@ -167,7 +167,9 @@ describe('policies in the configuration', () => {
       '  - { name: p, use: api-key, with: { keys: [{ key: "not ok", consumer: { id: a } }] } }',
       route('[p]'),
     );
-    expect(problems).toEqual(['3:52 wrong_value expected a key, or a map with "sha256"']);
+    expect(problems).toEqual([
+      '3:52 wrong_value expected a key of 8 to 1024 visible ASCII characters',
+    ]);
   });
 });
 

@@ -53,7 +53,8 @@ export const consumerFields = {
 const keyRule = 'a key of 8 to 1024 visible ASCII characters';
 const digestRule = 'the SHA-256 of a key in 64 hexadecimal digits';
 
-const plainKey = () =>
+/** Output: the hash. */
+export const plainKey = () =>
   text(keyRule, (key) =>
     /^[!-~]{8,1024}$/.test(key)
       ? accept(createHash('sha256').update(key).digest('hex'))

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { refuse } from '../parsed.js';
 import { choice, duration, expected, name, text, wholeNumber } from './scalars.js';
 
-const useRule = 'the path of a module such as "./policies/tenant.ts", or an npm package';
+const useRule =
+  'the name of a built-in policy, the path of a module such as "./policies/tenant.ts", or an npm package';
 
 const module = text(useRule, (value) => {
   if (value.trim() === '' || /[\0-\x1f]/.test(value)) return refuse(useRule);
@@ -31,7 +32,7 @@ const breaker = z
 export const policySchema = z.strictObject({
   name: name().describe('What routes, logs and metrics call it.'),
   use: module.describe(
-    'The module: a TypeScript or JavaScript file, from the folder of the configuration, or an npm package found from there.',
+    'The module: the name of a policy that is built in, a TypeScript or JavaScript file, from the folder of the configuration, or an npm package found from there.',
   ),
   with: z
     .record(z.string(), z.unknown(), expected("a map of the policy's options"))

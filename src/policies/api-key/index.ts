@@ -1,6 +1,6 @@
 // `use: api-key`: a request is from the consumer whose key it carries.
 import { z } from 'zod';
-import { apiKey, consumerFields, keyDigest } from '../../config/schema/consumers.js';
+import { consumerFields, keyDigest, plainKey } from '../../config/schema/consumers.js';
 import { expected } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import * as input from '../../policy/inputs.js';
@@ -15,7 +15,7 @@ import { type KeyEntry, KeyStore } from './store.js';
 
 const ownKey = z
   .strictObject({
-    key: apiKey().optional().describe('The key: 8 to 1024 visible ASCII characters.'),
+    key: plainKey().optional().describe('The key: 8 to 1024 visible ASCII characters.'),
     sha256: keyDigest().optional(),
     consumer: z.strictObject(consumerFields).describe('Whose key it is.'),
   })

@@ -23,9 +23,7 @@ const written = z.strictObject({
     .describe('For `quota`: the period of the calendar, in UTC; weeks begin on Monday.'),
   algorithm: choice(algorithms)
     .optional()
-    .describe(
-      'How it is counted; see below. Default: `quota` with `period`, otherwise `sliding-window`.',
-    ),
+    .describe('How it is counted. Default: `quota` with `period`, otherwise `sliding-window`.'),
   burst: z
     .int(expected('a whole number of at least 1'))
     .min(1, expected('a whole number of at least 1'))
