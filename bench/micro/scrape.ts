@@ -130,6 +130,7 @@ function standIn(tables: CoreTables, stats: CoreStats, { endpoints }: MetricSlot
     drained: unused,
     stop: unused,
     reopenLogs: unused,
+    purgeVerdicts: unused,
     stats: async () => stats,
     endpoints: async () => status,
   };

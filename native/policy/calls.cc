@@ -2,8 +2,12 @@
 #include "policy/calls.h"
 
 #include <algorithm>
+#include <array>
+#include <cassert>
 #include <cstring>
 #include <utility>
+
+#include "policy/descriptor.h"
 
 namespace tidegate {
 
@@ -40,7 +44,18 @@ PolicyCallId PolicyCalls::ask(PolicyWaiter& waiter, std::uint64_t timeoutMillis)
   return call.id;
 }
 
-void PolicyCalls::cancel(PolicyCallId id) { release(calls_[id.index]); }
+void PolicyCalls::cancel(PolicyCallId id) {
+  Call& call = calls_[id.index];
+  assert(call.waiter != nullptr && call.id.generation == id.generation);
+  if (call.worker != kUnsent) {
+    Worker& worker = workers_[call.worker];
+    std::array<std::byte, kMaxCancelBytes> message;
+    const std::size_t size = writeCancel(id.index, id.generation, message);
+    if (worker.channel != nullptr && worker.channel->client().send({message.data(), size}))
+      worker.unflushed = true;
+  }
+  release(call);
+}
 
 // Sending
 

@@ -60,7 +60,8 @@ class PolicyCalls {
   // Without a number when the descriptor is too large for any worker; else one of the waiter's ends
   // follows, at the latest after `timeoutMillis` and kGraceMillis.
   PolicyCallId ask(PolicyWaiter& waiter, std::uint64_t timeoutMillis);
-  // Nothing more is heard of the call, which is under way.
+  // Nothing more is heard of the call, which is under way. Its worker is told if there is room: it
+  // may go on, and then its verdict is late.
   void cancel(PolicyCallId id);
 
   // From now on the worker is behind this channel. Calls that its predecessor had fail with

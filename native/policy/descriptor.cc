@@ -211,6 +211,14 @@ std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs
   return writer.size();
 }
 
+std::size_t writeCancel(std::uint32_t index, std::uint32_t generation, std::span<std::byte> out) {
+  Writer writer(out);
+  writer.array(2);
+  writer.number(index);
+  writer.number(generation);
+  return writer.size();
+}
+
 std::size_t writeDescriptor(std::uint32_t index, std::uint32_t generation, std::size_t inputCount,
                             std::span<const std::byte> inputs, std::span<std::byte> out) {
   Writer writer(out);

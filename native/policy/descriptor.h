@@ -43,4 +43,9 @@ std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs
 std::size_t writeDescriptor(std::uint32_t index, std::uint32_t generation, std::size_t inputCount,
                             std::span<const std::byte> inputs, std::span<std::byte> out);
 
+inline constexpr std::size_t kMaxCancelBytes = 16;
+
+// [index, generation]: nobody waits for that call any more. Returns the size.
+std::size_t writeCancel(std::uint32_t index, std::uint32_t generation, std::span<std::byte> out);
+
 }  // namespace tidegate

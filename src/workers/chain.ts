@@ -54,6 +54,10 @@ class Progress {
   /** Microseconds of each link that had its turn. */
   readonly times: number[] = [];
   readonly values: readonly unknown[];
+  /** Nobody waits any more. */
+  cancelled = false;
+  /** Of the link under way. */
+  context: Context | undefined = undefined;
   /** When the link under way began. */
   #began = performance.now();
 
@@ -80,6 +84,24 @@ class Progress {
   }
 }
 
+/** A chain one of whose policies takes its time. */
+export class Running {
+  /** Never rejects. */
+  readonly outcome: Promise<Outcome>;
+  readonly #progress: Progress;
+
+  constructor(outcome: Promise<Outcome>, progress: Progress) {
+    this.outcome = outcome;
+    this.#progress = progress;
+  }
+
+  /** The client has gone: the policy under way is told, and no other one begins. */
+  cancel(): void {
+    this.#progress.cancelled = true;
+    this.#progress.context?.abort(new Error('the client has gone'));
+  }
+}
+
 export class Chain {
   readonly #links: readonly Link[];
 
@@ -97,9 +119,11 @@ export class Chain {
     });
   }
 
-  /** `values` as a descriptor has them. A promise only where a policy returned one. Never throws or rejects. */
-  run(values: readonly unknown[]): Outcome | Promise<Outcome> {
-    return this.#from(0, new Progress(values));
+  /** `values` as a descriptor has them. Running only where a policy returned a promise. Never throws. */
+  run(values: readonly unknown[]): Outcome | Running {
+    const progress = new Progress(values);
+    const outcome = this.#from(0, progress);
+    return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }
 
   #from(first: number, progress: Progress): Outcome | Promise<Outcome> {
@@ -109,7 +133,8 @@ export class Chain {
       if (ended instanceof Promise) {
         return ended.then((outcome) => {
           progress.stepEnded();
-          return outcome ? withTerms(outcome, progress) : this.#from(i + 1, progress);
+          if (outcome !== undefined) return withTerms(outcome, progress);
+          return progress.cancelled ? withTerms(abandoned, progress) : this.#from(i + 1, progress);
         });
       }
       progress.stepEnded();
@@ -123,6 +148,7 @@ export class Chain {
   #step(link: Link, progress: Progress): End | undefined | Promise<End | undefined> {
     if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open', progress);
     const context = new Context(link.instance.log);
+    progress.context = context;
     let draft: VerdictDraft | Promise<VerdictDraft>;
     try {
       const { policy, options, state } = link.instance;
@@ -134,6 +160,7 @@ export class Chain {
     if (!isPromise(draft)) return take(link, draft, progress);
     return within(draft, link.spec.timeout, context).then(
       (value) => {
+        if (progress.cancelled) return abandoned;
         if (value !== late) return take(link, value, progress);
         link.instance.log.warn('the policy did not decide in time', { timeout: link.spec.timeout });
         return failed(link, 'timed-out', progress);
@@ -142,6 +169,9 @@ export class Chain {
     );
   }
 }
+
+/** Of a chain that nobody waits for; the core knows nothing of it any more. */
+const abandoned: End = { kind: 'failed', failure: 'threw', policy: '' };
 
 class Context implements DecideContext {
   readonly log: PolicyLog;
@@ -267,6 +297,8 @@ function misbehaved(link: Link, message: string, progress: Progress): End | unde
 }
 
 function threw(link: Link, error: unknown, progress: Progress): End | undefined {
+  // Being told that the client has gone, it does well to give up.
+  if (progress.cancelled) return abandoned;
   const { log } = link.instance;
   log.error('the policy failed', { error: stackOf(error) });
   return failed(link, 'threw', progress);

@@ -105,6 +105,8 @@ class PolicyWorker {
   /** Of the first start; later ones nobody waits for. */
   #ready: Waiting | undefined;
   #heard = 0;
+  /** The thread has begun to work: if it dies, that is no reason to keep everybody waiting for the next one. */
+  #cameUp = false;
   restarts = 0;
 
   constructor(index: number, options: PolicyPoolOptions, threads: Piscina<PumpTask, void>) {
@@ -163,7 +165,7 @@ class PolicyWorker {
   async #live(): Promise<void> {
     let wait = restartMillis.first;
     while (!this.#stopped) {
-      const began = performance.now();
+      this.#cameUp = false;
       const error = await this.#run();
       if (this.#stopped) return;
       if (this.#ready !== undefined) {
@@ -176,8 +178,8 @@ class PolicyWorker {
         'a policy worker ended and is replaced',
       );
       this.restarts += 1;
-      wait = performance.now() - began > restartMillis.most ? restartMillis.first : wait * 2;
-      await delay(Math.min(wait, restartMillis.most));
+      wait = this.#cameUp ? restartMillis.first : Math.min(wait * 2, restartMillis.most);
+      await delay(wait);
     }
   }
 
@@ -215,6 +217,7 @@ class PolicyWorker {
     this.#heard = performance.now();
     switch (message.kind) {
       case 'ready':
+        this.#cameUp = true;
         this.#ready?.resolve();
         this.#ready = undefined;
         return;

@@ -1,11 +1,12 @@
 // The long-running task of one policy worker: takes descriptors from the channels of all I/O threads, runs the chains, gives
 // the verdicts back. Started by piscina; ends when the control thread says so.
+import { constants, getPriority, setPriority } from 'node:os';
 import { setImmediate as laterThisTurn } from 'node:timers';
 import type { MessagePort } from 'node:worker_threads';
 import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
 import { isPolicy, type PolicyLog } from '../policy/define.js';
 import { checkOptions } from '../policy/options.js';
-import { Chain, type Instance } from './chain.js';
+import { Chain, type Instance, Running } from './chain.js';
 import type {
   FromWorker,
   InstanceSpec,
@@ -14,12 +15,24 @@ import type {
   PumpTask,
   ToWorker,
 } from './messages.js';
-import { type Descriptor, frameVerdict, noTerms, type Outcome, readBatch } from './wire.js';
+import {
+  type BatchReader,
+  type Descriptor,
+  frameVerdict,
+  noTerms,
+  type Outcome,
+  readBatch,
+} from './wire.js';
 
 /** Batches that are taken before timers, promises and messages have their turn. */
 const batchesPerTurn = 32;
 
+/** Steps by which the kernel prefers I/O threads where they share a processor with policies. */
+const politeness = 10;
+
 export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
+  // Of this thread alone, as Linux has it. A policy that computes must not hold up routes that have none.
+  setPriority(Math.min(getPriority() + politeness, constants.priority.PRIORITY_LOW));
   const policies = new Policies((message) => control.postMessage(message));
   await policies.load(set);
   const channels = new Channels(
@@ -127,7 +140,7 @@ class Policies {
     this.#post({ kind: 'log', level: 'error', policy: '', message, fields: {} });
   }
 
-  decide(descriptor: Descriptor): Outcome | Promise<Outcome> {
+  decide(descriptor: Descriptor): Outcome | Running {
     const chain = this.#chains.get(descriptor.chain);
     if (chain === undefined)
       return { kind: 'failed', terms: noTerms, failure: 'unknown-chain', policy: '' };
@@ -181,19 +194,20 @@ function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 /** This worker's ends of the channels, and the verdicts that have not found room in them yet. */
 class Channels {
   readonly #port: NativePolicyPort;
-  readonly #decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>;
+  readonly #decide: (descriptor: Descriptor) => Outcome | Running;
   readonly #complain: (message: string) => void;
   /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
-  /** By I/O thread. */
+  /** By I/O thread, as `#readers` are. */
   readonly #verdicts: Buffer[][];
+  readonly #readers: BatchReader[];
   #flushing = false;
   #closed = false;
 
   constructor(
     engine: number,
     worker: number,
-    decide: (descriptor: Descriptor) => Outcome | Promise<Outcome>,
+    decide: (descriptor: Descriptor) => Outcome | Running,
     complain: (message: string) => void,
   ) {
     const addon = loadAddon();
@@ -202,6 +216,7 @@ class Channels {
     this.#batch = Buffer.alloc(addon.largestPolicyMessage + 4);
     this.#port = new addon.PolicyPort(engine, worker, () => this.run());
     this.#verdicts = Array.from({ length: this.#port.threads() }, () => []);
+    this.#readers = this.#verdicts.map((_, thread) => this.#readerOf(thread));
   }
 
   /** Until nothing is there: then the bell calls it again. */
@@ -214,7 +229,7 @@ class Channels {
         if (length === 0) continue;
         idle = false;
         batches += 1;
-        readBatch(this.#batch, length, (descriptor) => this.#handle(thread, descriptor));
+        readBatch(this.#batch, length, this.#readers[thread] as BatchReader);
       }
       this.#flush();
       if (idle && this.#port.sleep()) return;
@@ -227,21 +242,37 @@ class Channels {
     this.#port.close();
   }
 
-  #handle(thread: number, descriptor: Descriptor): void {
-    const outcome = this.#decide(descriptor);
-    if (!(outcome instanceof Promise)) {
-      this.#put(thread, descriptor, outcome);
-      return;
-    }
-    void outcome.then((late) => {
-      this.#put(thread, descriptor, late);
-      // Those that are decided in one turn go out together.
-      if (this.#flushing) return;
-      this.#flushing = true;
-      laterThisTurn(() => {
-        this.#flushing = false;
-        this.#flush();
-      });
+  #readerOf(thread: number): BatchReader {
+    const running = new Map<number, { generation: number; chain: Running }>();
+    return {
+      ask: (descriptor) => {
+        const outcome = this.#decide(descriptor);
+        if (!(outcome instanceof Running)) {
+          this.#put(thread, descriptor, outcome);
+          return;
+        }
+        const { index, generation } = descriptor;
+        running.set(index, { generation, chain: outcome });
+        void outcome.outcome.then((late) => {
+          if (running.get(index)?.generation === generation) running.delete(index);
+          this.#put(thread, descriptor, late);
+          this.#flushSoon();
+        });
+      },
+      cancel: (index, generation) => {
+        const found = running.get(index);
+        if (found?.generation === generation) found.chain.cancel();
+      },
+    };
+  }
+
+  /** Verdicts that are decided in one turn go out together. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    laterThisTurn(() => {
+      this.#flushing = false;
+      this.#flush();
     });
   }
 

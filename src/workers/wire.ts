@@ -74,12 +74,15 @@ const frameHead = 4;
 /** To msgpackr: so many bytes stay free in front. */
 const reserveFrameHead = RESERVE_START_SPACE | frameHead;
 
-/** Calls `each` for every descriptor in the first `length` bytes; the core framed them. */
-export function readBatch(
-  batch: Buffer,
-  length: number,
-  each: (descriptor: Descriptor) => void,
-): void {
+/** Who takes what a batch has. */
+export interface BatchReader {
+  ask(descriptor: Descriptor): void;
+  /** Nobody waits for that call any more. */
+  cancel(index: number, generation: number): void;
+}
+
+/** Reads every message in the first `length` bytes; the core framed them. */
+export function readBatch(batch: Buffer, length: number, reader: BatchReader): void {
   // Read where they stand: a view for each would cost more than the reading.
   const range = { start: 0, end: 0 };
   for (let at = 0; at < length; ) {
@@ -87,8 +90,9 @@ export function readBatch(
     at = range.start + batch.readUInt32LE(at);
     range.end = at;
     const values = unpackr.unpack(batch, range) as unknown[];
-    const [index, generation, chain] = values as [number, number, number];
-    each({ index, generation, chain, values });
+    const [index, generation, chain] = values as [number, number, number | undefined];
+    if (chain === undefined) reader.cancel(index, generation);
+    else reader.ask({ index, generation, chain, values });
   }
 }
 

@@ -9,11 +9,14 @@ import {
 } from '../../src/admin/server.js';
 
 const pages: AdminPages = {
-  '/healthz': () => jsonAnswer(200, { status: 'alive' }),
-  '/readyz': async () => jsonAnswer(503, { status: 'draining' }),
-  '/broken': () => {
-    throw new Error('no numbers');
+  '/healthz': { get: () => jsonAnswer(200, { status: 'alive' }) },
+  '/readyz': { get: async () => jsonAnswer(503, { status: 'draining' }) },
+  '/broken': {
+    get: () => {
+      throw new Error('no numbers');
+    },
   },
+  '/things': { delete: (query) => jsonAnswer(200, { gone: query.get('name') }) },
 };
 
 const servers: AdminServer[] = [];
@@ -58,7 +61,7 @@ describe('the admin server', () => {
       type: 'about:blank',
       title: 'Not Found',
       status: 404,
-      detail: 'known paths are /healthz, /readyz, /broken',
+      detail: 'known paths are /healthz, /readyz, /broken, /things',
     });
   });
 
@@ -67,6 +70,16 @@ describe('the admin server', () => {
     expect(response.status).toBe(405);
     expect(response.headers.get('allow')).toBe('GET, HEAD');
     expect(response.headers.get('connection')).toBe('close');
+  });
+
+  it('changes something for DELETE alone, and hands on the query', async () => {
+    const url = `http://${await start()}/things?name=a%20b`;
+    const response = await fetch(url, { method: 'DELETE' });
+    expect(await response.json()).toEqual({ gone: 'a b' });
+    for (const method of ['GET', 'POST']) {
+      const refused = await fetch(url, { method });
+      expect([refused.status, refused.headers.get('allow')]).toEqual([405, 'DELETE']);
+    }
   });
 
   it('answers 500 when a page fails', async () => {

@@ -55,6 +55,7 @@ function coreWith(overrides: Partial<Core>): Core {
     drained: unused,
     stop: unused,
     reopenLogs: unused,
+    purgeVerdicts: unused,
     stats: async () => stats(),
     endpoints: async () => [
       { upstream: 'u', address: '10.0.0.1:9000', up: false, active: 0, downForMillis: 7000 },

@@ -52,6 +52,9 @@ struct Request {
   std::uint32_t generation = 0;
 };
 
+// What says that nobody waits for a call any more is shorter than any descriptor here.
+constexpr std::uint32_t kShortestDescriptor = 12;
+
 class Fixture {
  public:
   // A new worker at that place.
@@ -72,6 +75,11 @@ class Fixture {
       for (std::size_t at = 0; at < used;) {
         std::uint32_t length = 0;
         std::memcpy(&length, batch.data() + at, 4);
+        if (length < kShortestDescriptor) {
+          ++cancelled;
+          at += 4 + length;
+          continue;
+        }
         Request& request = requests.emplace_back();
         std::memcpy(&request.index, batch.data() + at + 4, 4);
         std::memcpy(&request.generation, batch.data() + at + 8, 4);
@@ -104,6 +112,8 @@ class Fixture {
   std::uint32_t load(std::size_t worker) const { return *loads_[worker]; }
 
   void addLoad(std::size_t worker, std::uint32_t requests) { *loads_[worker] += requests; }
+
+  std::size_t cancelled = 0;  // what workers were told of calls that nobody waits for
 
   EventLoop loop;
   BufferPool pool;
@@ -273,6 +283,22 @@ TEST("a worker that takes another's place gets what has been waiting") {
   Waiter next;
   f.calls.ask(next, 1000);
   CHECK_EQ(f.take(successor).size(), 1);
+}
+
+TEST("a worker is told when nobody waits for its verdict any more, and one that has none is not") {
+  Fixture f;
+  const auto worker = f.open(0);
+  Waiter waiter;
+  const PolicyCallId id = f.calls.ask(waiter, 1000);
+  CHECK_EQ(f.take(worker).size(), 1);
+  f.calls.cancel(id);
+  CHECK_EQ(f.take(worker).size(), 0);
+  CHECK_EQ(f.cancelled, 1);
+  Fixture none;
+  none.calls.cancel(none.calls.ask(waiter, 1000));
+  const auto late = none.open(0);
+  CHECK_EQ(none.take(late).size(), 0);
+  CHECK_EQ(none.cancelled, 0);
 }
 
 TEST("where the least loaded worker has no room, another one is asked") {

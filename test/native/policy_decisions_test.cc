@@ -79,12 +79,14 @@ class Fixture {
         std::uint64_t generation = 0;
         std::uint64_t chain = 0;
         std::string_view path;
-        CHECK(reader.array(count) && count == 4);
+        CHECK(reader.array(count));
+        at += 4 + length;
+        if (count == 2) continue;  // nobody waits for that call any more
+        CHECK_EQ(count, 4);
         CHECK(reader.unsignedInteger(index) && reader.unsignedInteger(generation));
         CHECK(reader.unsignedInteger(chain) && chain == 3 && reader.text(path));
         taken.push_back({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(generation),
                          std::string(path)});
-        at += 4 + length;
       }
     }
     return taken;

@@ -83,6 +83,7 @@ const modules = {
     if (how === 'reject') return Promise.reject(new Error('rejected on purpose'));
     if (how === 'nothing') return undefined as never;
     if (how === 'slow') return new Promise(() => ctx.signal.addEventListener('abort', () => ctx.log.info('told that time is up')));
+    if (how === 'wait') return new Promise((resolve) => ctx.signal.addEventListener('abort', () => { ctx.log.info('told: ' + ctx.signal.reason.message); resolve(allow()); }));
     if (how === 'exit') process.exit(3);
     if (how === 'spin') for (;;) {}
     return allow();
@@ -262,6 +263,15 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies', () => {
     const response = await get(address(), '/fails', 'x-how: slow');
     expect(response.problem).toMatchObject({ status: 500, reason: 'policy_timeout' });
     await gateway.log.find('the abort', (text) => text.includes('told that time is up'));
+  });
+
+  it('are told when the client has gone', async () => {
+    const client = await connectTo(address());
+    client.send(requestText('GET /fails HTTP/1.1', 'Host: a', 'x-how: wait'));
+    await gateway.metricIs('tidegate_exchanges_active', 1);
+    client.reset();
+    await gateway.log.find('the abort', (text) => text.includes('told: the client has gone'));
+    await gateway.metricIs('tidegate_policy_late_verdicts_total', 1);
   });
 
   it.each(['throw', 'slow'])(

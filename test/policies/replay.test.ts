@@ -135,7 +135,7 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('a verdict', () => {
 
   const purge = async (query: string, method = 'DELETE') => {
     const response = await fetch(`http://${gateway.ready.admin}/verdicts${query}`, { method });
-    return [response.status, await response.json()];
+    return [response.status, (await response.json()) as { purged: number }] as const;
   };
 
   it('goes when its consumer, a tag of it or its policy is purged', async () => {

@@ -13,7 +13,7 @@ import {
   routeTo,
 } from '../../src/policy/index.js';
 import { Breaker } from '../../src/workers/breaker.js';
-import { Chain, type Instance } from '../../src/workers/chain.js';
+import { Chain, type Instance, Running } from '../../src/workers/chain.js';
 import type { LinkSpec } from '../../src/workers/messages.js';
 
 const logOf = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() });
@@ -40,7 +40,10 @@ function chainOf(...steps: Step[]) {
     };
   });
   const chain = new Chain({ id: 1, links }, instances);
-  return (...values: unknown[]) => chain.run([0, 0, 1, ...values]);
+  return (...values: unknown[]) => {
+    const ran = chain.run([0, 0, 1, ...values]);
+    return ran instanceof Running ? ran.outcome : ran;
+  };
 }
 
 /** What every outcome has beside what a test is about. */
@@ -190,6 +193,42 @@ describe('a chain', () => {
       policy: 'slow',
     });
     expect(aborted).toHaveBeenCalledOnce();
+  });
+
+  it('tells the policy under way when the client has gone, and begins no other one', async () => {
+    const aborted = vi.fn();
+    const next = vi.fn(() => allow());
+    const log = logOf();
+    const waits = definePolicy({
+      decide: ({ ctx }) =>
+        new Promise((_, reject) => {
+          ctx.signal.addEventListener('abort', () => {
+            aborted(ctx.signal.reason.message);
+            reject(ctx.signal.reason);
+          });
+        }),
+    });
+    const instances = new Map<number, Instance>(
+      [waits, definePolicy({ decide: next })].map((policy, id) => [
+        id,
+        { name: `p${id}`, policy, options: {}, state: undefined, log },
+      ]),
+    );
+    const spec = { inputs: {}, timeout: 1000, onFailure: 'allow', mode: 'enforce' } as const;
+    const links = [0, 1].map((instance) => ({
+      ...spec,
+      instance,
+      breaker: { failures: 1, openFor: 60_000 },
+    }));
+    const chain = new Chain({ id: 1, links }, instances);
+    const running = chain.run([0, 0, 1]);
+    if (!(running instanceof Running)) throw new Error('it did not wait');
+    running.cancel();
+    expect(await running.outcome).toMatchObject({ kind: 'failed' });
+    expect(aborted).toHaveBeenCalledExactlyOnceWith('the client has gone');
+    expect([next.mock.calls, log.error.mock.calls]).toEqual([[], []]);
+    // Nor is it a failure that the breaker counts.
+    expect(chain.run([0, 0, 1])).toBeInstanceOf(Running);
   });
 
   it('lets a policy in shadow mode decide and fail without effect', async () => {

@@ -21,12 +21,26 @@ function frame(value: unknown): Buffer {
 it('reads every descriptor of a batch, and nothing behind it', () => {
   const batch = Buffer.concat([frame([1, 2, 3, 'é', null, ['a', 'b']]), frame([4, 5, 6])]);
   const seen: Descriptor[] = [];
-  readBatch(Buffer.concat([batch, frame([7, 8, 9])]), batch.length, (each) => seen.push(each));
+  readBatch(Buffer.concat([batch, frame([7, 8, 9])]), batch.length, {
+    ask: (each) => seen.push(each),
+    cancel: () => expect.unreachable(),
+  });
   expect(seen.map(({ index, generation, chain }) => [index, generation, chain])).toEqual([
     [1, 2, 3],
     [4, 5, 6],
   ]);
   expect(seen[0]?.values.slice(3)).toEqual(['é', null, ['a', 'b']]);
+});
+
+it('reads which calls nobody waits for any more', () => {
+  const batch = Buffer.concat([frame([70_000, 2]), frame([4, 5, 6])]);
+  const asked: number[] = [];
+  const cancelled: number[][] = [];
+  readBatch(batch, batch.length, {
+    ask: ({ index }) => asked.push(index),
+    cancel: (index, generation) => cancelled.push([index, generation]),
+  });
+  expect([asked, cancelled]).toEqual([[4], [[70_000, 2]]]);
 });
 
 const set = { op: 'set', name: 'a', value: '1' } as const;
