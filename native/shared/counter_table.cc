@@ -179,6 +179,8 @@ CounterTable::Place CounterTable::placeOf(std::string_view key, const Limit& lim
 }
 
 CounterTable::Found CounterTable::find(const Place& place) {
+  // Half the keys are there: both headers come at once.
+  __builtin_prefetch(place.groups[1]);
   for (Group* const group : place.groups) {
     for (std::size_t part = 0; part < group->header.tags.size(); ++part) {
       std::uint64_t lanes =

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <ctime>
 #include <random>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -104,9 +105,9 @@ bool agree(std::uint64_t seed, int step, const char* what, std::uint64_t is, std
 Wide backlogOf(const std::vector<Admitted>& admitted, std::uint64_t interval, std::uint64_t now) {
   Wide worst = 0;
   Wide sum = 0;
-  for (auto each = admitted.rbegin(); each != admitted.rend(); ++each) {
-    sum += Wide{each->cost} * interval;
-    worst = std::max(worst, sum - (Wide{now} - Wide{each->at}));
+  for (const Admitted& each : std::views::reverse(admitted)) {
+    sum += Wide{each.cost} * interval;
+    worst = std::max(worst, sum - (Wide{now} - Wide{each.at}));
   }
   return worst;
 }
