@@ -27,6 +27,16 @@ const modules: CommandModule[] = [
     load: async () => (await import('./explain/command.js')).explainCommand(),
   },
   {
+    name: 'policy',
+    summary: 'write a first policy with its test',
+    load: async () => (await import('./policy.js')).policyCommand(),
+  },
+  {
+    name: 'purge',
+    summary: 'drop the verdicts that a running gateway keeps for replay',
+    load: async () => (await import('./purge.js')).purgeCommand(),
+  },
+  {
     name: 'schema',
     summary: 'print the JSON Schema of the configuration',
     load: async () => (await import('./schema.js')).schemaCommand(),

@@ -3,9 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { get } from '../support/client.js';
+import { runCommand } from '../support/command.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
-import { type Origin, startOrigin } from '../support/origin.js';
+import { type Origin, refusingAddress, startOrigin } from '../support/origin.js';
 import { eventually } from '../support/patience.js';
 
 const folder = temporaryFolder();
@@ -157,6 +158,24 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('a verdict', () => {
     const [, all] = await purge('');
     expect(all.purged).toBeGreaterThan(0);
     await gateway.metricIs('tidegate_policy_kept_verdicts', 0);
+  });
+
+  it('goes by the command line, too', async () => {
+    await said('/counted/1', 'pat', hour);
+    const run = (...args: string[]) => runCommand('purge', ...args);
+    const admin = ['--admin', `${gateway.ready.admin}`];
+    expect(await run(...admin, '--consumer', 'c-pat')).toMatchObject({
+      status: 0,
+      stdout: '1 verdicts purged\n',
+    });
+    expect((await run(...admin)).stderr).toBe(
+      'tidegate: expected one of --policy, --consumer, --tag and --all\n',
+    );
+    expect((await run(...admin, '--all', '--tag', 'a')).status).not.toBe(0);
+    expect(await run('--admin', await refusingAddress(), '--all')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^tidegate: no gateway answers at .*: ECONNREFUSED\n$/),
+    });
   });
 
   it('cannot be purged by mistake', async () => {

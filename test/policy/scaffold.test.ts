@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { scaffoldPolicy } from '../../src/policy/scaffold.js';
+import { runCommand } from '../support/command.js';
 import { temporaryFolder } from '../support/folder.js';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -67,3 +68,17 @@ test.each(['', 'Tenant', '../tenant', 'a--b', '-a', 'a b', 'a.ts', 'a'.repeat(65
     expect(readdirSync(folder)).toEqual([]);
   },
 );
+
+test('the command writes both, says how to go on, and overwrites nothing', async () => {
+  const folder = temporaryFolder();
+  const first = await runCommand('policy', 'new', 'tenant', '--folder', folder);
+  expect(first.status).toBe(0);
+  expect(first.stdout).toContain('wrote policies/tenant.ts and policies/tenant.test.mjs');
+  expect(readdirSync(join(folder, 'policies'))).toEqual(['tenant.test.mjs', 'tenant.ts']);
+  const again = await runCommand('policy', 'new', 'tenant', '--folder', folder);
+  expect(again).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('policies/tenant.ts exists already'),
+  });
+  expect((await runCommand('policy', 'new', 'No Name', '--folder', folder)).status).toBe(1);
+});
