@@ -61,6 +61,8 @@ function exposition(routes: number, used = routes): MicroCase {
           reloads: { adopted: 1, refused: 0 },
           adoptedAt: 1_700_000_000,
           lastReloadAdopted: true,
+          policyEvents: [],
+          policyWorkerRestarts: 0,
         }),
       });
       return () => metrics.expose();

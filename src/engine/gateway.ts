@@ -303,6 +303,8 @@ export class Gateway {
       reloads: this.#reloads,
       adoptedAt: this.#adoptedAt,
       lastReloadAdopted: this.#lastReloadAdopted,
+      policyEvents: this.#policies.tally.entries,
+      policyWorkerRestarts: this.#policies.restarts,
     };
   }
 }

@@ -3,6 +3,7 @@
 import type { Logger } from '../observe/log.js';
 import type { PolicySet } from '../workers/messages.js';
 import type { PolicyPool } from '../workers/pool.js';
+import { Tally } from '../workers/tally.js';
 import type { Core } from './types.js';
 
 /** Policies that the configuration names cannot run; the message says why. */
@@ -35,6 +36,9 @@ export class Policies {
   get workers(): number {
     return this.#pool === undefined ? 0 : this.#workers;
   }
+
+  /** What has happened to policies since the start. */
+  readonly tally = new Tally();
 
   /** Replacements of workers since the start. */
   get restarts(): number {
@@ -89,7 +93,13 @@ export class Policies {
     }
     // Gateways without policies need neither piscina nor its threads.
     const { PolicyPool } = await import('../workers/pool.js');
-    return new PolicyPool({ engine, workers: this.#workers, maxHeapMib, log: this.#log });
+    return new PolicyPool({
+      engine,
+      workers: this.#workers,
+      maxHeapMib,
+      tally: this.tally,
+      log: this.#log,
+    });
   }
 }
 

@@ -17,6 +17,9 @@ export interface GatewayFacts {
   /** Of the last configuration that was adopted, in seconds since the epoch. */
   adoptedAt: number;
   lastReloadAdopted: boolean;
+  /** Since the start. */
+  policyEvents: readonly { policy: string; event: string; count: number }[];
+  policyWorkerRestarts: number;
 }
 
 /** Everything that one answer to GET /metrics is made of. */
@@ -304,6 +307,23 @@ function gatewayMetrics(): MetricDefinition[] {
       'gauge',
       'When the configuration in force was adopted.',
       (g) => g.adoptedAt,
+    ),
+    {
+      name: 'tidegate_policy_events_total',
+      type: 'counter',
+      labels: ['policy', 'event'],
+      help: 'What happened to a policy: failed, breaker_opened, and in shadow mode shadow_passed or shadow_ended.',
+      read: ({ gateway }) =>
+        gateway.policyEvents.map(({ policy, event, count }) => ({
+          labels: { policy, event },
+          value: count,
+        })),
+    },
+    plain(
+      'tidegate_policy_worker_restarts_total',
+      'counter',
+      'Policy workers that ended and were replaced.',
+      (g) => g.policyWorkerRestarts,
     ),
     {
       name: 'tidegate_access_log_lost_total',

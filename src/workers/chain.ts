@@ -8,6 +8,7 @@ import { type Charge, type Edit, normalizeVerdict, verdictLimits } from '../poli
 import type { VerdictDraft } from '../policy/verdict.js';
 import { Breaker } from './breaker.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
+import type { PolicyEvent } from './tally.js';
 import { type FailureKind, firstValue, type Outcome, type Terms } from './wire.js';
 
 /** A policy that has been set up with its options. */
@@ -17,6 +18,7 @@ export interface Instance {
   readonly options: unknown;
   readonly state: unknown;
   readonly log: PolicyLog;
+  count(event: PolicyEvent): void;
 }
 
 /** An end without its terms, which the progress has. */
@@ -245,6 +247,7 @@ function take(link: Link, draft: unknown, progress: Progress): End | undefined {
   if (link.spec.mode === 'shadow') {
     if (verdict.kind !== 'allow')
       link.instance.log.info('shadow verdict', { verdict: verdict.kind });
+    link.instance.count(verdict.kind === 'allow' ? 'shadow_passed' : 'shadow_ended');
     return undefined;
   }
   progress.charges = charges;
@@ -314,7 +317,9 @@ function stackOf(error: unknown): string {
 
 function failed(link: Link, failure: FailureKind, progress: Progress): End | undefined {
   const { instance, spec, breaker } = link;
+  if (failure !== 'breaker-open') instance.count('failed');
   if (failure !== 'breaker-open' && breaker?.failed() === true) {
+    instance.count('breaker_opened');
     instance.log.error('the policy keeps failing and is not run for a while', {
       openFor: (spec.breaker as { openFor: number }).openFor,
     });

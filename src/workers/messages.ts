@@ -1,6 +1,7 @@
 // What the control thread and a policy worker say to each other: plain data over a MessagePort. No request passes here.
 import type { MessagePort } from 'node:worker_threads';
 import type { KnownConsumer } from '../policy/knownConsumer.js';
+import type { TallyEntry } from './tally.js';
 
 /** One configured policy, as a worker sets it up: a module and its options. */
 export interface InstanceSpec {
@@ -79,7 +80,8 @@ export type FromWorker =
   | { kind: 'loaded'; request: number }
   /** The set before it stays in force. */
   | { kind: 'refused'; request: number; policy: string; message: string }
-  | { kind: 'pong'; request: number }
+  /** `tally`: since the last one. */
+  | { kind: 'pong'; request: number; tally: readonly TallyEntry[] }
   | {
       kind: 'log';
       level: LogLevel;

@@ -6,6 +6,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Logger } from '../observe/log.js';
 import type { FromWorker, PolicySet, PumpTask, ToWorker } from './messages.js';
+import type { Tally } from './tally.js';
 
 export interface PolicyPoolOptions {
   /** The engine's number. */
@@ -14,6 +15,8 @@ export interface PolicyPoolOptions {
   workers: number;
   /** Of each worker, in MiB. */
   maxHeapMib: number;
+  /** What happens to policies in any of the workers is added here, half a second late at most. */
+  tally: Tally;
   log: Logger;
 }
 
@@ -236,6 +239,9 @@ class PolicyWorker {
         );
         return;
       case 'pong':
+        for (const { policy, event, count } of message.tally) {
+          this.#options.tally.add(policy, event, count);
+        }
         return;
     }
   }

@@ -15,6 +15,7 @@ import type {
   PumpTask,
   ToWorker,
 } from './messages.js';
+import { type PolicyEvent, Tally } from './tally.js';
 import {
   type BatchReader,
   type Descriptor,
@@ -63,7 +64,7 @@ async function answer(
   const reply = (reply: FromWorker) => control.postMessage(reply);
   switch (message.kind) {
     case 'ping':
-      return reply({ kind: 'pong', request: message.request });
+      return reply({ kind: 'pong', request: message.request, tally: policies.tally.take() });
     case 'keep':
       return policies.keepLast();
     case 'load': {
@@ -94,6 +95,7 @@ class SetupError extends Error {
 
 /** The policies of this worker, set up, and the chains over them. */
 class Policies {
+  readonly tally = new Tally();
   readonly #post: (message: FromWorker) => void;
   readonly #instances = new Map<number, Instance>();
   readonly #unloaded = new Map<number, AbortController>();
@@ -163,7 +165,8 @@ class Policies {
         signal: unloaded.signal,
       });
       this.#unloaded.set(id, unloaded);
-      return { name, policy, options: checked.options, state, log };
+      const count = (event: PolicyEvent) => this.tally.add(name, event);
+      return { name, policy, options: checked.options, state, log, count };
     } catch (error) {
       unloaded.abort(new Error('the policy could not be set up'));
       throw new SetupError(name, error);

@@ -81,6 +81,8 @@ function metricsOf(core: Core): Metrics {
       reloads: { adopted: 4, refused: 1 },
       adoptedAt: 1000,
       lastReloadAdopted: true,
+      policyEvents: [{ policy: 'keys', event: 'failed', count: 3 }],
+      policyWorkerRestarts: 2,
     }),
   });
 }

@@ -294,6 +294,9 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies', () => {
     for (let i = 0; i < 6; i += 1) await get(address(), '/fragile', 'x-how: throw');
     expect((await get(address(), '/fragile')).problem.reason).toBe('policy_failed');
     await gateway.log.find('the breaker', (text) => text.includes('keeps failing'));
+    const events = (event: string) => `policy="fragile",event="${event}"`;
+    await gateway.metricIs('tidegate_policy_events_total', 2, events('breaker_opened'));
+    await gateway.metricIs('tidegate_policy_events_total', 4, events('failed'));
   });
 
   it('answer pipelined requests in order', async () => {

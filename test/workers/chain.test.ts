@@ -22,23 +22,33 @@ interface Step extends Partial<LinkSpec> {
   name?: string;
   policy: Policy;
   log?: PolicyLog;
+  count?: (event: string) => void;
 }
 
 /** A chain of these policies; values of a descriptor stand behind its three numbers. */
 function chainOf(...steps: Step[]) {
   const instances = new Map<number, Instance>();
-  const links = steps.map(({ policy, name, log = logOf(), ...spec }, id): LinkSpec => {
-    instances.set(id, { name: name ?? `p${id}`, policy, options: {}, state: undefined, log });
-    return {
-      instance: id,
-      inputs: {},
-      timeout: 1000,
-      onFailure: 'deny',
-      mode: 'enforce',
-      breaker: false,
-      ...spec,
-    };
-  });
+  const links = steps.map(
+    ({ policy, name, log = logOf(), count = () => {}, ...spec }, id): LinkSpec => {
+      instances.set(id, {
+        name: name ?? `p${id}`,
+        policy,
+        options: {},
+        state: undefined,
+        log,
+        count,
+      });
+      return {
+        instance: id,
+        inputs: {},
+        timeout: 1000,
+        onFailure: 'deny',
+        mode: 'enforce',
+        breaker: false,
+        ...spec,
+      };
+    },
+  );
   const chain = new Chain({ id: 1, links }, instances);
   return (...values: unknown[]) => {
     const ran = chain.run([0, 0, 1, ...values]);
@@ -211,7 +221,7 @@ describe('a chain', () => {
     const instances = new Map<number, Instance>(
       [waits, definePolicy({ decide: next })].map((policy, id) => [
         id,
-        { name: `p${id}`, policy, options: {}, state: undefined, log },
+        { name: `p${id}`, policy, options: {}, state: undefined, log, count: () => {} },
       ]),
     );
     const spec = { inputs: {}, timeout: 1000, onFailure: 'allow', mode: 'enforce' } as const;
@@ -233,7 +243,9 @@ describe('a chain', () => {
 
   it('lets a policy in shadow mode decide and fail without effect', async () => {
     const log = logOf();
-    expect(chainOf({ policy: always(deny()), mode: 'shadow', log })()).toEqual(goesOn);
+    const count = vi.fn();
+    expect(chainOf({ policy: always(deny()), mode: 'shadow', log, count })()).toEqual(goesOn);
+    expect(count.mock.calls).toEqual([['shadow_ended']]);
     expect(log.info).toHaveBeenCalledWith('shadow verdict', { verdict: 'deny' });
     expect(await chainOf({ policy: rejects, mode: 'shadow' })()).toEqual(goesOn);
     const edits = always(allow({ request: { set: { a: '1' } } }));
@@ -329,17 +341,20 @@ describe('a chain', () => {
   });
 
   it('does not run a policy that keeps failing', () => {
+    const count = vi.fn();
     const decide = vi.fn(() => {
       throw new Error('on purpose');
     });
     const run = chainOf({
       policy: definePolicy({ decide }),
       breaker: { failures: 2, openFor: 60_000 },
+      count,
     });
     expect(
       [run(), run(), run(), run()].map((outcome) => (outcome as { failure?: string }).failure),
     ).toEqual(['threw', 'threw', 'breaker-open', 'breaker-open']);
     expect(decide).toHaveBeenCalledTimes(2);
+    expect(count.mock.calls.flat()).toEqual(['failed', 'failed', 'breaker_opened']);
   });
 });
 
