@@ -145,6 +145,17 @@ describe('the query', () => {
     );
   });
 
+  test('may have any names', async () => {
+    const query = {
+      default: { constructor: '1' },
+      add: { toString: '2' },
+      rename: { valueOf: 'hasOwnProperty' },
+    };
+    expect((await sent({ query: query as never }, { url: '/?valueOf=3' })).target).toBe(
+      '/?constructor=1&hasOwnProperty=3&toString=2',
+    );
+  });
+
   test('stays as it is where nothing is to be changed', async () => {
     const query = { rename: { old: 'new' }, replace: { a: '1' } };
     expect((await sent({ query }, { url: '/p?x=%41' })).target).toBe('/p?x=%41');

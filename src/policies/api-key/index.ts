@@ -155,7 +155,10 @@ class ApiKeys {
     const edits: RequestEdits[] = [];
     if (identityHeaders) edits.push(identityEdits(identity));
     if (hide) edits.push(this.#places.removal(values));
-    return allow({ consumer: identity?.consumer, request: merged(edits), replayFor });
+    const fields = { consumer: identity?.consumer, request: merged(edits), replayFor };
+    // Not by allow(): verdicts that are kept here would teach V8 that what allow() makes lives long, and every policy's would be
+    // put among the old objects, which costs each of them microseconds of garbage collection.
+    return { kind: 'allow', fields };
   }
 }
 

@@ -3,10 +3,17 @@ import { z } from 'zod';
 import { expected, headerName, text } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import { whyRefused } from '../../policy/fields.js';
-import * as input from '../../policy/inputs.js';
-import { allow, deny, type HeadEdits, type VerdictDraft } from '../../policy/verdict.js';
+import { allow, deny, type VerdictDraft } from '../../policy/verdict.js';
 import * as option from '../options.js';
-import { parseTemplate, render, type Template, type Values } from './template.js';
+import { Edits, headerSide, querySide } from './edits.js';
+import {
+  declareTemplate,
+  type Inputs,
+  parseTemplate,
+  render,
+  type Template,
+  type Values,
+} from './template.js';
 
 const editable = headerName().refine(
   (name) => whyRefused(name.toLowerCase()) === undefined,
@@ -92,95 +99,6 @@ const options = z.strictObject({
 });
 
 type Options = z.output<typeof options>;
-type RequestEdits = Pick<
-  Options['request'],
-  'remove' | 'rename' | 'replace' | 'default' | 'set' | 'add'
->;
-
-/** Where a value is looked up that an edit of an existing name needs. */
-interface Side {
-  /** Equal for names that mean the same. */
-  readonly name: (name: string) => string;
-  readonly encode: (value: string) => string;
-  readonly key: (name: string) => string;
-  readonly input: (name: string) => input.Input<unknown>;
-}
-
-const headerSide: Side = {
-  name: (name) => name.toLowerCase(),
-  encode: oneLine,
-  key: (name) => `lines ${name.toLowerCase()}`,
-  input: input.headers,
-};
-
-const querySide: Side = {
-  name: (name) => name,
-  encode: (value) => value,
-  key: (name) => `query.${name}`,
-  input: input.query,
-};
-
-/** Controls, line breaks above all, become escapes: none of them can begin another header. */
-function oneLine(value: string): string {
-  return value
-    .replaceAll(/[\0-\x08\x0a-\x1f\x7f]/g, encodeURIComponent)
-    .replaceAll(/\p{Surrogate}/gu, '\uFFFD');
-}
-
-interface MadeEdits {
-  readonly set: Record<string, string>;
-  readonly add: Record<string, string[]>;
-  readonly remove: string[];
-}
-
-/** One after the other: remove, rename, replace, default, set, add; each sees what those before it have left. */
-function editsOf(edits: RequestEdits, values: Values, side: Side): MadeEdits {
-  const set: Record<string, string> = {};
-  const add: Record<string, string[]> = {};
-  const remove = edits.remove.map(side.name);
-  const removed = new Set(remove);
-  const left = (name: string) =>
-    add[name] ?? (removed.has(name) ? [] : linesOf(values[side.key(name)]));
-  const take = (name: string) => {
-    remove.push(name);
-    removed.add(name);
-    delete add[name];
-  };
-  for (const [from, to] of pairsOf(edits.rename, side)) {
-    const lines = left(from);
-    if (lines.length === 0) continue;
-    take(from);
-    take(side.name(to));
-    add[side.name(to)] = [...lines];
-  }
-  const put = (name: string, text: Template) => {
-    const value = render(text, values, side.encode);
-    // What a client has sent in its place must not stand for it.
-    take(name);
-    if (value !== undefined) set[name] = value;
-  };
-  for (const [name, text] of pairsOf(edits.replace, side))
-    if (left(name).length > 0) put(name, text);
-  for (const [name, text] of pairsOf(edits.default, side)) {
-    if (left(name).length === 0 && set[name] === undefined) put(name, text);
-  }
-  for (const [name, text] of pairsOf(edits.set, side)) put(name, text);
-  for (const [name, list] of pairsOf(edits.add, side)) {
-    const more = list.flatMap((each) => render(each, values, side.encode) ?? []);
-    if (more.length > 0) add[name] = [...(add[name] ?? []), ...more];
-  }
-  return { set, add, remove: remove.filter((name) => set[name] === undefined) };
-}
-
-function pairsOf<T>(map: Readonly<Record<string, T>>, side: Side): [name: string, value: T][] {
-  return Object.entries(map).map(([name, value]) => [side.name(name), value]);
-}
-
-function linesOf(value: unknown): readonly string[] {
-  if (Array.isArray(value)) return value;
-  return typeof value === 'string' ? [value] : [];
-}
-
 /** A value that holds more than a segment, or is a step in the tree. */
 class Outside extends Error {}
 
@@ -189,7 +107,7 @@ function pathOf(template: Template, values: Values): string | undefined {
     // It has been through the router, and is encoded.
     if (part.kind === 'value' && part.name === 'path') return encodeRest(value);
     if (/[/\\]/.test(value)) throw new Outside();
-    return encodeURIComponent(value.replaceAll(/\p{Surrogate}/gu, '\uFFFD'));
+    return encodeURIComponent(value);
   });
   if (text === undefined) return undefined;
   if (text.split('/').some(isStep)) throw new Outside();
@@ -209,74 +127,54 @@ function encodeRest(path: string): string {
 }
 
 class Transformer {
-  readonly #options: Options;
+  readonly #replayFor: number;
+  readonly #path: Template | undefined;
+  readonly #request: Edits;
+  readonly #query: Edits;
+  readonly #response: Edits;
 
-  constructor(given: Options) {
-    this.#options = given;
+  constructor({ request, response, replayFor }: Options) {
+    this.#replayFor = replayFor;
+    this.#path = request.path;
+    this.#request = new Edits(request, headerSide);
+    this.#query = new Edits(request.query, querySide);
+    this.#response = new Edits(response, headerSide);
+  }
+
+  /** What decide() reads. */
+  get inputs(): Inputs {
+    const inputs: Inputs = {};
+    for (const edits of [this.#request, this.#query, this.#response]) edits.declare(inputs);
+    if (this.#path !== undefined) declareTemplate(this.#path, inputs);
+    return inputs;
   }
 
   decide(values: Values): VerdictDraft {
-    const { request, response, replayFor } = this.#options;
+    const replayFor = this.#replayFor;
     let path: string | undefined;
     try {
-      path = request.path === undefined ? undefined : pathOf(request.path, values);
+      path = this.#path === undefined ? undefined : pathOf(this.#path, values);
     } catch (error) {
       if (!(error instanceof Outside)) throw error;
       const reason = 'the request names what cannot be a part of a path';
       return deny({ status: 400, reason, replayFor: Math.min(replayFor, 5000) });
     }
-    const query = querySideEdits(request.query, values);
-    const head = editsOf(request, values, headerSide);
-    const answer = { ...response, rename: {}, replace: {}, default: {} };
+    const head = this.#request.make(values);
+    const query = this.#query.make(values);
     return allow({
-      request: { ...head, path, query },
-      response: editsOf(answer, values, headerSide),
+      request:
+        path === undefined && query === undefined
+          ? head
+          : { set: head?.set, add: head?.add, remove: head?.remove, path, query },
+      response: this.#response.make(values),
       replayFor,
     });
   }
 }
 
-function querySideEdits(edits: RequestEdits, values: Values): HeadEdits | undefined {
-  const made = editsOf(edits, values, querySide);
-  const nothing =
-    made.remove.length === 0 &&
-    Object.keys(made.set).length === 0 &&
-    Object.keys(made.add).length === 0;
-  return nothing ? undefined : made;
-}
-
-function declare(
-  edits: RequestEdits,
-  side: Side,
-  inputs: Record<string, input.Input<unknown>>,
-): void {
-  const read = [edits.rename, edits.replace, edits.default].flatMap((map) => Object.keys(map));
-  for (const name of read) inputs[side.key(name)] = side.input(name);
-  const all = [edits.replace, edits.default, edits.set, edits.add];
-  for (const each of all.flatMap((map) => Object.values<Template | Template[]>(map))) {
-    declareTemplate(each, inputs);
-  }
-}
-
-function declareTemplate(
-  template: Template | readonly Template[],
-  inputs: Record<string, input.Input<unknown>>,
-): void {
-  for (const part of template.flat()) {
-    if (part.kind === 'value') inputs[part.key] = part.input;
-  }
-}
-
 export default definePolicy({
   options,
-  inputs({ request, response }) {
-    const inputs: Record<string, input.Input<unknown>> = {};
-    declare(request, headerSide, inputs);
-    declare(request.query, querySide, inputs);
-    declare({ ...response, rename: {}, replace: {}, default: {} }, headerSide, inputs);
-    if (request.path !== undefined) declareTemplate(request.path, inputs);
-    return inputs;
-  },
+  inputs: (given) => new Transformer(given).inputs,
   setup: ({ options: given }) => new Transformer(given),
   decide: ({ inputs, state }) => state.decide(inputs),
 });

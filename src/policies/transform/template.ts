@@ -20,6 +20,9 @@ export type Part =
 
 export type Template = readonly Part[];
 
+/** Of a policy, by their keys. */
+export type Inputs = Record<string, input.Input<unknown>>;
+
 const plain: Readonly<Record<string, () => input.Input<unknown>>> = {
   path: input.path,
   host: input.host,
@@ -94,6 +97,15 @@ function inputOf(name: string): { key: string; input: input.Input<unknown> } | u
   }
   const isField = (consumerFields as readonly string[]).includes(rest);
   return kind === 'consumer' && isField ? { key: 'consumer', input: input.consumer() } : undefined;
+}
+
+export function isConstant(template: Template): boolean {
+  return template.every(({ kind }) => kind === 'literal');
+}
+
+/** Adds what a text reads. */
+export function declareTemplate(template: Template, inputs: Inputs): void {
+  for (const part of template) if (part.kind === 'value') inputs[part.key] = part.input;
 }
 
 /** Undefined where the request does not have it, and there is nothing to stand in. */
