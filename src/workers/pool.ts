@@ -34,6 +34,8 @@ export class PolicyRefused extends Error {
 const pingMillis = 500;
 /** Without an answer for this long, and for the longest time that a policy may take, a worker counts as hung. */
 const hungMillis = 2000;
+/** A thread that loads its modules and sets policies up answers nobody; not to be there after this time is hung as well. */
+const startMillis = 60_000;
 /** Between two starts of a worker that does not come up; doubled each time up to the second. */
 const restartMillis = { first: 50, most: 5000 };
 
@@ -259,7 +261,7 @@ class PolicyWorker {
   }
 
   #ping(): void {
-    const limit = Math.max(hungMillis, 2 * this.#longestTimeout);
+    const limit = this.#cameUp ? Math.max(hungMillis, 2 * this.#longestTimeout) : startMillis;
     if (performance.now() - this.#heard > limit) {
       this.#life?.abort.abort(new Error(`it has not answered for ${limit} ms`));
       return;
