@@ -29,7 +29,7 @@ import {
 const batchesPerTurn = 32;
 
 /** Steps by which the kernel prefers I/O threads where they share a processor with policies. */
-const politeness = 10;
+const politeness = 3;
 
 export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
   // Of this thread alone, as Linux has it. A policy that computes must not hold up routes that have none.
