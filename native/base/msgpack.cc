@@ -167,6 +167,18 @@ bool MsgpackReader::signedInteger(std::int64_t& value) {
 }
 
 bool MsgpackReader::text(std::string_view& value) {
+  const auto start = rest_;
+  std::string_view content;
+  if (!knownText(content)) return false;
+  if (!isUtf8(content)) {
+    rest_ = start;
+    return false;
+  }
+  value = content;
+  return true;
+}
+
+bool MsgpackReader::knownText(std::string_view& value) {
   if (peek() != MsgpackType::Text) return false;
   const std::uint8_t tag = rest_[0];
   std::size_t width = 0;
@@ -177,10 +189,8 @@ bool MsgpackReader::text(std::string_view& value) {
     length = bigEndian(rest_.data() + 1, width);
   }
   if (length > rest_.size() - 1 - width) return false;
-  const std::string_view content(reinterpret_cast<const char*>(rest_.data()) + 1 + width, length);
-  if (!isUtf8(content)) return false;
-  value = content;
-  rest_ = rest_.subspan(1 + width + content.size());
+  value = {reinterpret_cast<const char*>(rest_.data()) + 1 + width, length};
+  rest_ = rest_.subspan(1 + width + value.size());
   return true;
 }
 

@@ -45,6 +45,9 @@ class MsgpackReader {
   // Valid UTF-8 only. Borrows from the bytes.
   bool text(std::string_view& value);
 
+  // The same without the look at every byte, for what text() has accepted before.
+  bool knownText(std::string_view& value);
+
   // Borrows from the bytes.
   bool binary(std::string_view& value);
 

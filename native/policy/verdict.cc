@@ -66,8 +66,14 @@ bool isPath(std::string_view text) {
   return true;
 }
 
+template <bool kFirst>
+bool readText(MsgpackReader& reader, std::string_view& text) {
+  return kFirst ? reader.text(text) : reader.knownText(text);
+}
+
 }  // namespace
 
+template <VerdictList::Reading reading>
 bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
   if (hasOps_) {
     std::uint64_t op = 0;
@@ -75,12 +81,15 @@ bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
       return false;
     edit.op = static_cast<EditOp>(op);
   }
-  if (!reader.text(edit.name)) return false;
+  if (!readText < reading == Reading::First > (reader, edit.name)) return false;
   edit.id = fieldIdOf(edit.name);
-  return edit.op == EditOp::Remove ? reader.nil() : reader.text(edit.value);
+  return edit.op == EditOp::Remove ? reader.nil()
+                                   : readText < reading == Reading::First > (reader, edit.value);
 }
+template bool VerdictEdits::read<VerdictList::Reading::Again>(MsgpackReader&, VerdictEdit&) const;
 
 // Nothing when a value is not what VerdictCharge promises.
+template <VerdictList::Reading reading>
 std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
   std::uint64_t algorithm = 0;
   std::uint64_t calendar = 0;
@@ -103,11 +112,15 @@ std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
   }
   const Result<Limit, std::string> limit = makeLimit(spec);
   if (!limit || !reader.unsignedInteger(cost) || cost > kMaxCost) return std::nullopt;
-  if (!reader.text(key) || key.empty() || key.size() > kMaxChargeKeyBytes) return std::nullopt;
+  constexpr bool kFirst = reading == Reading::First;
+  if (!readText<kFirst>(reader, key) || key.empty() || key.size() > kMaxChargeKeyBytes)
+    return std::nullopt;
   if (!reader.unsignedInteger(fields) || fields > 3) return std::nullopt;
   if (!reader.unsignedInteger(status) || status < 400 || status > 599) return std::nullopt;
-  if (!reader.nil() && !(reader.text(name) && isLimitName(name))) return std::nullopt;
-  if (!reader.nil() && !(reader.text(reason) && isSentence(reason))) return std::nullopt;
+  if (!reader.nil() && !(readText<kFirst>(reader, name) && (!kFirst || isLimitName(name))))
+    return std::nullopt;
+  if (!reader.nil() && !(readText<kFirst>(reader, reason) && (!kFirst || isSentence(reason))))
+    return std::nullopt;
   return VerdictCharge{*limit,
                        spec.count,
                        windowSeconds(spec),
@@ -118,12 +131,14 @@ std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
                        name,
                        reason};
 }
+template std::optional<VerdictCharge> VerdictCharges::read<VerdictList::Reading::Again>(
+    MsgpackReader&);
 
 bool VerdictTags::has(std::string_view tag) const {
   MsgpackReader reader(elements_);
   for (std::uint32_t i = 0; i < count_; ++i) {
     std::string_view each;
-    reader.text(each);
+    reader.knownText(each);
     if (each == tag) return true;
   }
   return false;
@@ -201,7 +216,8 @@ class VerdictDecoder {
     }
     begin(verdict_.charges, count / kChargeWidth);
     for (std::uint32_t i = 0; i < verdict_.charges.count_; ++i) {
-      if (!VerdictCharges::read(reader_)) return fail("expected a charge on a limit");
+      if (!VerdictCharges::read<VerdictList::Reading::First>(reader_))
+        return fail("expected a charge on a limit");
     }
     end(verdict_.charges);
     return true;
@@ -291,7 +307,8 @@ class VerdictDecoder {
     std::size_t size = 0;
     for (std::uint32_t i = 0; i < list.count_; ++i) {
       VerdictEdit edit;
-      if (!list.read(reader_, edit)) return fail("expected a name and a value");
+      if (!list.read<VerdictList::Reading::First>(reader_, edit))
+        return fail("expected a name and a value");
       size += edit.name.size() + edit.value.size();
       if (kind == Edits::Query) continue;
       if (!isEditableField(edit.name)) return fail("a field that no policy may touch");

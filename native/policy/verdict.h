@@ -50,6 +50,9 @@ class VerdictList {
  protected:
   friend class VerdictDecoder;
 
+  // What was found good at first is not looked at byte by byte again.
+  enum class Reading : std::uint8_t { First, Again };
+
   std::span<const std::uint8_t> elements_;
   std::uint32_t count_ = 0;
 };
@@ -64,7 +67,7 @@ class VerdictEdits : public VerdictList {
     MsgpackReader reader(elements_);
     for (std::uint32_t i = 0; i < count_; ++i) {
       VerdictEdit edit;
-      read(reader, edit);
+      read<Reading::Again>(reader, edit);
       visit(edit);
     }
   }
@@ -72,6 +75,7 @@ class VerdictEdits : public VerdictList {
  private:
   friend class VerdictDecoder;
 
+  template <Reading reading>
   bool read(MsgpackReader& reader, VerdictEdit& edit) const;
 
   bool hasOps_ = false;
@@ -107,7 +111,7 @@ class VerdictCharges : public VerdictList {
   void each(Visit visit) const {
     MsgpackReader reader(elements_);
     for (std::uint32_t i = 0; i < count_; ++i) {
-      const std::optional<VerdictCharge> charge = read(reader);
+      const std::optional<VerdictCharge> charge = read<Reading::Again>(reader);
       if (!charge || !visit(*charge)) return;
     }
   }
@@ -115,6 +119,7 @@ class VerdictCharges : public VerdictList {
  private:
   friend class VerdictDecoder;
 
+  template <Reading reading>
   static std::optional<VerdictCharge> read(MsgpackReader& reader);
 };
 

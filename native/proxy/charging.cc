@@ -33,6 +33,9 @@ Outcome ExchangeCharges::make(CounterTable& table, CounterTime time, std::vector
   scratch.clear();
   verdict_->charges.each([&](const VerdictCharge& charge) {
     scratch.push_back({charge.key, charge.limit, charge.cost});
+    shown_ = static_cast<LimitFields>(static_cast<unsigned>(shown_) |
+                                      static_cast<unsigned>(charge.fields));
+    holds_ = holds_ || charge.limit.algorithm() == Algorithm::Concurrency;
     return true;
   });
   const std::size_t count = scratch.size();
@@ -59,14 +62,8 @@ void ExchangeCharges::addRetryAfter(TextArena& arena, std::vector<OutgoingField>
 void ExchangeCharges::addFields(HeadFields* head, TextArena& arena,
                                 std::vector<OutgoingField>& added) const {
   const Target target{head, arena, added};
-  LimitFields shown = LimitFields::None;
-  verdict_->charges.each([&](const VerdictCharge& charge) {
-    shown = static_cast<LimitFields>(static_cast<unsigned>(shown) |
-                                     static_cast<unsigned>(charge.fields));
-    return true;
-  });
-  if (shows(shown, LimitFields::RateLimit)) addRateLimit(target);
-  if (shows(shown, LimitFields::XRateLimit)) addXRateLimit(target);
+  if (shows(shown_, LimitFields::RateLimit)) addRateLimit(target);
+  if (shows(shown_, LimitFields::XRateLimit)) addXRateLimit(target);
 }
 
 // Its own value stands: two would leave the client to guess which limit is meant.

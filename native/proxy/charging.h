@@ -23,6 +23,9 @@ class ExchangeCharges {
   // Once. `scratch` is a vector to use the memory of.
   Outcome make(CounterTable& table, CounterTime time, std::vector<Charge>& scratch);
 
+  // After make(): nothing is left to be said or given back.
+  bool done() const { return shown_ == LimitFields::None && !holds_; }
+
   // After make(), unless it was Allowed: what the answer says.
   std::uint16_t refusedStatus() const { return refusedStatus_; }
   std::string_view refusedReason() const { return refusedReason_; }
@@ -47,6 +50,8 @@ class ExchangeCharges {
   VerdictRef verdict_;
   std::array<Decision, kMaxVerdictCharges> decisions_;
   std::array<Permit, kMaxVerdictCharges> permits_;
+  LimitFields shown_ = LimitFields::None;  // of any of the limits
+  bool holds_ = false;                     // one of the limits is of Concurrency
   std::uint64_t retryAfterNanos_ = 0;
   std::uint16_t refusedStatus_ = 0;
   std::string_view refusedReason_;  // of the verdict's bytes

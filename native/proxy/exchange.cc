@@ -268,6 +268,7 @@ bool Exchange::charge() {
   const CounterTime time{loop.nowMicros() * 1000, loop.wallMillis()};
   switch (charges_->make(services_.limits, time, services_.charges)) {
     case Outcome::Allowed:
+      if (charges_->done()) charges_ = {};
       return true;
     case Outcome::Full:
       charges_ = {};
