@@ -103,8 +103,22 @@ const limitHeaders: readonly LimitHeaders[] = ['none', 'ratelimit', 'x-ratelimit
 /** A string of structured fields (RFC 9651) that needs no escapes. */
 const limitName = /^[!#-[\]-~]{1,256}$/;
 
-/** `draft` is whatever `decide` returned. */
+/**
+ * `draft` is whatever `decide` returned. A draft that is frozen says that it stays as it is: it is checked once, however often it
+ * is returned.
+ */
 export function normalizeVerdict(draft: unknown): Checked<Verdict> {
+  if (!isObject(draft) || !Object.isFrozen(draft)) return check(draft);
+  const before = checkedBefore.get(draft);
+  if (before !== undefined) return before;
+  const checked = check(draft);
+  checkedBefore.set(draft, checked);
+  return checked;
+}
+
+const checkedBefore = new WeakMap<object, Checked<Verdict>>();
+
+function check(draft: unknown): Checked<Verdict> {
   try {
     return found(verdictOf(draft));
   } catch (error) {

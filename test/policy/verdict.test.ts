@@ -131,6 +131,18 @@ describe('verdicts', () => {
     });
   });
 
+  test('one that is frozen is checked once, and others each time', () => {
+    const frozen = Object.freeze(allow({ request: { set: { a: '1' } } }));
+    expect(normalizeVerdict(frozen)).toBe(normalizeVerdict(frozen));
+    const bad = Object.freeze(deny({ status: 200 }));
+    expect(normalizeVerdict(bad)).toBe(normalizeVerdict(bad));
+    expect(normalizeVerdict(bad)).toMatchObject({ ok: false, problem: { at: 'status' } });
+    const loose = allow({ replayFor: 1 });
+    expect(normalizeVerdict(loose)).toMatchObject({ value: { replayFor: 1 } });
+    Object.assign(loose.fields, { replayFor: 2 });
+    expect(normalizeVerdict(loose)).toMatchObject({ value: { replayFor: 2 } });
+  });
+
   test('an attribute named __proto__ is an attribute', () => {
     const attributes = JSON.parse('{ "__proto__": "x" }');
     const result = normalizeVerdict(allow({ attributes }));

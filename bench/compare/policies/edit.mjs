@@ -1,4 +1,4 @@
-// Sets a header of the request and one of the response.
+// Sets a header of the request and one of the response: the same verdict for every request, made once.
 import { allow, definePolicy, z } from 'tidegate/policy';
 
 export default definePolicy({
@@ -6,11 +6,14 @@ export default definePolicy({
 
   inputs: {},
 
-  decide({ options }) {
-    return allow({
-      request: { set: { 'x-gateway': 'tidegate' } },
-      response: { set: { 'x-frame-options': 'DENY' } },
-      replayFor: options.replayFor,
-    });
-  },
+  setup: ({ options }) =>
+    Object.freeze(
+      allow({
+        request: { set: { 'x-gateway': 'tidegate' } },
+        response: { set: { 'x-frame-options': 'DENY' } },
+        replayFor: options.replayFor,
+      }),
+    ),
+
+  decide: ({ state }) => state,
 });

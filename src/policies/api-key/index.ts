@@ -115,10 +115,12 @@ class ApiKeys {
     const challenge = { 'www-authenticate': `ApiKey realm="${options.realm}"` };
     const replayFor = Math.min(options.replayFor, denialReplay);
     const refused = (reason: string) =>
-      deny({ status: 401, reason, headers: challenge, replayFor });
+      Object.freeze(deny({ status: 401, reason, headers: challenge, replayFor }));
     this.#missing = refused('the request has no API key');
     this.#unknown = refused('the API key is not a known one');
-    this.#outsider = deny({ reason: 'the consumer is in no group that may pass', replayFor });
+    this.#outsider = Object.freeze(
+      deny({ reason: 'the consumer is in no group that may pass', replayFor }),
+    );
     this.#anonymous = anonymousIdentity(options.anonymous, consumers);
   }
 
@@ -157,8 +159,8 @@ class ApiKeys {
     if (hide) edits.push(this.#places.removal(values));
     const fields = { consumer: identity?.consumer, request: merged(edits), replayFor };
     // Not by allow(): verdicts that are kept here would teach V8 that what allow() makes lives long, and every policy's would be
-    // put among the old objects, which costs each of them microseconds of garbage collection.
-    return { kind: 'allow', fields };
+    // put among the old objects, which costs each of them microseconds of garbage collection. Frozen, it is checked once.
+    return Object.freeze({ kind: 'allow', fields });
   }
 }
 
