@@ -4,12 +4,24 @@ import { problemText } from '../policy/checked.js';
 import type { Consumer } from '../policy/consumer.js';
 import type { DecideContext, Policy, PolicyLog } from '../policy/define.js';
 import type { AttributeValue } from '../policy/inputs.js';
-import { type Charge, type Edit, normalizeVerdict, verdictLimits } from '../policy/normalize.js';
+import {
+  type Charge,
+  type Edit,
+  normalizeVerdict,
+  type Verdict,
+  verdictLimits,
+} from '../policy/normalize.js';
 import type { VerdictDraft } from '../policy/verdict.js';
 import { Breaker } from './breaker.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import type { PolicyEvent } from './tally.js';
-import { type FailureKind, firstValue, type Outcome, type Terms } from './wire.js';
+import {
+  type FailureKind,
+  firstValue,
+  type Outcome,
+  type OutcomeMemo,
+  type Terms,
+} from './wire.js';
 
 /** A policy that has been set up with its options. */
 export interface Instance {
@@ -24,12 +36,13 @@ export interface Instance {
 /** An end without its terms, which the progress has. */
 type End = Outcome extends infer Each
   ? Each extends Outcome
-    ? Omit<Each, 'terms'>
+    ? Omit<Each, 'terms' | 'memo'>
     : never
   : never;
 
-function withTerms(end: End, { terms }: Progress): Outcome {
-  return { ...end, terms } as Outcome;
+function withTerms(end: End, { terms, state }: Progress): Outcome {
+  // An end that the state does not have, such as a failure, is not what others come to.
+  return { ...end, terms, memo: state.end === end ? state.memo : undefined } as Outcome;
 }
 
 interface Link {
@@ -39,10 +52,13 @@ interface Link {
   readonly breaker: Breaker | undefined;
 }
 
-/** What the links of one request have come to so far. */
-class Progress {
+/**
+ * What the links up to here have come to. As long as all of them returned frozen verdicts it is lasting: shared by the requests
+ * that come to the same, never changed, and packed once. Otherwise it is one request's own.
+ */
+class State {
   consumer: Consumer | undefined = undefined;
-  attributes: Map<string, Readonly<Record<string, AttributeValue>>> | undefined = undefined;
+  attributes: ReadonlyMap<string, Readonly<Record<string, AttributeValue>>> | undefined = undefined;
   upstream: string | undefined = undefined;
   path: string | undefined = undefined;
   charges: readonly Charge[] = [];
@@ -53,6 +69,55 @@ class Progress {
   /** Milliseconds: of the link that allows the least. Infinite before the first. */
   replayFor = Number.POSITIVE_INFINITY;
   staleIfError = Number.POSITIVE_INFINITY;
+  /** The last link has ended the request. */
+  end: End | undefined = undefined;
+  /** Only when it is lasting. */
+  memo: OutcomeMemo | undefined = undefined;
+  /** By the frozen verdict of the next link, only when it is lasting. */
+  #next: WeakMap<VerdictDraft, State> | undefined = undefined;
+
+  static lasting(): State {
+    const state = new State();
+    state.memo = {};
+    return state;
+  }
+
+  next(draft: VerdictDraft): State | undefined {
+    return this.#next?.get(draft);
+  }
+
+  remember(draft: VerdictDraft, next: State): void {
+    if (this.memo === undefined) return;
+    this.#next ??= new WeakMap();
+    this.#next.set(draft, next);
+    next.memo = {};
+  }
+
+  /** To be changed: itself, unless others share it. */
+  own(): State {
+    return this.memo === undefined ? this : this.copy();
+  }
+
+  copy(): State {
+    const copy = new State();
+    copy.consumer = this.consumer;
+    copy.attributes = this.attributes;
+    copy.upstream = this.upstream;
+    copy.path = this.path;
+    copy.charges = this.charges;
+    copy.tags = this.tags;
+    copy.query = this.query;
+    copy.request = this.request;
+    copy.response = this.response;
+    copy.replayFor = this.replayFor;
+    copy.staleIfError = this.staleIfError;
+    return copy;
+  }
+}
+
+/** One request on its way through the chain. */
+class Progress {
+  state: State;
   /** Microseconds of each link that had its turn. */
   readonly times: number[] = [];
   readonly values: readonly unknown[];
@@ -63,8 +128,9 @@ class Progress {
   /** When the link under way began. */
   #began = performance.now();
 
-  constructor(values: readonly unknown[]) {
+  constructor(values: readonly unknown[], state: State) {
     this.values = values;
+    this.state = state;
   }
 
   stepEnded(): void {
@@ -74,14 +140,14 @@ class Progress {
   }
 
   get terms(): Terms {
-    const { consumer, charges, replayFor, staleIfError, tags, times } = this;
+    const { consumer, charges, replayFor, staleIfError, tags } = this.state;
     return {
       consumer: consumer?.id,
       charges,
       replayFor: Number.isFinite(replayFor) ? replayFor : 0,
       staleIfError: Number.isFinite(staleIfError) ? staleIfError : 0,
       tags,
-      times,
+      times: this.times,
     };
   }
 }
@@ -106,6 +172,7 @@ export class Running {
 
 export class Chain {
   readonly #links: readonly Link[];
+  readonly #start = State.lasting();
 
   /** `instances` holds every instance that the links name. */
   constructor(spec: ChainSpec, instances: ReadonlyMap<number, Instance>) {
@@ -123,7 +190,7 @@ export class Chain {
 
   /** `values` as a descriptor has them. Running only where a policy returned a promise. Never throws. */
   run(values: readonly unknown[]): Outcome | Running {
-    const progress = new Progress(values);
+    const progress = new Progress(values, this.#start);
     const outcome = this.#from(0, progress);
     return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }
@@ -142,8 +209,9 @@ export class Chain {
       progress.stepEnded();
       if (ended !== undefined) return withTerms(ended, progress);
     }
-    const { terms, upstream, path, query, request, response } = progress;
-    return { kind: 'go-on', terms, upstream, path, query, request, response };
+    const { upstream, path, query, request, response, memo } = progress.state;
+    const { terms } = progress;
+    return { kind: 'go-on', terms, upstream, path, query, request, response, memo };
   }
 
   /** Undefined: the next link has its turn. */
@@ -226,57 +294,73 @@ function inputsOf(link: Link, progress: Progress): Readonly<Record<string, unkno
       source.from === 'request'
         ? (progress.values[firstValue + source.index] ?? undefined)
         : source.from === 'consumer'
-          ? progress.consumer
-          : progress.attributes?.get(source.policy)?.[source.name];
+          ? progress.state.consumer
+          : progress.state.attributes?.get(source.policy)?.[source.name];
   }
   return inputs;
 }
 
 /** Carries a verdict out; undefined when the chain goes on. */
-function take(link: Link, draft: unknown, progress: Progress): End | undefined {
+function take(link: Link, draft: VerdictDraft, progress: Progress): End | undefined {
+  const before = progress.state;
+  const known = before.next(draft);
+  if (known !== undefined) {
+    link.breaker?.succeeded();
+    progress.state = known;
+    return known.end;
+  }
   const checked = normalizeVerdict(draft);
   if (!checked.ok) return misbehaved(link, `bad verdict: ${problemText(checked)}`, progress);
   const verdict = checked.value;
-  const charges = joined(progress.charges, verdict.charges);
-  const tags = joined(progress.tags, verdict.tags);
+  const charges = joined(before.charges, verdict.charges);
+  const tags = joined(before.tags, verdict.tags);
   const tooMuch = beyondLimits(charges, tags);
   if (tooMuch !== undefined) return misbehaved(link, tooMuch, progress);
   link.breaker?.succeeded();
-  progress.replayFor = Math.min(progress.replayFor, verdict.replayFor);
-  progress.staleIfError = Math.min(progress.staleIfError, verdict.staleIfError);
+  const state = before.own();
+  progress.state = state;
+  state.replayFor = Math.min(state.replayFor, verdict.replayFor);
+  state.staleIfError = Math.min(state.staleIfError, verdict.staleIfError);
   if (link.spec.mode === 'shadow') {
+    // Each one counts, so that none is remembered.
     if (verdict.kind !== 'allow')
       link.instance.log.info('shadow verdict', { verdict: verdict.kind });
     link.instance.count(verdict.kind === 'allow' ? 'shadow_passed' : 'shadow_ended');
     return undefined;
   }
-  progress.charges = charges;
-  progress.tags = tags;
-  progress.consumer = verdict.consumer ?? progress.consumer;
+  state.charges = charges;
+  state.tags = tags;
+  apply(verdict, link.instance.name, state);
+  if (Object.isFrozen(draft)) before.remember(draft, state);
+  return state.end;
+}
+
+function apply(verdict: Verdict, policy: string, state: State): void {
+  state.consumer = verdict.consumer ?? state.consumer;
   switch (verdict.kind) {
     case 'deny': {
       const { status, reason, fields, body } = verdict;
-      return { kind: 'deny', status, reason, fields, body };
+      state.end = { kind: 'deny', status, reason, fields, body };
+      return;
     }
     case 'respond': {
       const { status, fields, body } = verdict;
-      return { kind: 'answer', status, fields, body };
+      state.end = { kind: 'answer', status, fields, body };
+      return;
     }
     case 'route-to':
-      progress.upstream = verdict.upstream;
+      state.upstream = verdict.upstream;
       break;
     case 'allow':
       break;
   }
   if (verdict.attributes !== undefined) {
-    progress.attributes ??= new Map();
-    progress.attributes.set(link.instance.name, verdict.attributes);
+    state.attributes = new Map([...(state.attributes ?? []), [policy, verdict.attributes]]);
   }
-  progress.path = verdict.path ?? progress.path;
-  progress.query = joined(progress.query, verdict.query);
-  progress.request = joined(progress.request, verdict.request);
-  progress.response = joined(progress.response, verdict.response);
-  return undefined;
+  state.path = verdict.path ?? state.path;
+  state.query = joined(state.query, verdict.query);
+  state.request = joined(state.request, verdict.request);
+  state.response = joined(state.response, verdict.response);
 }
 
 /** Most lists are empty. */
@@ -325,7 +409,8 @@ function failed(link: Link, failure: FailureKind, progress: Progress): End | und
     });
   }
   // What came of a failure is not to be repeated.
-  progress.replayFor = 0;
+  progress.state = progress.state.own();
+  progress.state.replayFor = 0;
   if (spec.mode === 'shadow' || spec.onFailure === 'allow') return undefined;
   return { kind: 'failed', failure, policy: instance.name };
 }

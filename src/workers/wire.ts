@@ -24,28 +24,37 @@ export interface Terms {
   readonly times: readonly number[];
 }
 
+/** What is packed of outcomes that differ in their call and their times alone. */
+export interface OutcomeMemo {
+  parts?: { readonly beforeTimes: Buffer; readonly afterTimes: Buffer };
+}
+
 /** How a chain ended. */
-export type Outcome =
+export type Outcome = Ending & {
+  terms: Terms;
+  /** Where there is one, all else but the times is the same in every outcome that has it. */
+  memo?: OutcomeMemo | undefined;
+};
+
+type Ending =
   | {
       kind: 'go-on';
-      terms: Terms;
       upstream: string | undefined;
       path: string | undefined;
       query: readonly Edit[];
       request: readonly Edit[];
       response: readonly Edit[];
     }
-  | { kind: 'answer'; terms: Terms; status: number; fields: Fields; body: string | Uint8Array }
+  | { kind: 'answer'; status: number; fields: Fields; body: string | Uint8Array }
   | {
       kind: 'deny';
-      terms: Terms;
       status: number;
       reason: string | undefined;
       fields: Fields;
       /** Undefined: the core writes its own. */
       body: string | Uint8Array | undefined;
     }
-  | { kind: 'failed'; terms: Terms; failure: FailureKind; policy: string };
+  | { kind: 'failed'; failure: FailureKind; policy: string };
 
 export type FailureKind = 'threw' | 'timed-out' | 'unknown-chain' | 'breaker-open';
 
@@ -101,31 +110,102 @@ export const firstValue = 3;
 
 /** A verdict in its frame. */
 export function frameVerdict(index: number, generation: number, outcome: Outcome): Buffer {
-  const frame = packr.pack(verdictArray(index, generation, outcome), reserveFrameHead);
+  const { memo } = outcome;
+  if (memo !== undefined) return frameFrom(memo, index, generation, outcome);
+  const rest = endingValues(outcome);
+  const array = [index, generation, kindOf(outcome), termsOf(outcome.terms), ...rest];
+  const frame = packr.pack(array, reserveFrameHead);
   frame.writeUInt32LE(frame.length - frameHead, 0);
   return frame;
 }
 
-function verdictArray(index: number, generation: number, outcome: Outcome): unknown[] {
-  const terms = termsArray(outcome.terms);
+/** The largest that writeNumber() makes of one. */
+const numberBytes = 5;
+const fixedArray = 0x90;
+const array16 = 0xdc;
+/** As many as a fixed array has at most. */
+const mostFixed = 15;
+
+/** Puts the call and the times between what was packed before. */
+function frameFrom(memo: OutcomeMemo, index: number, generation: number, outcome: Outcome): Buffer {
+  memo.parts ??= partsOf(outcome);
+  const { beforeTimes, afterTimes } = memo.parts;
+  const { times } = outcome.terms;
+  const most = frameHead + 1 + numberBytes * (2 + times.length) + 3;
+  const frame = Buffer.allocUnsafe(most + beforeTimes.length + afterTimes.length);
+  let at = frameHead;
+  frame[at] = fixedArray | (4 + endingLengths[outcome.kind]);
+  at = writeNumber(frame, index, at + 1);
+  at = writeNumber(frame, generation, at);
+  frame.set(beforeTimes, at);
+  at += beforeTimes.length;
+  at = writeArrayHead(frame, times.length, at);
+  for (const time of times) at = writeNumber(frame, time, at);
+  frame.set(afterTimes, at);
+  at += afterTimes.length;
+  frame.writeUInt32LE(at - frameHead, 0);
+  return frame.subarray(0, at);
+}
+
+/** Behind the terms. */
+const endingLengths = { 'go-on': 5, answer: 3, deny: 4, failed: 2 } as const;
+
+function partsOf(outcome: Outcome): { beforeTimes: Buffer; afterTimes: Buffer } {
+  const packed = (values: readonly unknown[]) =>
+    Buffer.concat(values.map((value) => Buffer.from(packr.pack(value))));
+  const terms = termsOf(outcome.terms);
+  const head = Buffer.from([fixedArray | terms.length]);
+  const kind = packed([kindOf(outcome)]);
+  return {
+    beforeTimes: Buffer.concat([kind, head, packed(terms.slice(0, -1))]),
+    afterTimes: packed(endingValues(outcome)),
+  };
+}
+
+/** Whole, and below 2^32; returns where the next byte goes. */
+function writeNumber(frame: Buffer, value: number, at: number): number {
+  if (value < 0x80) {
+    frame[at] = value;
+    return at + 1;
+  }
+  frame[at] = 0xce;
+  return frame.writeUInt32BE(value, at + 1);
+}
+
+function writeArrayHead(frame: Buffer, length: number, at: number): number {
+  if (length <= mostFixed) {
+    frame[at] = fixedArray | length;
+    return at + 1;
+  }
+  frame[at] = array16;
+  return frame.writeUInt16BE(length, at + 1);
+}
+
+const outcomeCodes = { 'go-on': 0, answer: 1, deny: 2, failed: 3 } as const;
+
+function kindOf({ kind }: Outcome): number {
+  return outcomeCodes[kind];
+}
+
+function endingValues(outcome: Outcome): unknown[] {
   switch (outcome.kind) {
     case 'go-on': {
       const { upstream = null, path = null, query, request, response } = outcome;
-      const heads = [flatEdits(request), flatEdits(response)] as const;
-      return [index, generation, 0, terms, upstream, path, flatEdits(query), heads[0], heads[1]];
+      return [upstream, path, flatEdits(query), flatEdits(request), flatEdits(response)];
     }
     case 'answer':
-      return [index, generation, 1, terms, outcome.status, outcome.fields.flat(), outcome.body];
+      return [outcome.status, outcome.fields.flat(), outcome.body];
     case 'deny': {
       const { status, reason = null, fields, body = null } = outcome;
-      return [index, generation, 2, terms, status, reason, fields.flat(), body];
+      return [status, reason, fields.flat(), body];
     }
     case 'failed':
-      return [index, generation, 3, terms, failureCodes[outcome.failure], outcome.policy];
+      return [failureCodes[outcome.failure], outcome.policy];
   }
 }
 
-function termsArray(terms: Terms): unknown[] {
+/** The times are last. */
+function termsOf(terms: Terms): unknown[] {
   const { consumer = null, replayFor, staleIfError, tags, times } = terms;
   return [consumer, flatCharges(terms.charges), replayFor, staleIfError, tags, times];
 }

@@ -15,6 +15,7 @@ import {
 import { Breaker } from '../../src/workers/breaker.js';
 import { Chain, type Instance, Running } from '../../src/workers/chain.js';
 import type { LinkSpec } from '../../src/workers/messages.js';
+import type { Outcome } from '../../src/workers/wire.js';
 
 const logOf = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() });
 
@@ -165,6 +166,66 @@ describe('a chain', () => {
     expect(await outcome).toMatchObject({ kind: 'deny', status: 403 });
   });
 
+  it('comes to the same by frozen verdicts, and only by those', () => {
+    const pass = Object.freeze(
+      allow({
+        consumer: { id: 'ann' },
+        attributes: { plan: 'gold' },
+        request: { set: { a: '1' } },
+        replayFor: 5,
+      }),
+    );
+    const refuse = Object.freeze(deny({ status: 401 }));
+    const first = definePolicy({
+      inputs: { key: header('k') },
+      decide: ({ inputs }) => (inputs.key === 'good' ? pass : refuse),
+    });
+    const seen = vi.fn((_inputs: unknown) => pass);
+    const second = definePolicy({
+      inputs: { who: consumer(), plan: attribute('p0', 'plan'), how: header('h') },
+      decide: ({ inputs }) => {
+        if (inputs.how === 'throw') throw new Error('on purpose');
+        return inputs.how === 'loose' ? allow({ request: { set: { b: '2' } } }) : seen(inputs);
+      },
+    });
+    const run = chainOf(
+      { policy: first, inputs: { key: { from: 'request', index: 0 } } },
+      {
+        policy: second,
+        inputs: {
+          who: { from: 'consumer' },
+          plan: { from: 'attribute', policy: 'p0', name: 'plan' },
+          how: { from: 'request', index: 1 },
+        },
+      },
+    );
+    const good = {
+      kind: 'go-on',
+      terms: { consumer: 'ann', replayFor: 5, times: [expect.any(Number), expect.any(Number)] },
+      request: [
+        { op: 'set', name: 'a', value: '1' },
+        { op: 'set', name: 'a', value: '1' },
+      ],
+    };
+    const memos = new Set<unknown>();
+    for (let round = 0; round < 3; round += 1) {
+      const outcome = run('good', null) as Outcome;
+      expect(outcome).toMatchObject(good);
+      memos.add(outcome.memo);
+      const refused = run('bad', null) as Outcome;
+      expect(refused).toMatchObject({ kind: 'deny', status: 401, terms: { replayFor: 0 } });
+      memos.add(refused.memo);
+      const loose = run('good', 'loose') as Outcome;
+      expect(loose).toMatchObject({ request: [{ name: 'a' }, { name: 'b' }], memo: undefined });
+      const failed = run('good', 'throw') as Outcome;
+      expect(failed).toMatchObject({ kind: 'failed', terms: { replayFor: 0 }, memo: undefined });
+    }
+    expect(memos.size).toBe(2);
+    expect(memos).not.toContain(undefined);
+    expect(seen).toHaveBeenCalledTimes(3);
+    expect(seen).toHaveBeenLastCalledWith({ who: { id: 'ann' }, plan: 'gold', how: undefined });
+  });
+
   const throws = definePolicy({
     decide: () => {
       throw new Error('on purpose');
@@ -234,7 +295,7 @@ describe('a chain', () => {
     const running = chain.run([0, 0, 1]);
     if (!(running instanceof Running)) throw new Error('it did not wait');
     running.cancel();
-    expect(await running.outcome).toMatchObject({ kind: 'failed' });
+    expect(await running.outcome).toMatchObject({ kind: 'failed', memo: undefined });
     expect(aborted).toHaveBeenCalledExactlyOnceWith('the client has gone');
     expect([next.mock.calls, log.error.mock.calls]).toEqual([[], []]);
     // Nor is it a failure that the breaker counts.

@@ -120,6 +120,29 @@ const cases: [string, Outcome, unknown[]][] = [
   ],
 ];
 
+it.each(cases)(
+  'writes a verdict of which all but the call and the times is known: %s',
+  (...each) => {
+    const [, outcome, expected] = each;
+    const memo = {};
+    for (const [index, generation, times] of [
+      [70_000, 3, outcome.terms.times],
+      [1, 4_294_967_295, []],
+      [127, 128, Array.from({ length: 20 }, (_, i) => i * 1000)],
+    ] as const) {
+      const framed = frameVerdict(index, generation, {
+        ...outcome,
+        terms: { ...outcome.terms, times },
+        memo,
+      });
+      expect(framed.readUInt32LE(0)).toBe(framed.length - 4);
+      const [kind, terms, ...rest] = expected as [number, unknown[], ...unknown[]];
+      const wanted = [index, generation, kind, [...terms.slice(0, -1), times], ...rest];
+      expect(unpack(framed.subarray(4))).toEqual(wanted);
+    }
+  },
+);
+
 it.each(cases)('writes a verdict: %s', (_name, outcome, expected) => {
   const framed = frameVerdict(70_000, 3, outcome);
   expect(framed.readUInt32LE(0)).toBe(framed.length - 4);

@@ -15,6 +15,7 @@ import {
   type Values,
 } from './key.js';
 import { limitList } from './limits.js';
+import { RecentVerdicts } from './recent.js';
 
 const attribute = z
   .strictObject({
@@ -107,6 +108,7 @@ class Limiter {
   readonly #parts: readonly KeyPart[];
   readonly #costInput: string | undefined;
   readonly #unlimited: VerdictDraft;
+  readonly #recent = new RecentVerdicts();
 
   constructor(name: string, given: Options) {
     const { by, fallback, cost, scope, replayFor } = given;
@@ -124,13 +126,23 @@ class Limiter {
   decide(values: Values): VerdictDraft {
     const key = this.#keyOf(values);
     if (key === undefined) return this.#unlimited;
-    const { limits, headers, status, reason, replayFor } = this.#options;
-    const cost = this.#costOf(values);
+    const { replayFor } = this.#options;
+    if (this.#costInput !== undefined) {
+      return allow({ charges: this.#chargesOf(key, this.#costOf(values)), replayFor });
+    }
+    return this.#recent.of(key, () => ({
+      charges: this.#chargesOf(key, this.#costOf(values)),
+      replayFor,
+    }));
+  }
+
+  #chargesOf(key: string, cost: number): ChargeDraft[] {
+    const { limits, headers, status, reason } = this.#options;
     const charges: ChargeDraft[] = [];
     for (const { limit, name } of limits) {
       charges.push({ limit, key, cost, name, headers, status, reason });
     }
-    return allow({ charges, replayFor });
+    return charges;
   }
 
   #keyOf(values: Values): string | undefined {

@@ -1,0 +1,26 @@
+// What rate-limit keeps of keys that come again: the same verdict, frozen from the second time on, and never more than a bound.
+import { expect, test, vi } from 'vitest';
+import { RecentVerdicts } from '../../src/policies/rate-limit/recent.js';
+
+test('a key that comes again has one frozen verdict, and each key its own', () => {
+  const recent = new RecentVerdicts();
+  const of = (key: string) => recent.of(key, () => ({ tags: [key] }));
+  expect(Object.isFrozen(of('a'))).toBe(false);
+  const second = of('a');
+  expect(Object.isFrozen(second)).toBe(true);
+  expect(second).toEqual({ kind: 'allow', fields: { tags: ['a'] } });
+  expect(of('a')).toBe(second);
+  of('b');
+  expect(of('b')).toMatchObject({ fields: { tags: ['b'] } });
+});
+
+test('a flood of keys takes no more than its bound, and those in use come back', () => {
+  const recent = new RecentVerdicts();
+  const made = vi.fn(() => ({}));
+  for (let i = 0; i < 10_000; i += 1) {
+    recent.of(`flood ${i}`, made);
+    recent.of('regular', made);
+  }
+  // Twice after each time that everything was let go.
+  expect(made.mock.calls.length).toBeLessThan(10_000 + 2 * 12);
+});
