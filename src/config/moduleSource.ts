@@ -1,6 +1,6 @@
 // Reads `tidegate.config.ts` and its like: esbuild makes one module of it and its own files, packages stay outside.
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -9,6 +9,7 @@ import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import type { Environment } from './expand.js';
 import type { Problem } from './problem.js';
 import { problemOf, type Read } from './source.js';
+import { firstLineShift, userFiles } from './userFiles.js';
 
 /** What a default export that is a function is called with. */
 export interface ConfigContext {
@@ -47,7 +48,7 @@ async function bundle(path: string): Promise<{ code: string; inputs: string[] }>
     target: 'node20',
     sourcemap: 'inline',
     logLevel: 'silent',
-    plugins: [ownPackage, externalPackages, fileGlobals],
+    plugins: [ownPackage, externalPackages, userFiles()],
   });
   const code = result.outputFiles[0]?.text ?? '';
   const inputs = Object.keys(result.metafile.inputs).map((input) => resolve(dirname(path), input));
@@ -86,35 +87,6 @@ const externalPackages: Plugin = {
 };
 const found = Symbol('resolved by esbuild itself');
 
-/** Each file keeps its own `import.meta.url`, `__dirname` and `__filename`. */
-const fileGlobals: Plugin = {
-  name: 'file-globals',
-  setup({ onLoad, initialOptions }) {
-    initialOptions.define = {
-      ...initialOptions.define,
-      'import.meta.url': '__tidegateUrl',
-      'import.meta.dirname': '__dirname',
-      'import.meta.filename': '__filename',
-    };
-    onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => ({
-      contents: globalsOf(path) + (await readFile(path, 'utf8')),
-      loader: /\.[cm]?ts$/.test(path) ? 'ts' : 'js',
-    }));
-  },
-};
-
-/** Stands on the file's own first line, so that lines keep their numbers. */
-function globalsOf(path: string): string {
-  const names = {
-    __tidegateUrl: pathToFileURL(path).href,
-    __dirname: dirname(path),
-    __filename: path,
-  };
-  return Object.entries(names)
-    .map(([name, value]) => `const ${name} = ${JSON.stringify(value)}; `)
-    .join('');
-}
-
 /** A fresh folder each time, because Node never reads a module's address twice. */
 async function evaluate(code: string, env: Environment): Promise<unknown> {
   const folder = await mkdtemp(join(tmpdir(), 'tidegate-config-'));
@@ -140,7 +112,7 @@ function isBuildFailure(error: unknown): error is BuildFailure {
 function buildProblem(file: string, { text, location }: Message): Problem {
   if (location === null) return problemOf(file, 'module_failed', text);
   const place = join(dirname(file), location.file);
-  const globals = location.line === 1 ? globalsOf(resolve(place)).length : 0;
+  const globals = location.line === 1 ? firstLineShift(resolve(place)) : 0;
   return problemOf(place, 'module_failed', text, {
     line: location.line,
     column: Math.max(0, location.column - globals) + 1,

@@ -93,6 +93,20 @@ describe('a module gives the configuration', () => {
     ]);
   });
 
+  test('that declares names which Node gives to CommonJS', async () => {
+    write({
+      'tidegate.config.ts': `import { dirname } from 'node:path';
+        import { fileURLToPath } from 'node:url';
+        import { name } from './other.js';
+        const __filename = fileURLToPath(import.meta.url);
+        const __dirname = dirname(__filename);
+        export default { listeners: [{ name: name + __dirname.length, bind: '127.0.0.1:0' }] };`,
+      'other.ts': `export const name = 'a' + (__dirname === import.meta.dirname);`,
+    });
+    const { config } = await load();
+    expect(config.listeners[0]?.name).toBe(`atrue${folder.length}`);
+  });
+
   test('and is read again each time', async () => {
     write({ 'a.ts': `export const name = 'first';` });
     write({

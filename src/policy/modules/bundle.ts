@@ -1,11 +1,12 @@
 // Makes one ES module of a policy and all that it imports, with the source map in it.
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type BuildFailure, build, type Message, type Plugin } from 'esbuild';
 import { nearest } from '../../config/nearest.js';
-import { globalsOf, nativePackages, ownPackage, userFiles } from './plugins.js';
+import { firstLineShift, userFiles } from '../../config/userFiles.js';
+import { nativePackages, ownPackage } from './plugins.js';
 import type { ModuleProblem } from './problem.js';
 
 export interface Bundled {
@@ -43,7 +44,12 @@ export async function bundleModule(specifier: string, from: string): Promise<Bun
       sourcemap: 'inline',
       logLevel: 'silent',
       banner: { js: requireForBundledCommonJs },
-      plugins: [entryPoint(folder, entry), ownPackage, nativePackages, userFiles(read)],
+      plugins: [
+        entryPoint(folder, entry),
+        ownPackage,
+        nativePackages,
+        userFiles((path) => read.add(path)),
+      ],
     });
     const code = outputFiles[0]?.text ?? '';
     const hash = createHash('sha256').update(code).digest('hex').slice(0, 32);
@@ -114,15 +120,6 @@ function columnOf(
   const before = Buffer.from(lineText).subarray(0, column).toString().length;
   if (line !== 1) return before + 1;
   return Math.max(0, before - firstLineShift(file)) + 1;
-}
-
-/** UTF-16 units by which the first line of a file was moved. */
-export function firstLineShift(file: string): number {
-  try {
-    return globalsOf(file, readFileSync(file, 'utf8')).length;
-  } catch {
-    return 0;
-  }
 }
 
 function notFound(specifier: string, from: string, folder: string): ModuleProblem {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { SourceMap, type SourceMapPayload } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { firstLineShift } from './bundle.js';
+import { firstLineShift } from '../../config/userFiles.js';
 
 export interface SourcePlace {
   readonly file: string;

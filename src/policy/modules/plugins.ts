@@ -1,8 +1,7 @@
 // How esbuild finds and reads what a policy module imports.
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { OnResolveResult, Plugin } from 'esbuild';
 
@@ -77,44 +76,4 @@ function hasLoader(root: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Each file keeps its own `import.meta.url`, `__dirname` and `__filename`; `sources` collects every file that was read. */
-export function userFiles(sources: Set<string>): Plugin {
-  return {
-    name: 'user-files',
-    setup({ onLoad, initialOptions }) {
-      initialOptions.define = {
-        ...initialOptions.define,
-        'import.meta.url': '__tidegateUrl',
-        'import.meta.dirname': '__tidegateDirname',
-        'import.meta.filename': '__tidegateFilename',
-        // Only where the file has none of its own: esbuild leaves declared names alone.
-        __dirname: '__tidegateDirname',
-        __filename: '__tidegateFilename',
-      };
-      onLoad({ filter: /.*/ }, async ({ path }) => {
-        sources.add(path);
-        const [, typescript] = /\.[cm]?(j|t)s$/.exec(path) ?? [];
-        if (typescript === undefined) return undefined;
-        const text = await readFile(path, 'utf8');
-        const contents = globalsOf(path, text) + text;
-        return { contents, loader: typescript === 't' ? 'ts' : 'js' };
-      });
-    },
-  };
-}
-
-/** Stands on the file's own first line, so that lines keep their numbers; empty where nothing needs it. */
-export function globalsOf(path: string, text: string): string {
-  if (text.startsWith('#!')) return '';
-  const names: [name: string, used: RegExp, value: string][] = [
-    ['__tidegateUrl', /import\.meta\.url/, pathToFileURL(path).href],
-    ['__tidegateDirname', /__dirname|import\.meta\.dirname/, dirname(path)],
-    ['__tidegateFilename', /__filename|import\.meta\.filename/, path],
-  ];
-  return names
-    .filter(([, used]) => used.test(text))
-    .map(([name, , value]) => `const ${name} = ${JSON.stringify(value)}; `)
-    .join('');
 }
