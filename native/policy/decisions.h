@@ -22,9 +22,11 @@ namespace tidegate {
 
 class Decisions;
 class Question;
+struct WaiterLink;
+struct QuestionLink;
 
 // Whose verdict it is, when a request waits for one.
-class DecisionWaiter : private ListNode<DecisionWaiter> {
+class DecisionWaiter : private ListNode<WaiterLink> {
  public:
   // The end of a wait, one of the two; never from within ask(). `replayed`: it was not decided for
   // this request.
@@ -37,16 +39,16 @@ class DecisionWaiter : private ListNode<DecisionWaiter> {
 
  private:
   friend class Decisions;
-  friend class IntrusiveList<DecisionWaiter, DecisionWaiter>;
+  friend class IntrusiveList<DecisionWaiter, WaiterLink>;
   Question* question_ = nullptr;
 };
 
 // What a worker is asked once, and the requests with those inputs that wait for the answer.
-class Question final : private PolicyWaiter, private ListNode<Question> {
+class Question final : private PolicyWaiter, private ListNode<QuestionLink> {
  private:
   friend class Decisions;
   friend class Slab<Question>;
-  friend class IntrusiveList<Question, Question>;
+  friend class IntrusiveList<Question, QuestionLink>;
 
   explicit Question(Decisions& decisions) : decisions_(decisions) {}
 
@@ -68,7 +70,7 @@ class Question final : private PolicyWaiter, private ListNode<Question> {
   std::uint64_t timeoutMillis_ = 0;
   std::uint32_t chain_ = 0;
   VerdictRef stale_;  // given out when this question gets no answer
-  IntrusiveList<DecisionWaiter, DecisionWaiter> waiters_;
+  IntrusiveList<DecisionWaiter, WaiterLink> waiters_;
 };
 
 // What is asked of a chain for one request.
@@ -106,7 +108,7 @@ class Decisions {
  private:
   friend class Question;
 
-  using Waiters = IntrusiveList<DecisionWaiter, DecisionWaiter>;
+  using Waiters = IntrusiveList<DecisionWaiter, WaiterLink>;
   static constexpr std::size_t kBuckets = 256;  // of open questions
 
   Question& makeQuestion(std::uint32_t chain, std::uint64_t timeoutMillis, std::size_t inputCount,
@@ -126,8 +128,8 @@ class Decisions {
   std::vector<std::byte> scratch_;
   Slab<Question> questions_;
   // Under way: those that others can join by their hash, and those that nobody can.
-  std::array<IntrusiveList<Question, Question>, kBuckets> open_;
-  IntrusiveList<Question, Question> unshared_;
+  std::array<IntrusiveList<Question, QuestionLink>, kBuckets> open_;
+  IntrusiveList<Question, QuestionLink> unshared_;
   // Chains whose last verdict was for its request only: neither looking for a kept one nor waiting
   // for somebody else's is worth it.
   std::unordered_set<std::uint32_t> unrepeatable_;

@@ -66,30 +66,30 @@ bool isPath(std::string_view text) {
   return true;
 }
 
-template <bool kFirst>
+template <bool First>
 bool readText(MsgpackReader& reader, std::string_view& text) {
-  return kFirst ? reader.text(text) : reader.knownText(text);
+  return First ? reader.text(text) : reader.knownText(text);
 }
 
 }  // namespace
 
-template <VerdictList::Reading reading>
+template <VerdictList::Reading How>
 bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
+  constexpr bool kFirst = How == Reading::First;
   if (hasOps_) {
     std::uint64_t op = 0;
     if (!reader.unsignedInteger(op) || op > static_cast<std::uint64_t>(EditOp::Remove))
       return false;
     edit.op = static_cast<EditOp>(op);
   }
-  if (!readText < reading == Reading::First > (reader, edit.name)) return false;
+  if (!readText<kFirst>(reader, edit.name)) return false;
   edit.id = fieldIdOf(edit.name);
-  return edit.op == EditOp::Remove ? reader.nil()
-                                   : readText < reading == Reading::First > (reader, edit.value);
+  return edit.op == EditOp::Remove ? reader.nil() : readText<kFirst>(reader, edit.value);
 }
 template bool VerdictEdits::read<VerdictList::Reading::Again>(MsgpackReader&, VerdictEdit&) const;
 
 // Nothing when a value is not what VerdictCharge promises.
-template <VerdictList::Reading reading>
+template <VerdictList::Reading How>
 std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
   std::uint64_t algorithm = 0;
   std::uint64_t calendar = 0;
@@ -112,7 +112,7 @@ std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
   }
   const Result<Limit, std::string> limit = makeLimit(spec);
   if (!limit || !reader.unsignedInteger(cost) || cost > kMaxCost) return std::nullopt;
-  constexpr bool kFirst = reading == Reading::First;
+  constexpr bool kFirst = How == Reading::First;
   if (!readText<kFirst>(reader, key) || key.empty() || key.size() > kMaxChargeKeyBytes)
     return std::nullopt;
   if (!reader.unsignedInteger(fields) || fields > 3) return std::nullopt;

@@ -75,7 +75,7 @@ class VerdictEdits : public VerdictList {
  private:
   friend class VerdictDecoder;
 
-  template <Reading reading>
+  template <Reading How>
   bool read(MsgpackReader& reader, VerdictEdit& edit) const;
 
   bool hasOps_ = false;
@@ -119,7 +119,7 @@ class VerdictCharges : public VerdictList {
  private:
   friend class VerdictDecoder;
 
-  template <Reading reading>
+  template <Reading How>
   static std::optional<VerdictCharge> read(MsgpackReader& reader);
 };
 

@@ -29,9 +29,10 @@ namespace tidegate {
 
 class VerdictStore;
 class VerdictRef;
+struct KeptLink;
 
 // A verdict with the bytes that it points into. Lives as long as somebody has a VerdictRef to it.
-class SharedVerdict : private ListNode<SharedVerdict> {
+class SharedVerdict : private ListNode<KeptLink> {
  public:
   const Verdict& verdict() const { return verdict_; }
 
@@ -39,7 +40,7 @@ class SharedVerdict : private ListNode<SharedVerdict> {
   friend class VerdictStore;
   friend class VerdictRef;
   friend class Slab<SharedVerdict>;
-  friend class IntrusiveList<SharedVerdict, SharedVerdict>;
+  friend class IntrusiveList<SharedVerdict, KeptLink>;
 
   explicit SharedVerdict(VerdictStore& store) : store_(store) {}
   SharedVerdict(VerdictStore& store, const Verdict& verdict, Block bytes)
@@ -162,8 +163,8 @@ class VerdictStore {
   const SipKey secret_;
   std::size_t maxBytes_;
   Slab<SharedVerdict> verdicts_;
-  IntrusiveList<SharedVerdict, SharedVerdict> kept_;  // the store has a reference to each
-  std::vector<SharedVerdict*> buckets_;               // a power of two; chained by next_
+  IntrusiveList<SharedVerdict, KeptLink> kept_;  // the store has a reference to each
+  std::vector<SharedVerdict*> buckets_;          // a power of two; chained by next_
   std::vector<SketchLine> sketch_;
   std::size_t sketchAdded_ = 0;
   std::uint32_t era_ = 0;

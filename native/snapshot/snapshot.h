@@ -95,9 +95,9 @@ enum class RouteAction : std::uint8_t { Proxy, Redirect, Respond };
 // What a route's policies are asked about, in one crossing. A policy that does not answer in time
 // is the worker's business; `timeout` says when the worker itself is given up.
 struct PolicyChain {
-  std::uint32_t id = 0;          // by which the workers know it
-  std::uint64_t timeout = 1000;  // of the whole chain
-  bool allowOnFailure = false;   // the exchange goes on as if there were no policies
+  std::uint32_t id = 0;               // by which the workers know it
+  std::uint64_t timeout = 1000;       // of the whole chain
+  bool allowOnFailure = false;        // the exchange goes on as if there were no policies
   std::vector<std::string> policies;  // their names, in the order in which they decide
   std::vector<PolicyInput> inputs;
 };

@@ -41,7 +41,7 @@ export type LimitHeaders = 'none' | 'ratelimit' | 'x-ratelimit' | 'both';
 /** What every verdict may say. */
 export interface VerdictCommon {
   readonly consumer?: Consumer | undefined;
-  /** For later policies of the route, and for the access log. */
+  /** For later policies of the route. */
   readonly attributes?: Readonly<Record<string, AttributeValue>> | undefined;
   /** Made afresh on every replay, all or none. A request past one of the limits is answered 429. */
   readonly charges?: readonly ChargeDraft[] | undefined;
