@@ -12,6 +12,7 @@ import {
   verdictLimits,
 } from '../policy/normalize.js';
 import type { VerdictDraft } from '../policy/verdict.js';
+import { bodyValue, UnreadableBody } from './body.js';
 import { Breaker } from './breaker.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import type { PolicyEvent } from './tally.js';
@@ -225,7 +226,9 @@ export class Chain {
       const inputs = inputsOf(link, progress);
       draft = policy.decide({ inputs, options, state, ctx: context });
     } catch (error) {
-      return threw(link, error, progress);
+      return error instanceof UnreadableBody
+        ? unreadable(link, error, progress)
+        : threw(link, error, progress);
     }
     if (!isPromise(draft)) return take(link, draft, progress);
     return within(draft, link.spec.timeout, context).then(
@@ -290,14 +293,24 @@ function isPromise(draft: VerdictDraft | Promise<VerdictDraft>): draft is Promis
 function inputsOf(link: Link, progress: Progress): Readonly<Record<string, unknown>> {
   const inputs: Record<string, unknown> = {};
   for (const [key, source] of link.inputs) {
-    inputs[key] =
-      source.from === 'request'
-        ? (progress.values[firstValue + source.index] ?? undefined)
-        : source.from === 'consumer'
-          ? progress.state.consumer
-          : progress.state.attributes?.get(source.policy)?.[source.name];
+    inputs[key] = inputOf(source, progress);
   }
   return inputs;
+}
+
+function inputOf(source: InputSource, { values, state }: Progress): unknown {
+  switch (source.from) {
+    case 'request':
+      return values[firstValue + source.index] ?? undefined;
+    case 'body': {
+      const bytes = (values[firstValue + source.index] ?? undefined) as Uint8Array | undefined;
+      return bodyValue(bytes, source.as, source.limit);
+    }
+    case 'consumer':
+      return state.consumer;
+    case 'attribute':
+      return state.attributes?.get(source.policy)?.[source.name];
+  }
 }
 
 /** Carries a verdict out; undefined when the chain goes on. */
@@ -389,6 +402,15 @@ function threw(link: Link, error: unknown, progress: Progress): End | undefined 
   const { log } = link.instance;
   log.error('the policy failed', { error: stackOf(error) });
   return failed(link, 'threw', progress);
+}
+
+/** The request's fault, so that no policy has failed. One in shadow mode does not see such requests. */
+function unreadable(link: Link, error: UnreadableBody, progress: Progress): End | undefined {
+  progress.state = progress.state.own();
+  progress.state.replayFor = 0;
+  if (link.spec.mode === 'shadow') return undefined;
+  const reason = `The policy ${link.instance.name} cannot read it: ${error.message}.`;
+  return { kind: 'deny', status: 400, reason, fields: [], body: undefined };
 }
 
 /** As far as the author's own code goes: what called it is of no use to anybody who reads it. */

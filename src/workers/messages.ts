@@ -1,5 +1,6 @@
 // What the control thread and a policy worker say to each other: plain data over a MessagePort. No request passes here.
 import type { MessagePort } from 'node:worker_threads';
+import type { BodyForm } from '../policy/inputs.js';
 import type { KnownConsumer } from '../policy/knownConsumer.js';
 import type { TallyEntry } from './tally.js';
 
@@ -21,6 +22,8 @@ export interface InstanceSpec {
 export type InputSource =
   /** The place in the descriptor's values. */
   | { from: 'request'; index: number }
+  /** Also a place in the descriptor's values. `limit` in bytes. */
+  | { from: 'body'; index: number; as: BodyForm; limit: number }
   /** What an earlier policy of the chain has found out. */
   | { from: 'consumer' }
   | { from: 'attribute'; policy: string; name: string };
