@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/engine_object.h"
+#include "addon/limit_counters_object.h"
 #include "addon/live_engines.h"
 #include "addon/policy_port_object.h"
 #include "addon/values.h"
@@ -78,6 +79,7 @@ Napi::Object exportAll(Napi::Env env, Napi::Object exports) {
   installExitHooks(env);
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("PolicyPort", PolicyPortObject::define(env));
+  exports.Set("LimitCounters", LimitCountersObject::define(env));
   exports.Set("largestPolicyMessage", Napi::Number::New(env, Channel::kLargestMessage));
   exports.Set("explain", Napi::Function::New<explainCall>(env, "explain"));
   exports.Set("checkSnapshot", Napi::Function::New<checkSnapshotCall>(env, "checkSnapshot"));

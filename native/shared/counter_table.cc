@@ -206,18 +206,28 @@ Decision CounterTable::charge(std::string_view key, const Limit& limit, CounterT
   return chargePlace(placeOf(key, limit), limit, time, cost).decision;
 }
 
-Decision CounterTable::peek(std::string_view key, const Limit& limit, CounterTime time) {
-  return peekPlace(placeOf(key, limit), limit, time, 0);
+Decision CounterTable::peek(std::string_view key, const Limit& limit, CounterTime time,
+                            std::uint64_t cost) {
+  const std::uint64_t payload = payloadOf(placeOf(key, limit), limit, time);
+  Decision decision = applyCharge(limit, payload, time, 0).decision;
+  const Decision charged = applyCharge(limit, payload, time, cost).decision;
+  decision.outcome = charged.outcome;
+  decision.retryAfterNanos = charged.retryAfterNanos;
+  return decision;
+}
+
+// That of a fresh counter where there is none.
+std::uint64_t CounterTable::payloadOf(const Place& place, const Limit& limit,
+                                      CounterTime time) const {
+  const Found found = find(place);
+  return found.slot != nullptr ? found.word & kPayloadMask
+                               : freshPayload(limit, notBeforeReclaimed(time));
 }
 
 // What a charge would come to.
 Decision CounterTable::peekPlace(const Place& place, const Limit& limit, CounterTime time,
                                  std::uint64_t cost) const {
-  const Found found = find(place);
-  const std::uint64_t payload = found.slot != nullptr
-                                    ? found.word & kPayloadMask
-                                    : freshPayload(limit, notBeforeReclaimed(time));
-  return applyCharge(limit, payload, time, cost).decision;
+  return applyCharge(limit, payloadOf(place, limit, time), time, cost).decision;
 }
 
 CounterTable::Booked CounterTable::chargePlace(const Place& place, const Limit& limit,

@@ -97,8 +97,9 @@ class CounterTable {
   // Charges the counter of `key` under `limit`, which is not of Concurrency. Cost 0 is peek().
   Decision charge(std::string_view key, const Limit& limit, CounterTime time, std::uint64_t cost);
 
-  // How things stand. Makes no counter.
-  Decision peek(std::string_view key, const Limit& limit, CounterTime time);
+  // How things stand, and whether a charge of `cost`, 0 to kMaxCost, would be allowed; the numbers
+  // are those before it. Makes no counter.
+  Decision peek(std::string_view key, const Limit& limit, CounterTime time, std::uint64_t cost = 0);
 
   // Takes back a charge that was allowed at `chargedAt`, as far as it still counts (applyRefund).
   void refund(std::string_view key, const Limit& limit, CounterTime chargedAt, CounterTime now,
@@ -197,6 +198,7 @@ class CounterTable {
 
   Place placeOf(std::string_view key, const Limit& limit) const;
   static Found find(const Place& place);
+  std::uint64_t payloadOf(const Place& place, const Limit& limit, CounterTime time) const;
   Decision peekPlace(const Place& place, const Limit& limit, CounterTime time,
                      std::uint64_t cost) const;
   Booked chargePlace(const Place& place, const Limit& limit, CounterTime time, std::uint64_t cost);

@@ -80,9 +80,25 @@ export interface NativePolicyPort {
   close(): void;
 }
 
+/** The class `LimitCounters` of the addon: see native/addon/limit_counters_object.h, also for what stands in `numbers`. */
+export interface NativeLimitCounters {
+  charge(keys: readonly string[], numbers: Float64Array): number;
+  peek(key: string, numbers: Float64Array): number;
+  refund(keys: readonly string[], numbers: Float64Array): void;
+  /** For release(); 0 when it was refused. */
+  acquire(key: string, numbers: Float64Array): number;
+  release(permit: number): boolean;
+  close(): void;
+}
+
 export interface Addon extends CoreTables {
   Engine: new (options: CoreOptions) => NativeEngine;
   PolicyPort: new (engine: number, worker: number, onBell: () => void) => NativePolicyPort;
+  /** Of one owner's keys; of those that charges of verdicts have, when it is empty. */
+  LimitCounters: new (
+    engine: number,
+    owner: string,
+  ) => NativeLimitCounters;
   largestPolicyMessage: number;
   explain(snapshot: Uint8Array, request: ExplainRequest): ExplainResult;
   checkSnapshot(snapshot: Uint8Array): void;

@@ -56,6 +56,29 @@ const largestCounts: ReadonlyMap<unknown, number> = new Map([
 const fastestPerMilli = 10_000;
 const shortestWindow = 1000;
 
+const algorithms = { gcra: 0, 'fixed-window': 1, 'sliding-window': 2, concurrency: 3, quota: 4 };
+const periodNumbers = { hour: 0, day: 1, week: 2, month: 3, year: 4 } as const;
+
+/** The kind as the core numbers it (native/shared/limits.h). */
+export function algorithmOf({ kind }: Limit): number {
+  return algorithms[kind];
+}
+
+/** Milliseconds; the core's number of a calendar period. */
+export function spanOf(limit: Limit): number {
+  switch (limit.kind) {
+    case 'gcra':
+      return limit.per;
+    case 'fixed-window':
+    case 'sliding-window':
+      return limit.window;
+    case 'concurrency':
+      return 0;
+    case 'quota':
+      return periodNumbers[limit.period];
+  }
+}
+
 /** `at` names the place in messages. */
 export function checkLimit(value: unknown, at: string): Checked<Limit> {
   if (typeof value !== 'object' || value === null) return fail(at, 'a limit', value);

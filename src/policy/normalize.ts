@@ -539,7 +539,7 @@ function isLimitHeaders(value: unknown): value is LimitHeaders {
 }
 
 /** In UTF-8. A UTF-16 unit is at most three bytes, so that most texts need no count. */
-function isTooLong(text: string, bytes: number): boolean {
+export function isTooLong(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 

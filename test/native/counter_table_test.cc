@@ -122,6 +122,23 @@ TEST("counters: of eight threads never more hold a permit than the limit, and al
   CHECK_EQ(table.usage().used, 0);
 }
 
+TEST("counters: a look says what a cost would come to, and changes nothing") {
+  CounterTable table(1024, kKey);
+  const Limit limit = fixed(5);
+  CHECK(table.peek("key", limit, kTime, 5).allowed());
+  CHECK_EQ(table.usage().used, 0);
+  CHECK(table.charge("key", limit, kTime, 3).allowed());
+  const Decision fits = table.peek("key", limit, kTime, 2);
+  CHECK(fits.allowed());
+  CHECK_EQ(fits.remaining, 2);
+  const Decision tooMuch = table.peek("key", limit, kTime, 3);
+  CHECK(tooMuch.outcome == Outcome::Refused);
+  CHECK_EQ(tooMuch.remaining, 2);
+  CHECK(tooMuch.retryAfterNanos > 0);
+  CHECK(table.peek("key", limit, kTime, 6).outcome == Outcome::TooCostly);
+  CHECK_EQ(table.peek("key", limit, kTime).remaining, 2);
+}
+
 TEST("counters: a permit is given back exactly once, whoever tries") {
   CounterTable table(1024, kKey);
   const Limit limit = concurrency(100);

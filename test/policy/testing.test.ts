@@ -281,7 +281,7 @@ describe('counters', () => {
     const harness = await testPolicy(definePolicy({ decide: () => allow({ charges }) }));
     const left = async () => (await harness.decide()).charges.map(({ remaining }) => remaining);
     expect(await left()).toEqual([2, 0]);
-    expect(await left()).toEqual([1, 0]);
+    expect(await left()).toEqual([2, 0]);
     harness.clock.advance('1s');
     expect(await left()).toEqual([1, 0]);
   });
