@@ -29,6 +29,8 @@ namespace tidegate {
   X(RouteNotFound, "route_not_found", 404, "No route matches the request.")                        \
   X(MethodNotAllowed, "method_not_allowed", 405,                                                   \
     "Routes for this path exist, but not for this method.")                                        \
+  X(PolicyBodyTooLarge, "policy_body_too_large", 413,                                              \
+    "The body is longer than what a policy of the route reads.")                                   \
   X(PolicyDenied, "policy_denied", 403, "A policy refused the request.")                           \
   X(PolicyLimited, "policy_limited", 429, "A limit that a policy charges is used up.")             \
   X(PolicyAnswered, "policy_answered", 0, "A policy answered the request.")                        \

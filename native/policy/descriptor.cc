@@ -47,6 +47,12 @@ class Writer {
     bigEndian(size, 4);
   }
 
+  void bytes(std::string_view value) {
+    byte(0xc6);
+    bigEndian(value.size(), 4);
+    raw(value);
+  }
+
   void raw(std::string_view bytes) {
     if (full_ || bytes.size() > out_.size() - used_) {
       full_ = true;
@@ -176,6 +182,8 @@ void writeParam(Writer& writer, const RouteResult& match, std::string_view name)
 
 void writeValue(Writer& writer, const PolicyInput& input, const InputSource& source) {
   switch (input.kind) {
+    case InputKind::Body:
+      return source.body ? writer.bytes(*source.body) : writer.nil();
     case InputKind::Header:
       return writeHeader(writer, *source.fields, input);
     case InputKind::Headers:

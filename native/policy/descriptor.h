@@ -2,13 +2,15 @@
 //
 //   [index, generation, chain, value 0, value 1, …]
 //
-// with the values of the chain's inputs in their order; nil for one that the request does not have
-// (of Headers an empty array).
+// with the values of the chain's inputs in their order: texts, of Headers an array of texts (which
+// may be empty), of Body bytes; nil for one that the request does not have, and for a body that is
+// longer than what is collected.
 // TypeScript reads it in src/workers/wire.ts.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -29,6 +31,7 @@ struct InputSource {
   std::string_view host;
   std::string_view scheme;
   std::string_view routeName;
+  std::optional<std::string_view> body;
 };
 
 // The elements of a descriptor from the chain on, without the call that they are for: requests that

@@ -9,6 +9,7 @@
 namespace tidegate {
 
 enum class InputKind : std::uint8_t {
+  Body,     // the whole of it
   Header,   // all lines of that name, joined by ", "
   Headers,  // each line
   Cookie,

@@ -148,10 +148,12 @@ void Exchange::runPlan() {
     answer(Reason::BodyTooLarge);
     return;
   }
-  if (plan_->has(PlanStep::Policies)) {
-    askPolicies();
-  } else {
+  if (!plan_->has(PlanStep::Policies)) {
     act();
+  } else if (chain().bodyBytes > 0 && !requestDone_) {
+    collectBody(chain());
+  } else {
+    askPolicies();
   }
 }
 
@@ -192,8 +194,41 @@ void Exchange::answerRoute(const RouteConfig& route) {
 
 // Policies
 
+void Exchange::collectBody(const PolicyChain& chain) {
+  if (line_.body == BodyKind::Length && line_.contentLength > chain.bodyBytes) {
+    if (chain.bodyOptional) {
+      askPolicies();
+    } else {
+      answer(Reason::PolicyBodyTooLarge);
+    }
+    return;
+  }
+  state_ = State::Collecting;
+  body_ = {services_.collectedBodies, services_.collectedBodies.create(services_.pool)};
+  if (line_.expectContinue) {
+    // The endpoint is asked after the body is here, and has no say in it any more.
+    line_.expectContinue = false;
+    OutgoingResponse goOn;
+    goOn.status = 100;
+    client_.sendInformational(goOn);
+  }
+  client_.resumeBody();
+}
+
+void Exchange::collect(std::string_view bytes) {
+  if (body_->size() + bytes.size() <= chain().bodyBytes) {
+    body_->append(bytes);
+  } else if (chain().bodyOptional) {
+    body_->append(bytes);
+    client_.pauseBody();
+    askPolicies();
+  } else {
+    answer(Reason::PolicyBodyTooLarge);
+  }
+}
+
 void Exchange::askPolicies() {
-  const PolicyChain& chain = snapshot_->tables().chains[plan_->chain];
+  const PolicyChain& chain = this->chain();
   InputSource source;
   source.fields = &head_;
   source.match = &match_;
@@ -204,9 +239,11 @@ void Exchange::askPolicies() {
   source.host = host_;
   source.scheme = "http";
   source.routeName = routeConfig().match.name;
+  if (requestDone_) source.body = body_ ? body_->bytes() : std::string_view{};
   switch (
       services_.decisions.ask(*this, {chain.id, chain.timeout, chain.inputs}, source, verdict_)) {
     case Decisions::Asked::Replayed:
+      state_ = State::Deciding;
       replayed_ = true;
       policyMicros_ = 0;
       carryOut();
@@ -232,7 +269,7 @@ void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
 void Exchange::onNoVerdict(Reason reason) {
   if (state_ == State::Asking) policyMicros_ = microsSince(stepMicros_);
   state_ = State::Deciding;
-  if (snapshot_->tables().chains[plan_->chain].allowOnFailure) {
+  if (chain().allowOnFailure) {
     act();
   } else {
     answer(reason);
@@ -272,7 +309,7 @@ bool Exchange::charge() {
       return true;
     case Outcome::Full:
       charges_ = {};
-      if (snapshot_->tables().chains[plan_->chain].allowOnFailure) return true;
+      if (chain().allowOnFailure) return true;
       answer(Reason::PolicyCountersFull);
       return false;
     case Outcome::Refused:
@@ -386,8 +423,9 @@ void Exchange::forwardHead() {
   state_ = State::Forwarding;
   stepMicros_ = services_.loop.nowMicros();
   upstream_->sendHead(out);
+  if (body_) upstream_->sendBody(body_->bytes());
   if (requestDone_) {
-    upstream_->finish(nullptr);
+    upstream_->finish(body_ ? body_->trailers() : nullptr);
     upstream_->expectWithin(plan_->firstByteTimeout);
   } else {
     client_.resumeBody();
@@ -396,6 +434,10 @@ void Exchange::forwardHead() {
 
 void Exchange::onClientBody(std::string_view bytes) {
   bytesIn_ += bytes.size();
+  if (state_ == State::Collecting) {
+    collect(bytes);
+    return;
+  }
   if (upstream_ == nullptr) return;
   bodyTaken_ = true;
   upstream_->sendBody(bytes);
@@ -404,6 +446,12 @@ void Exchange::onClientBody(std::string_view bytes) {
 
 void Exchange::onClientEnd(const HeadFields* trailers) {
   requestDone_ = true;
+  if (state_ <= State::Connecting && body_) {
+    // Sent on with what was collected.
+    if (trailers != nullptr) body_->keepTrailers(*trailers);
+    if (state_ == State::Collecting) askPolicies();
+    return;
+  }
   if (upstream_ == nullptr) return;
   upstream_->finish(trailers);
   if (state_ == State::Forwarding) {
@@ -531,6 +579,7 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
 
 void Exchange::answer(Reason reason) {
   if (state_ == State::Asking) services_.decisions.cancel(*this);
+  if (state_ == State::Collecting) client_.pauseBody();
   leaveEndpoint();
   releaseUpstream();
   reason_ = reason;
@@ -745,7 +794,7 @@ const Verdict& Exchange::verdict() const {
 }
 
 void Exchange::describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const {
-  const std::vector<std::string>& names = snapshot_->tables().chains[plan_->chain].policies;
+  const std::vector<std::string>& names = chain().policies;
   const std::size_t count = std::min(names.size(), policies.size());
   for (std::size_t i = 0; i < count; ++i) policies[i].name = names[i];
   std::size_t ran = 0;

@@ -2,6 +2,7 @@
 //
 // The states in order:
 //   Deciding    the head is here: normalise, route, run the plan's native steps
+//   Collecting  policies of the route read the body: it comes in first
 //   Asking      policies of the route decide in a worker
 //   Connecting  an endpoint is chosen, its connection is not there yet
 //   Forwarding  the request is on its way, no response head has come
@@ -63,12 +64,22 @@ class Exchange final : public ClientStreamEvents,
   void onNoVerdict(Reason reason) override;
 
  private:
-  enum class State : std::uint8_t { Deciding, Asking, Connecting, Forwarding, Responding, Tunnel };
+  enum class State : std::uint8_t {
+    Deciding,
+    Collecting,
+    Asking,
+    Connecting,
+    Forwarding,
+    Responding,
+    Tunnel
+  };
 
   // Deciding
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
+  void collectBody(const PolicyChain& chain);
+  void collect(std::string_view bytes);
   void askPolicies();
   void carryOut();
   bool charge();
@@ -103,6 +114,8 @@ class Exchange final : public ClientStreamEvents,
   // Where no policy decided, a verdict that changes nothing.
   const Verdict& verdict() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
+  // With PlanStep::Policies only.
+  const PolicyChain& chain() const { return snapshot_->tables().chains[plan_->chain]; }
   // With a plan only.
   const RouteConfig& routeConfig() const { return snapshot_->tables().routes[match_.route]; }
   SlotCounters& routeSlot() {
@@ -152,6 +165,8 @@ class Exchange final : public ClientStreamEvents,
   // What the policies decided and what it was charged with; only with PlanStep::Policies.
   VerdictRef verdict_;
   SlabOwner<ExchangeCharges> charges_;
+  // Of the request, where a policy reads it: as much as has come before the head was forwarded.
+  SlabOwner<CollectedBody> body_;
   char* pathRoom_ = nullptr;
   std::string_view path_;
   std::string_view host_;

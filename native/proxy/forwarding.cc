@@ -226,7 +226,7 @@ void markForwardingFields(HeadFields& head, const RequestLine& line,
         break;
       // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
       case FieldId::Expect:
-        f.dropped = line.minorVersion == 0;
+        f.dropped = line.minorVersion == 0 || !line.expectContinue;
         break;
       default:
         f.dropped = false;

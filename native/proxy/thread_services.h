@@ -15,6 +15,7 @@
 #include "policy/decisions.h"
 #include "policy/verdict_store.h"
 #include "proxy/charging.h"
+#include "proxy/collected_body.h"
 #include "proxy/endpoint_pool.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
@@ -75,6 +76,7 @@ struct ThreadServices {
   Decisions decisions;
   std::vector<Charge> charges;  // of the verdict being carried out
   Slab<ExchangeCharges> exchangeCharges;
+  Slab<CollectedBody> collectedBodies;
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;

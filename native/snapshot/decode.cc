@@ -246,9 +246,9 @@ bool listener(Reader& reader, Listener& target) {
 // ---- policies
 
 // In the order of InputKind.
-constexpr std::array<std::string_view, 11> kInputKinds = {
-    "header", "headers",       "cookie", "query",  "param",    "path",
-    "method", "clientAddress", "host",   "scheme", "routeName"};
+constexpr std::array<std::string_view, 12> kInputKinds = {
+    "body", "header", "headers",       "cookie", "query",  "param",
+    "path", "method", "clientAddress", "host",   "scheme", "routeName"};
 
 constexpr Member<PolicyInput> kInput[] = {
     {"kind", [](Reader& r, PolicyInput& i) { return r.oneOf(i.kind, kInputKinds); }},
@@ -282,6 +282,9 @@ constexpr Member<PolicyChain> kChain[] = {
      }},
     {"inputs",
      [](Reader& r, PolicyChain& c) { return r.list(c.inputs, limits::kInputs, policyInput); }},
+    {"bodyBytes",
+     [](Reader& r, PolicyChain& c) { return r.number(c.bodyBytes, limits::kCollectedBytes); }},
+    {"bodyOptional", [](Reader& r, PolicyChain& c) { return r.boolean(c.bodyOptional); }},
 };
 
 bool chain(Reader& reader, PolicyChain& target) { return reader.members(target, kChain); }

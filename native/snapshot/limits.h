@@ -40,6 +40,7 @@ inline constexpr Range kRespondStatus = {200, 599};  // 1xx never ends an exchan
 inline constexpr Range kRedirectStatus = {300, 399};
 inline constexpr Range kChainId = {0, UINT32_MAX};
 inline constexpr Range kChainTimeout = {1, 60LL * 60 * 1000};  // milliseconds
+inline constexpr Range kCollectedBytes = {0, 128 * kKiB};
 inline constexpr Range kMetricSlot = {0, kMaxSlots - 1};
 
 // Elements of a list.

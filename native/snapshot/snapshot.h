@@ -100,6 +100,9 @@ struct PolicyChain {
   bool allowOnFailure = false;        // the exchange goes on as if there were no policies
   std::vector<std::string> policies;  // their names, in the order in which they decide
   std::vector<PolicyInput> inputs;
+  std::uint64_t bodyBytes = 0;  // of the body that is collected for InputKind::Body
+  // Requests with longer ones go on without a body to read, instead of being refused.
+  bool bodyOptional = false;
 };
 
 inline constexpr std::uint32_t kNoChain = ~std::uint32_t{0};

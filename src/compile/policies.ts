@@ -65,7 +65,6 @@ export async function compilePolicies(
 }
 
 async function loadAll(config: Config, catalog: PolicyCatalog) {
-  const used = new Set(config.routes.flatMap(({ policies = [] }) => policies));
   const loaded = new Map<string, LoadedPolicy>();
   const findings: Finding[] = [];
   const consumers = consumerSet(config.consumers.list);
@@ -74,26 +73,28 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
   );
   for (const [index, result] of results.entries()) {
     const place: ConfigPath = ['policies', index];
-    const { name } = config.policies[index] as PolicySettings;
     if (!result.ok) {
       findings.push(
         ...result.faults.map((fault) => ({ ...fault, path: [...place, ...fault.path] })),
       );
       continue;
     }
-    const body = result.policy.inputs.find(({ kind }) => kind === 'body');
-    if (body !== undefined && used.has(name)) {
+    for (const input of result.policy.inputs) {
+      if (input.kind !== 'body' || input.limit <= mostBodyBytes) continue;
       findings.push({
         code: 'policy_input',
         path: [...place, 'use'],
-        message: `expected a policy that does not read the body, but its input ${body.key} does`,
-        hint: 'this version hands no bodies to policies',
+        message: `expected a policy that reads at most 128KiB of a body, but its input ${input.key} reads ${input.limit} bytes`,
+        hint: 'lower the limit of body({ limit, as }) in the module: longer bodies do not cross to policies',
       });
     }
-    loaded.set(name, result.policy);
+    loaded.set(result.policy.instance.name, result.policy);
   }
   return { loaded, findings };
 }
+
+/** What the channel to a worker has room for beside the head. */
+const mostBodyBytes = 128 * 1024;
 
 /** Inputs that name a parameter which no path of the route has: they would be undefined for ever. */
 function parameterFindings(
@@ -187,8 +188,22 @@ class ChainBuilder implements CompiledPolicies {
         : 'deny',
       policies: [...policies],
       inputs,
+      ...this.#bodyOf(settings),
     });
     this.#chains.push({ id, links });
+  }
+
+  /** A policy in shadow mode refuses nothing, and so no body that is too long for it. */
+  #bodyOf(policies: readonly PolicySettings[]): Pick<SnapshotChain, 'bodyBytes' | 'bodyOptional'> {
+    const limits = (mode: PolicySettings['mode']) =>
+      policies
+        .filter((policy) => policy.mode === mode)
+        .flatMap(({ name }) => this.#found(this.#loaded, name).inputs)
+        .flatMap((input) => (input.kind === 'body' ? [input.limit] : []));
+    const enforced = limits('enforce');
+    if (enforced.length > 0) return { bodyBytes: Math.min(...enforced), bodyOptional: false };
+    const shadow = limits('shadow');
+    return { bodyBytes: Math.max(0, ...shadow), bodyOptional: shadow.length > 0 };
   }
 
   #link(settings: PolicySettings, inputs: SnapshotInput[]): LinkSpec {
@@ -219,19 +234,18 @@ function sourceOf(input: InputDeclaration, inputs: SnapshotInput[]): InputSource
       return { from: 'consumer' };
     case 'attribute':
       return { from: 'attribute', policy: input.policy, name: input.name };
-    case 'body':
-      throw new Error('a policy that reads the body was not refused');
+    case 'body': {
+      const { as, limit } = input;
+      return { from: 'body', index: placeOf({ kind: 'body', name: '' }, inputs), as, limit };
+    }
     default: {
-      const wanted: SnapshotInput = {
-        kind: input.kind,
-        name: 'name' in input ? input.name : '',
-      };
-      const known = inputs.findIndex(
-        ({ kind, name }) => kind === wanted.kind && name === wanted.name,
-      );
-      if (known >= 0) return { from: 'request', index: known };
-      inputs.push(wanted);
-      return { from: 'request', index: inputs.length - 1 };
+      const name = 'name' in input ? input.name : '';
+      return { from: 'request', index: placeOf({ kind: input.kind, name }, inputs) };
     }
   }
+}
+
+function placeOf(wanted: SnapshotInput, inputs: SnapshotInput[]): number {
+  const known = inputs.findIndex(({ kind, name }) => kind === wanted.kind && name === wanted.name);
+  return known >= 0 ? known : inputs.push(wanted) - 1;
 }

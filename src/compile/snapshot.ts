@@ -61,6 +61,7 @@ export interface SnapshotMatch {
 /** What a chain of policies reads of a request; `name` is empty for the kinds that have none. */
 export interface SnapshotInput {
   kind:
+    | 'body'
     | 'header'
     | 'headers'
     | 'cookie'
@@ -83,6 +84,10 @@ export interface SnapshotChain {
   /** Their names, in the order in which they decide. */
   policies: string[];
   inputs: SnapshotInput[];
+  /** How much of a body is collected; 0 where no policy reads it. */
+  bodyBytes: number;
+  /** Requests with longer ones go on, instead of being refused. */
+  bodyOptional: boolean;
 }
 
 export interface SnapshotRoute {

@@ -16,7 +16,9 @@ export default definePolicy({
   'param.ts': `import { allow, definePolicy, param } from 'tidegate/policy';
 export default definePolicy({ inputs: { id: param('id') }, decide: () => allow() });`,
   'body.ts': `import { allow, body, definePolicy } from 'tidegate/policy';
-export default definePolicy({ inputs: { text: body({ limit: '1KiB', as: 'text' }) }, decide: () => allow() });`,
+export default definePolicy({ inputs: { text: body({ limit: '128KiB', as: 'text' }) }, decide: () => allow() });`,
+  'large.ts': `import { allow, body, definePolicy } from 'tidegate/policy';
+export default definePolicy({ inputs: { text: body({ limit: '129KiB', as: 'text' }) }, decide: () => allow() });`,
   'attribute.ts': `import { allow, attribute, definePolicy } from 'tidegate/policy';
 export default definePolicy({ inputs: { plan: attribute('billing', 'plan') }, decide: () => allow() });`,
   'billing.ts': `import { allow, definePolicy } from 'tidegate/policy';
@@ -124,8 +126,9 @@ describe('policies in the configuration', () => {
       expect.stringContaining('unused_policy'),
       '3:65 policy_input the policy reads the path parameter "id", which no path of the route has (the route has order)',
     ]);
-    expect(await problemsOf('policies: [{ name: b, use: ./body.ts }]', route('[b]'))).toEqual([
-      '2:28 policy_input expected a policy that does not read the body, but its input text does (this version hands no bodies to policies)',
+    expect(await problemsOf('policies: [{ name: b, use: ./body.ts }]', route('[b]'))).toEqual([]);
+    expect(await problemsOf('policies: [{ name: b, use: ./large.ts }]', route('[b]'))).toEqual([
+      '2:28 policy_input expected a policy that reads at most 128KiB of a body, but its input text reads 132096 bytes (lower the limit of body({ limit, as }) in the module: longer bodies do not cross to policies)',
     ]);
   });
 

@@ -209,6 +209,8 @@ describe('the chains', () => {
           { kind: 'param', name: 'id' },
           { kind: 'path', name: '' },
         ],
+        bodyBytes: 0,
+        bodyOptional: false,
       },
     ]);
     expect(policies.chains[0]?.links.map(({ inputs }) => inputs)).toEqual([

@@ -137,6 +137,30 @@ TEST("the rest of a request is as the gateway has it") {
   CHECK(!request.value(InputKind::Param, "other"));
 }
 
+TEST(
+    "a body is bytes as they came, none at all where it is empty, and nil where it was not "
+    "collected") {
+  Request request({});
+  const auto body = [&]() -> std::optional<std::string> {
+    const std::vector<std::byte> bytes = request.describe({{InputKind::Body, "", FieldId::Other}});
+    MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+    std::uint32_t count = 0;
+    std::uint64_t number = 0;
+    CHECK(reader.array(count) && count == 4);
+    for (int i = 0; i < 3; ++i) CHECK(reader.unsignedInteger(number));
+    if (reader.nil()) return std::nullopt;
+    std::string_view value;
+    CHECK(reader.binary(value));
+    CHECK_EQ(reader.remaining(), 0);
+    return std::string(value);
+  };
+  CHECK(!body());
+  request.source.body = "";
+  CHECK_EQ(body().value_or("nil"), "");
+  request.source.body = std::string_view("\0\xff{}", 4);
+  CHECK_EQ(body().value_or("nil"), std::string("\0\xff{}", 4));
+}
+
 TEST("texts that are UTF-8 already stay, others are Latin-1") {
   Request request({});
   request.source.path = "/caf\xc3\xa9";

@@ -1,0 +1,251 @@
+// Policies that read the body of a request: it is collected for them, and then goes on as it came.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Client, connectTo, get, requestText, send } from '../support/client.js';
+import { temporaryFolder } from '../support/folder.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { type Origin, startOrigin } from '../support/origin.js';
+
+let origin: Origin;
+let closing: Origin;
+let gateway: Gateway;
+const folder = temporaryFolder();
+
+/** A policy that says in a header what it has seen. */
+function reader(name: string, as: string, limit: string): string {
+  const file = join(folder, `${name}.ts`);
+  writeFileSync(
+    file,
+    `import { allow, body, definePolicy, deny } from 'tidegate/policy';
+export default definePolicy({
+  inputs: { seen: body({ as: '${as}', limit: '${limit}' }) },
+  decide({ inputs: { seen }, ctx }) {
+    ctx.log.info('${name} has decided');
+    if (seen === 'refuse') return deny();
+    const text = seen instanceof Uint8Array ? Buffer.from(seen).toString('hex') : JSON.stringify(seen) ?? 'nothing';
+    return allow({ replayFor: '1h', request: { add: { 'x-seen': text.length > 100 ? String(text.length) : text } } });
+  },
+});`,
+  );
+  return file;
+}
+
+function config(): string {
+  return `
+listeners: [{ name: public, bind: "127.0.0.1:0", timeouts: { body: 1s } }]
+policies:
+  - { name: text, use: "${reader('text', 'text', '1KiB')}" }
+  - { name: json, use: "${reader('json', 'json', '100')}" }
+  - { name: bytes, use: "${reader('bytes', 'bytes', '128KiB')}" }
+  - { name: shadow, use: "${reader('shadow', 'json', '64')}", mode: shadow }
+routes:
+  - { name: text, match: { path: /text }, policies: [text], upstream: origin }
+  - { name: json, match: { path: /json }, policies: [json], upstream: origin }
+  - { name: bytes, match: { path: /bytes }, policies: [bytes], upstream: origin }
+  - { name: both, match: { path: /both }, policies: [text, json], upstream: origin }
+  - { name: shadow, match: { path: /shadow }, policies: [shadow], upstream: origin }
+  - { name: small, match: { path: /small }, policies: [text], limits: { body: 10 }, upstream: origin }
+  - { name: retried, match: { path: /retried }, policies: [text], upstream: closing, retries: { attempts: 1 } }
+upstreams:
+  - { name: origin, endpoints: ["${origin.address}"] }
+  - { name: closing, endpoints: ["${closing.address}", "${origin.address}"] }
+`;
+}
+
+const post = (path: string, body: string, ...fields: string[]) =>
+  `${requestText(`POST ${path} HTTP/1.1`, `content-length: ${body.length}`, ...fields)}${body}`;
+
+const chunked = (path: string, chunks: readonly string[], trailers = '') =>
+  requestText(`POST ${path} HTTP/1.1`, 'transfer-encoding: chunked') +
+  chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('') +
+  `0\r\n${trailers}\r\n`;
+
+// The bare host has no workers of Node's.
+describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () => {
+  beforeAll(async () => {
+    origin = await startOrigin();
+    closing = await startOrigin(async (_request, connection) => connection.reset());
+    gateway = await startGateway(config(), { flags: ['--policy-workers', '1'] });
+  });
+
+  beforeEach(() => origin.clear());
+  afterEach(() => gateway.metricIs('tidegate_exchanges_active', 0));
+
+  const address = () => gateway.address();
+
+  it('see it as text, as JSON or as bytes, and it goes on as it came', async () => {
+    const seen = async (request: string) => {
+      expect((await send(address(), request)).status).toBe(200);
+      const next = await origin.nextRequest();
+      return [next.header('x-seen'), next.text];
+    };
+    expect(await seen(post('/text', 'hello'))).toEqual(['"hello"', 'hello']);
+    expect(await seen(post('/json', '{"a": [1]}'))).toEqual(['{"a":[1]}', '{"a": [1]}']);
+    expect(await seen(post('/bytes', '\0\xe9'))).toEqual(['00e9', '\0\xe9']);
+    expect(await seen(chunked('/text', ['he', 'llo']))).toEqual(['"hello"', 'hello']);
+  });
+
+  it.each([
+    ['/text', '""'],
+    ['/json', 'nothing'],
+    ['/bytes', undefined],
+  ])('see that there is none at %s', async (path, expected) => {
+    expect((await get(address(), path)).status).toBe(200);
+    expect((await origin.nextRequest()).header('x-seen') || undefined).toBe(expected);
+    expect((await send(address(), chunked(path, []))).status).toBe(200);
+    expect((await origin.nextRequest()).header('x-seen') || undefined).toBe(expected);
+  });
+
+  it('keep trailers and the way in which the body is framed', async () => {
+    await send(address(), chunked('/text', ['abc'], 'x-sum: 6\r\n'));
+    const { message } = await origin.nextRequest();
+    expect(message.trailers).toEqual([['x-sum', '6']]);
+    expect(message.body.toString()).toBe('abc');
+  });
+
+  it('wait for a body that comes in pieces, byte by byte, however it is cut', async () => {
+    const client = await connectTo(address());
+    const request = chunked('/text', ['one', 'two'], 'x-end: 1\r\n');
+    for (let i = 0; i < 3; i += 1) {
+      await client.sendSplit(
+        request,
+        Array.from({ length: request.length - 1 }, (_, at) => at + 1),
+      );
+      expect((await client.response('POST')).status).toBe(200);
+      expect((await origin.nextRequest()).text).toBe('onetwo');
+    }
+    client.close();
+  });
+
+  it('get bodies up to their limit, and not a byte more', async () => {
+    const largest = 'a'.repeat(128 * 1024);
+    for (const make of [
+      (body: string) => post('/bytes', body),
+      (body: string) => chunked('/bytes', [body.slice(0, 70_000), body.slice(70_000)]),
+    ]) {
+      expect((await send(address(), make(largest))).status).toBe(200);
+      expect((await origin.nextRequest()).text).toBe(largest);
+      const response = await send(address(), make(`${largest}a`));
+      expect(response.problem).toMatchObject({ status: 413, reason: 'policy_body_too_large' });
+    }
+    expect(origin.requests.length).toBe(2);
+  });
+
+  it('get no longer body than the least of them reads, nor than the route allows', async () => {
+    expect((await send(address(), post('/both', JSON.stringify('a'.repeat(98))))).status).toBe(200);
+    expect((await send(address(), post('/both', 'a'.repeat(101)))).problem.reason).toBe(
+      'policy_body_too_large',
+    );
+    expect((await send(address(), post('/small', 'a'.repeat(11)))).problem.reason).toBe(
+      'request_body_too_large',
+    );
+    expect((await send(address(), chunked('/small', ['a'.repeat(11)]))).problem.reason).toBe(
+      'request_body_too_large',
+    );
+  });
+
+  it('do not see what is not JSON, which is denied', async () => {
+    const { problem } = await send(address(), post('/json', '{"a": '));
+    expect(problem).toMatchObject({ status: 400, reason: 'policy_denied' });
+    expect(problem.detail).toContain('json cannot read it: the body is not JSON');
+    expect(origin.requests).toEqual([]);
+    await gateway.metricIs('tidegate_policy_events_total', 0, 'policy="json",event="failed"');
+  });
+
+  it('refuse by it, and the connection serves the next request', async () => {
+    const client = await connectTo(address());
+    expect((await client.request(post('/text', 'refuse'))).status).toBe(403);
+    expect((await client.request(post('/text', 'please'))).status).toBe(200);
+    expect(origin.requests.length).toBe(1);
+    client.close();
+  });
+
+  it('in shadow mode see what they may read, and hold up nothing else', async () => {
+    const decided = () =>
+      gateway.log.text.split('\n').filter((line) => line.includes('shadow has decided')).length;
+    const rest = 'a'.repeat(300_000);
+    for (const body of ['[]', 'no JSON', 'b'.repeat(65), rest]) {
+      for (const request of [post('/shadow', body), chunked('/shadow', [body])]) {
+        expect((await send(address(), request)).status).toBe(200);
+        expect((await origin.nextRequest()).text).toBe(body);
+      }
+    }
+    // The first of the two that it can read; the second one's verdict is replayed.
+    expect(decided()).toBe(1);
+  });
+
+  it('in shadow mode let a body that is too long stream: its end need not have come', async () => {
+    const client = await connectTo(address());
+    client.send(requestText('POST /shadow HTTP/1.1', 'transfer-encoding: chunked'));
+    client.send(`c8\r\n${'a'.repeat(200)}\r\n`);
+    const upstream = await origin.nextConnection();
+    await upstream.requestHead();
+    await upstream.until('the first part', () => upstream.unread.toString().includes('aaaa'));
+    client.send('3\r\nend\r\n0\r\nx-last: 1\r\n\r\n');
+    await upstream.until('the last part', () => upstream.unread.toString().includes('x-last: 1'));
+    upstream.respond('done');
+    expect((await client.response('POST')).text).toBe('done');
+    client.close();
+  });
+
+  it('are asked once for equal bodies, and each body has its own verdict', async () => {
+    const body = `once ${Date.now()}`;
+    for (let i = 0; i < 3; i += 1) await send(address(), post('/text', body));
+    const seen = [];
+    for (let i = 0; i < 3; i += 1) seen.push((await origin.nextRequest()).header('x-seen'));
+    expect(seen).toEqual(Array(3).fill(JSON.stringify(body)));
+    expect((await gateway.loggedTarget('/text')).policies[0]).toMatchObject({ name: 'text' });
+    await send(address(), post('/text', `${body}!`));
+    expect((await origin.nextRequest()).header('x-seen')).toBe(JSON.stringify(`${body}!`));
+  });
+
+  it('answer 100-continue in place of the endpoint', async () => {
+    const client = await connectTo(address());
+    client.send(requestText('POST /text HTTP/1.1', 'content-length: 5', 'expect: 100-continue'));
+    expect((await client.response('POST')).status).toBe(100);
+    expect(origin.requests).toEqual([]);
+    client.send('hello');
+    expect((await client.response('POST')).status).toBe(200);
+    const request = await origin.nextRequest();
+    expect([request.text, request.header('expect')]).toEqual(['hello', undefined]);
+    client.close();
+  });
+
+  it('refuse a body that is too long before it is sent', async () => {
+    const client = await connectTo(address());
+    client.send(requestText('POST /text HTTP/1.1', 'content-length: 5000', 'expect: 100-continue'));
+    expect((await client.response('POST')).problem.reason).toBe('policy_body_too_large');
+    client.close();
+  });
+
+  it('hold no request for ever whose body does not come', async () => {
+    const client = await connectTo(address());
+    client.send(`${requestText('POST /text HTTP/1.1', 'content-length: 5')}hel`);
+    expect((await client.response('POST')).problem.reason).toBe('request_body_timeout');
+    client.close();
+  });
+
+  it.each<[string, (client: Client) => void]>([
+    ['reset', (client) => client.reset()],
+    ['ended', (client) => client.end()],
+    ['broken', (client) => client.send('nonsense\r\n')],
+  ])('forget a request whose body is %s in the middle', async (_, breakOff) => {
+    const client = await connectTo(address());
+    client.send(`${requestText('POST /text HTTP/1.1', 'transfer-encoding: chunked')}3\r\nabc\r\n`);
+    await gateway.metricIs('tidegate_exchanges_active', 1);
+    breakOff(client);
+    await gateway.metricIs('tidegate_exchanges_active', 0);
+    expect(origin.requests).toEqual([]);
+    client.close();
+  });
+
+  it('leave a body that can be sent to another endpoint', async () => {
+    const put = post('/retried', 'again').replace('POST', 'PUT');
+    for (let i = 0; i < 4; i += 1) {
+      expect((await send(address(), put)).status).toBe(200);
+      expect((await origin.nextRequest()).text).toBe('again');
+    }
+    expect(closing.connections.length).toBeGreaterThan(0);
+  });
+});
