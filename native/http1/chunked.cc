@@ -18,7 +18,7 @@ constexpr std::size_t kFinalLineBytes = 2;  // the empty line that ends a traile
 // Reads trailer fields into `sink(field)`, which is false when it has no room, and refuses those
 // that a trailer may not hold.
 template <typename Sink>
-ParseOutcome readTrailers(Input& in, Sink&& sink) {
+ParseOutcome readTrailers(HeadText& in, Sink&& sink) {
   ParseOutcome outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
         Field field;
@@ -171,8 +171,8 @@ ParseError ChunkedDecoder::endExtension(char c) {
 }
 
 ParseOutcome ChunkedDecoder::passTrailers(const char*& p, const char* end) {
-  Input in({p, static_cast<std::size_t>(end - p)}, kMaxTrailerBytes + kFinalLineBytes,
-           ParseError::TrailersTooLarge);
+  HeadText in({p, static_cast<std::size_t>(end - p)}, kMaxTrailerBytes + kFinalLineBytes,
+              ParseError::TrailersTooLarge);
   const ParseOutcome outcome = readTrailers(
       in, [count = std::size_t{0}](const Field&) mutable { return ++count <= kMaxFields; });
   if (outcome.status != ParseStatus::Complete) return outcome;
@@ -185,7 +185,7 @@ ParseOutcome ChunkedDecoder::passTrailers(const char*& p, const char* end) {
 ParseOutcome ChunkedDecoder::parseTrailers(std::string_view section, HeadFields& fields) {
   fields.clear();
   fields.rebase(section.data());
-  Input in(section, kMaxTrailerBytes + 1, ParseError::TrailersTooLarge);
+  HeadText in(section, kMaxTrailerBytes + 1, ParseError::TrailersTooLarge);
   const ParseOutcome outcome =
       readTrailers(in, [&fields](const Field& f) { return fields.add(f); });
   if (outcome.status == ParseStatus::Error) return outcome;

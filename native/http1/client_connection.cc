@@ -10,12 +10,6 @@
 
 namespace tidegate::http1 {
 
-namespace {
-
-constexpr std::size_t kKeptReadBytes = 3 * 1024;
-
-}  // namespace
-
 ClientConnection::ClientConnection(Context& context, ClientHost& host, Socket socket,
                                    const HeadLimits& limits)
     : context_(context),

@@ -13,6 +13,9 @@ namespace tidegate::http1 {
 // What one system call reads at most.
 inline constexpr std::size_t kReadBytes = 64 * 1024;
 
+// Free space for reading behind a partial head or kept body; larger reads go on the next call.
+inline constexpr std::size_t kKeptReadBytes = 3 * 1024;
+
 // Reads of one connection before others have their turn.
 inline constexpr int kReadsPerTurn = 4;
 

@@ -14,14 +14,14 @@ inline constexpr ParseOutcome failed(ParseError error) { return {ParseStatus::Er
 
 // Bytes that are parsed in place. The limit cuts `end` short, so that no rule ever sees a byte
 // beyond it: what is wrong with a message does not depend on how much of it has arrived.
-struct Input {
+struct HeadText {
   const char* begin;
   const char* p;  // the next byte
   const char* end;
   // What running into `end` means: more bytes may come, or the limit stands there.
   ParseOutcome atEnd;
 
-  Input(std::string_view bytes, std::size_t limit, ParseError overLimit)
+  HeadText(std::string_view bytes, std::size_t limit, ParseError overLimit)
       : begin(bytes.data()),
         p(bytes.data()),
         end(bytes.data() + (bytes.size() < limit ? bytes.size() : limit)),
@@ -34,7 +34,7 @@ struct Input {
 
 // Passes the end of a line; `in.p` stands on the byte that ended it, which is `wrong` when it is
 // neither CR nor LF.
-inline ParseOutcome passLineEnd(Input& in, ParseError wrong) {
+inline ParseOutcome passLineEnd(HeadText& in, ParseError wrong) {
   if (*in.p == '\r') {
     if (in.end - in.p < 2) return in.atEnd;
     if (in.p[1] != '\n') return failed(ParseError::BareCarriageReturn);
@@ -53,7 +53,7 @@ inline ParseError badNameByte(char c) {
 // valueBegin, valueEnd)`, which returns a ParseError. Complete: `in.p` stands behind the empty
 // line. Otherwise it stands where the last whole line ended.
 template <typename Sink>
-ParseOutcome parseFieldLines(Input& in, Sink&& sink) {
+ParseOutcome parseFieldLines(HeadText& in, Sink&& sink) {
   for (;;) {
     const char* const name = in.p;
     if (name == in.end) return in.atEnd;
@@ -68,7 +68,7 @@ ParseOutcome parseFieldLines(Input& in, Sink&& sink) {
     while (value != in.end && (*value == ' ' || *value == '\t')) ++value;
     const char* valueEnd = scanValue(in.begin, value, in.end);
     if (valueEnd == in.end) return in.atEnd;
-    Input line = in;
+    HeadText line = in;
     line.p = valueEnd;
     const ParseOutcome outcome = passLineEnd(line, ParseError::BadHeaderValue);
     if (outcome.status != ParseStatus::Complete) return outcome;

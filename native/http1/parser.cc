@@ -18,8 +18,8 @@ constexpr int kMaxEmptyLines = 4;
 constexpr std::string_view kVersion11 = "HTTP/1.1";
 
 // `in` cut to its first line: a byte more than the limit, so that the line's CR may be the last.
-Input lineOf(const Input& in, std::uint32_t limit, ParseError overLimit) {
-  Input line = in;
+HeadText lineOf(const HeadText& in, std::uint32_t limit, ParseError overLimit) {
+  HeadText line = in;
   if (in.end - in.p > static_cast<std::ptrdiff_t>(limit)) {
     line.end = in.p + limit + 1;
     line.atEnd = failed(overLimit);
@@ -28,7 +28,7 @@ Input lineOf(const Input& in, std::uint32_t limit, ParseError overLimit) {
 }
 
 // Passes `HTTP/1.d`. A minor version above 1 is treated as 1 (RFC 9110 6.2).
-ParseOutcome passVersion(Input& line, std::uint8_t& minorVersion) {
+ParseOutcome passVersion(HeadText& line, std::uint8_t& minorVersion) {
   if (line.end - line.p >= 8 && std::memcmp(line.p, kVersion11.data(), kVersion11.size()) == 0) {
     minorVersion = 1;
     line.p += kVersion11.size();
@@ -47,7 +47,7 @@ ParseOutcome passVersion(Input& line, std::uint8_t& minorVersion) {
 }
 
 // RFC 9112 2.2: a client may have sent an empty line too many after the body before.
-ParseOutcome passEmptyLines(Input& in) {
+ParseOutcome passEmptyLines(HeadText& in) {
   for (int lines = 0; in.p != in.end && *in.p == '\r'; ++lines) {
     if (lines == kMaxEmptyLines) return failed(ParseError::BadRequestLine);
     const ParseOutcome outcome = passLineEnd(in, ParseError::BadRequestLine);
@@ -62,8 +62,9 @@ ParseError badLineByte(char c, ParseError wrong) {
   return c == '\r' ? ParseError::BadRequestLine : wrong;
 }
 
-ParseOutcome parseRequestLine(Input& in, std::uint32_t limit, RequestLine& line, TargetHost& host) {
-  Input text = lineOf(in, limit, ParseError::TargetTooLong);
+ParseOutcome parseRequestLine(HeadText& in, std::uint32_t limit, RequestLine& line,
+                              TargetHost& host) {
+  HeadText text = lineOf(in, limit, ParseError::TargetTooLong);
   const char* const method = text.p;
   const char* const methodEnd = scanName(text.begin, method, text.end);
   if (methodEnd - method > kMaxMethodBytes) return failed(ParseError::BadMethod);
@@ -94,9 +95,9 @@ ParseOutcome parseRequestLine(Input& in, std::uint32_t limit, RequestLine& line,
   return error == ParseError::None ? kComplete : failed(error);
 }
 
-ParseOutcome parseStatusLine(Input& in, std::uint32_t limit, StatusLine& line) {
+ParseOutcome parseStatusLine(HeadText& in, std::uint32_t limit, StatusLine& line) {
   constexpr std::ptrdiff_t kStatusBytes = 4;  // SP and three digits
-  Input text = lineOf(in, limit, ParseError::HeadTooLarge);
+  HeadText text = lineOf(in, limit, ParseError::HeadTooLarge);
   ParseOutcome outcome = passVersion(text, line.minorVersion);
   if (outcome.status != ParseStatus::Complete) return outcome;
   std::uint16_t status = 0;
@@ -156,7 +157,7 @@ class FieldSink {
   FieldFacts facts_;
 };
 
-Field fieldAt(const Input& in, const char* name, const char* nameEnd, const char* value,
+Field fieldAt(const HeadText& in, const char* name, const char* nameEnd, const char* value,
               const char* valueEnd) {
   Field field;
   field.name = in.slice(name, nameEnd);
@@ -217,7 +218,7 @@ ParseOutcome parseRequestHead(std::string_view bytes, const HeadLimits& limits, 
   head.line = RequestLine();
   head.size = 0;
 
-  Input in(bytes, limits.headBytes, ParseError::HeadTooLarge);
+  HeadText in(bytes, limits.headBytes, ParseError::HeadTooLarge);
   ParseOutcome outcome = passEmptyLines(in);
   if (outcome.status != ParseStatus::Complete) return outcome;
   TargetHost targetHost;
@@ -250,7 +251,7 @@ ParseOutcome parseResponseHead(std::string_view bytes, const HeadLimits& limits,
   head.line = StatusLine();
   head.size = 0;
 
-  Input in(bytes, limits.headBytes, ParseError::HeadTooLarge);
+  HeadText in(bytes, limits.headBytes, ParseError::HeadTooLarge);
   ParseOutcome outcome = parseStatusLine(in, limits.lineBytes, head.line);
   if (outcome.status != ParseStatus::Complete) return outcome;
 

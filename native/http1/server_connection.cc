@@ -18,9 +18,6 @@ constexpr std::uint64_t kLingerMillis = 2'000;
 // What is thrown away of a request that nobody wants any more before the connection is reset.
 constexpr std::uint64_t kLingerBytes = 256 * 1024;
 
-// Free space for reading behind a partial head or kept body; larger reads go on the next call.
-constexpr std::size_t kKeptReadBytes = 3 * 1024;
-
 Reason reasonOf(ParseError error) {
   switch (parseErrorStatus(error)) {
     case 414:

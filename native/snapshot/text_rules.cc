@@ -6,9 +6,9 @@
 namespace tidegate {
 namespace {
 
-constexpr ByteSet kLocation = ByteSet("").with(0x21, 0x7e).without("\"<>\\^`{|}");
-constexpr ByteSet kTarget = kLocation.without("#");
-constexpr ByteSet kPath = kTarget.without("?");
+constexpr ByteSet kLocationBytes = ByteSet("").with(0x21, 0x7e).without("\"<>\\^`{|}");
+constexpr ByteSet kTargetBytes = kLocationBytes.without("#");
+constexpr ByteSet kPath = kTargetBytes.without("?");
 constexpr ByteSet kHost =
     ByteSet("-._~!$&'()*+,;=%:[]").with('a', 'z').with('A', 'Z').with('0', '9');
 constexpr ByteSet kLowerHost = ByteSet("-._~:[]").with('a', 'z').with('0', '9');
@@ -16,7 +16,7 @@ constexpr ByteSet kVia = ByteSet("!#$%&'*+-.^_`|~:[]").with('a', 'z').with('A', 
 
 }  // namespace
 
-bool isTargetText(std::string_view text) { return kTarget.holds(text); }
+bool isTargetText(std::string_view text) { return kTargetBytes.holds(text); }
 
 bool isPathText(std::string_view text) { return kPath.holds(text); }
 
@@ -28,7 +28,7 @@ bool isHostPattern(std::string_view text) {
   return !text.empty() && kLowerHost.holds(text);
 }
 
-bool isLocationText(std::string_view text) { return kLocation.holds(text); }
+bool isLocationText(std::string_view text) { return kLocationBytes.holds(text); }
 
 bool isViaName(std::string_view text) { return kVia.holds(text); }
 

@@ -9,6 +9,9 @@ import { nodeFolder } from './native-build.mjs';
 import { run } from './processes.mjs';
 
 const cacheFile = inRoot('build/lint/tidy.json');
+const unitFolder = 'build/lint/units';
+/** What clang-tidy tells about when it comes in by #include; as HeaderFilterRegex of the settings, and sources. */
+const ourFiles = String.raw`(^|/)(native|test|bench)/.*\.(h|cc)$`;
 const includeFolders = ['native', 'test/native'];
 
 /** Node's headers come last: only the addon uses them. */
@@ -60,34 +63,68 @@ function readCache() {
   }
 }
 
+/**
+ * What is checked at a time: the files of a folder of the core as one translation unit, because most of the time goes into the
+ * headers that they share; every other file by itself.
+ */
+function unitsOf(files) {
+  const units = new Map();
+  for (const file of files) {
+    const folder = path.dirname(file);
+    const name = folder.startsWith('native/') ? folder : file;
+    units.set(name, [...(units.get(name) ?? []), file]);
+  }
+  return [...units].map(([name, members]) => ({ name, files: members }));
+}
+
+/** The file to hand to clang-tidy, in our tree so that it finds the settings. */
+function sourceOf({ name, files }) {
+  if (files.length === 1) return inRoot(files[0]);
+  const source = inRoot(path.join(unitFolder, `${name.replaceAll('/', '-')}.cc`));
+  const includes = files.map((file) => `#include "${inRoot(file)}"`).join('\n');
+  writeFileSync(
+    source,
+    `// NOLINTBEGIN(bugprone-suspicious-include)\n${includes}\n// NOLINTEND(bugprone-suspicious-include)\n`,
+  );
+  return source;
+}
+
 /** Checks the .cc files given; returns those that failed. */
 export async function tidy(program, files) {
   const args = compilerArgs();
   const settings = [program, ...args, readFileSync(inRoot('.clang-tidy'), 'utf8')].join('\0');
   const keys = new Map(files.map((file) => [file, keyOf(file, settings)]));
   const passed = readCache();
-  const waiting = files.filter((file) => !passed.has(keys.get(file)));
+  const waiting = unitsOf(files.filter((file) => !passed.has(keys.get(file))));
+  // The long ones first, so that no processor waits at the end for the last of them.
+  waiting.sort((a, b) => b.files.length - a.files.length);
+  mkdirSync(inRoot(unitFolder), { recursive: true });
   const failed = [];
 
-  const worker = async () => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const { code, output } = await run(program, ['--quiet', inRoot(file), '--', ...args], {
-        capture: true,
-      });
-      if (code === 0) {
-        passed.add(keys.get(file));
-        continue;
-      }
-      failed.push(file);
+  const check = async (unit) => {
+    const { code, output } = await run(
+      program,
+      ['--quiet', '--header-filter', ourFiles, sourceOf(unit), '--', ...args],
+      { capture: true },
+    );
+    if (code === 0) {
+      for (const file of unit.files) passed.add(keys.get(file));
+    } else if (unit.files.length > 1) {
+      // One of them is wrong, or two of them have a name in common that is wrong of neither.
+      waiting.push(...unit.files.map((file) => ({ name: file, files: [file] })));
+    } else {
+      failed.push(unit.name);
       process.stdout.write(output.replace(/^\d+ warnings.*\n/gm, ''));
     }
+  };
+  const worker = async () => {
+    for (let unit = waiting.shift(); unit !== undefined; unit = waiting.shift()) await check(unit);
   };
   try {
     await Promise.all(Array.from({ length: availableParallelism() }, worker));
   } finally {
     // An interrupted run keeps what it has found out.
     const current = new Set(keys.values());
-    mkdirSync(path.dirname(cacheFile), { recursive: true });
     writeFileSync(cacheFile, JSON.stringify([...passed].filter((key) => current.has(key))));
   }
   return failed;
