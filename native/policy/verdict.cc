@@ -172,8 +172,9 @@ class VerdictDecoder {
     if (!reader_.unsignedInteger(kind) || kind > 3) return fail("expected a kind of 0..3");
     verdict_.kind = static_cast<VerdictKind>(kind);
     constexpr std::uint32_t kCounts[] = {9, 7, 8, 6};
-    if (count != kCounts[kind]) return fail("expected another number of elements");
-    if (!terms() || !rest()) return false;
+    const bool withBody = verdict_.kind == VerdictKind::GoOn && count == kCounts[kind] + 1;
+    if (count != kCounts[kind] && !withBody) return fail("expected another number of elements");
+    if (!terms() || !rest() || (withBody && !body())) return false;
     return reader_.remaining() == 0 || fail("bytes follow after the end");
   }
 

@@ -1,7 +1,8 @@
 // Verdicts: what a policy worker decided about a request. One of the msgpack arrays
 //
 //   [index, generation, 0, terms, upstream, path, query edits, request edits, response edits]
-//                                                               go on
+//                                                               go on; may have one more, the
+//                                                               request's body from now on
 //   [index, generation, 1, terms, status, fields, body]         answer
 //   [index, generation, 2, terms, status, detail, fields, body] deny
 //   [index, generation, 3, terms, failure, policy]              failed
@@ -165,7 +166,7 @@ struct Verdict {
   // Answer (200..599), Deny (400..599)
   std::uint16_t status = 0;
   VerdictEdits fields;
-  bool hasBody = false;  // always with Answer
+  bool hasBody = false;  // always with Answer; with GoOn when the request gets another one
   std::string_view body;
   std::string_view detail;  // Deny: a sentence without control characters; may be empty
   // Failed

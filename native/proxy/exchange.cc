@@ -290,6 +290,11 @@ void Exchange::carryOut() {
     }
     upstreamIndex_ = upstream;
   }
+  if (verdict_->kind == VerdictKind::GoOn && verdict_->hasBody && !requestDone_) {
+    // The client's own is still on its way: the policy has not read it.
+    answer(Reason::PolicyFailed);
+    return;
+  }
   if (!verdict_->charges.empty() && !charge()) return;
   if (verdict_->kind == VerdictKind::GoOn) {
     act();
@@ -420,12 +425,21 @@ void Exchange::forwardHead() {
     const Field* upgrade = head_.find(FieldId::Upgrade);
     if (upgrade != nullptr) out.upgrade = head_.value(*upgrade);
   }
+  const bool replaced = verdict().kind == VerdictKind::GoOn && verdict().hasBody;
+  std::string_view body;
+  if (replaced) {
+    body = verdict().body;
+    out.body = BodyKind::Length;
+    out.contentLength = body.size();
+  } else if (body_) {
+    body = body_->bytes();
+  }
   state_ = State::Forwarding;
   stepMicros_ = services_.loop.nowMicros();
   upstream_->sendHead(out);
-  if (body_) upstream_->sendBody(body_->bytes());
+  if (!body.empty()) upstream_->sendBody(body);
   if (requestDone_) {
-    upstream_->finish(body_ ? body_->trailers() : nullptr);
+    upstream_->finish(body_ && !replaced ? body_->trailers() : nullptr);
     upstream_->expectWithin(plan_->firstByteTimeout);
   } else {
     client_.resumeBody();

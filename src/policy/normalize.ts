@@ -40,6 +40,8 @@ interface Onward extends Common {
   readonly response: readonly Edit[];
   readonly path: string | undefined;
   readonly query: readonly Edit[];
+  /** In place of the request's. */
+  readonly body: string | Uint8Array | undefined;
 }
 
 /** `[lower-case name, value]`, in order. */
@@ -72,7 +74,7 @@ export const verdictLimits = {
   /** Names of consumers and upstreams, in bytes. */
   name: 256,
   reason: 1024,
-  /** Of an answer, in bytes. */
+  /** Of an answer or a request, in bytes. */
   body: 128 * 1024,
   cost: 2 ** 20,
   /** Charges and tags of all policies of a route together. */
@@ -95,7 +97,7 @@ const keysOf = {
   respond: new Set([...commonKeys, 'status', 'headers', 'body']),
   redirect: new Set([...commonKeys, 'status', 'location']),
 } as const;
-const requestKeys = new Set(['set', 'add', 'remove', 'path', 'query']);
+const requestKeys = new Set(['set', 'add', 'remove', 'path', 'query', 'body']);
 const headKeys = new Set(['set', 'add', 'remove']);
 const consumerKeys = new Set(['id', 'name', 'groups', 'tags']);
 const chargeKeys = new Set(['limit', 'key', 'cost', 'name', 'headers', 'status', 'reason']);
@@ -183,11 +185,12 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
   const edited = value['request'];
   const request = editsOf(edited, 'request', requestKeys, headRules);
   const response = editsOf(value['response'], 'response', headKeys, headRules);
-  const { path, query: wanted } = isObject(edited) ? edited : nothing;
+  const { path, query: wanted, body } = isObject(edited) ? edited : nothing;
   const query = editsOf(wanted, 'request.query', headKeys, queryRules);
   if (path !== undefined && !isPath(path)) {
     refuse('request.path', 'a percent-encoded path that begins with / and has no query', path);
   }
+  if (body !== undefined) refuseBody(body, 'request.body', 'JSON.stringify it first');
   const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
   return upstream === undefined
     ? {
@@ -202,6 +205,7 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
         response,
         path,
         query,
+        body,
       }
     : {
         kind: 'route-to',
@@ -216,6 +220,7 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
         response,
         path,
         query,
+        body,
       };
 }
 
@@ -225,7 +230,7 @@ function denyOf(value: Loose, common: Common): Verdict {
   if (reason !== undefined && !isLine(reason, verdictLimits.reason)) {
     refuse('reason', `one line of at most ${verdictLimits.reason} characters`, reason);
   }
-  if (body !== undefined) refuseBody(body, undefined);
+  if (body !== undefined) refuseBody(body, 'body', undefined);
   const fields = fieldsOf(headers);
   const { consumer, attributes, charges, replayFor, staleIfError, tags } = common;
   return {
@@ -246,7 +251,7 @@ function denyOf(value: Loose, common: Common): Verdict {
 function respondOf(value: Loose, common: Common): Verdict {
   const { status = 200, body = '', headers } = value;
   if (!isStatus(status, 200)) refuse('status', 'a status from 200 to 599', status);
-  refuseBody(body, 'JSON.stringify it first');
+  refuseBody(body, 'body', 'JSON.stringify it first');
   if ((status === 204 || status === 304) && body.length > 0) {
     refuse('body', `no body, because a response with status ${status} has none,`, body);
   }
@@ -255,12 +260,13 @@ function respondOf(value: Loose, common: Common): Verdict {
 
 function refuseBody(
   body: unknown,
+  at: string,
   remedy: string | undefined,
 ): asserts body is string | Uint8Array {
-  if (!isBody(body)) refuse('body', 'a string or a Uint8Array', body, remedy);
+  if (!isBody(body)) refuse(at, 'a string or a Uint8Array', body, remedy);
   const size = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
   if (size > verdictLimits.body) {
-    refuse('body', `a body of at most ${verdictLimits.body} bytes`, size);
+    refuse(at, `a body of at most ${verdictLimits.body} bytes`, size);
   }
 }
 

@@ -17,6 +17,8 @@ export interface RequestEdits extends HeadEdits {
   readonly path?: string | undefined;
   /** Parameters by their decoded names and values. */
   readonly query?: HeadEdits | undefined;
+  /** In place of the client's, by a policy that reads it (`body()`). Its headers are yours to set: only the length is written anew. */
+  readonly body?: string | Uint8Array | undefined;
 }
 
 export interface ChargeDraft {

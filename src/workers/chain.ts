@@ -50,6 +50,7 @@ interface Link {
   readonly instance: Instance;
   readonly spec: LinkSpec;
   readonly inputs: readonly (readonly [key: string, source: InputSource])[];
+  readonly readsBody: boolean;
   readonly breaker: Breaker | undefined;
 }
 
@@ -67,6 +68,8 @@ class State {
   query: readonly Edit[] = [];
   request: readonly Edit[] = [];
   response: readonly Edit[] = [];
+  /** In place of the request's. */
+  body: string | Uint8Array | undefined = undefined;
   /** Milliseconds: of the link that allows the least. Infinite before the first. */
   replayFor = Number.POSITIVE_INFINITY;
   staleIfError = Number.POSITIVE_INFINITY;
@@ -110,6 +113,7 @@ class State {
     copy.query = this.query;
     copy.request = this.request;
     copy.response = this.response;
+    copy.body = this.body;
     copy.replayFor = this.replayFor;
     copy.staleIfError = this.staleIfError;
     return copy;
@@ -184,6 +188,7 @@ export class Chain {
         instance,
         spec: link,
         inputs: Object.entries(link.inputs),
+        readsBody: Object.values(link.inputs).some(({ from }) => from === 'body'),
         breaker: link.breaker === false ? undefined : new Breaker(link.breaker),
       };
     });
@@ -210,9 +215,9 @@ export class Chain {
       progress.stepEnded();
       if (ended !== undefined) return withTerms(ended, progress);
     }
-    const { upstream, path, query, request, response, memo } = progress.state;
+    const { upstream, path, query, request, response, body, memo } = progress.state;
     const { terms } = progress;
-    return { kind: 'go-on', terms, upstream, path, query, request, response, memo };
+    return { kind: 'go-on', terms, upstream, path, query, request, response, body, memo };
   }
 
   /** Undefined: the next link has its turn. */
@@ -303,7 +308,9 @@ function inputOf(source: InputSource, { values, state }: Progress): unknown {
     case 'request':
       return values[firstValue + source.index] ?? undefined;
     case 'body': {
-      const bytes = (values[firstValue + source.index] ?? undefined) as Uint8Array | undefined;
+      const own = (values[firstValue + source.index] ?? undefined) as Uint8Array | undefined;
+      const { body = own } = state;
+      const bytes = typeof body === 'string' ? Buffer.from(body) : body;
       return bodyValue(bytes, source.as, source.limit);
     }
     case 'consumer':
@@ -327,7 +334,7 @@ function take(link: Link, draft: VerdictDraft, progress: Progress): End | undefi
   const verdict = checked.value;
   const charges = joined(before.charges, verdict.charges);
   const tags = joined(before.tags, verdict.tags);
-  const tooMuch = beyondLimits(charges, tags);
+  const tooMuch = beyondLimits(charges, tags) ?? strangeBody(verdict, link);
   if (tooMuch !== undefined) return misbehaved(link, tooMuch, progress);
   link.breaker?.succeeded();
   const state = before.own();
@@ -344,7 +351,7 @@ function take(link: Link, draft: VerdictDraft, progress: Progress): End | undefi
   state.charges = charges;
   state.tags = tags;
   apply(verdict, link.instance.name, state);
-  if (Object.isFrozen(draft)) before.remember(draft, state);
+  if (Object.isFrozen(draft) && state.body === undefined) before.remember(draft, state);
   return state.end;
 }
 
@@ -374,6 +381,7 @@ function apply(verdict: Verdict, policy: string, state: State): void {
   state.query = joined(state.query, verdict.query);
   state.request = joined(state.request, verdict.request);
   state.response = joined(state.response, verdict.response);
+  state.body = verdict.body ?? state.body;
 }
 
 /** Most lists are empty. */
@@ -390,6 +398,13 @@ function beyondLimits(charges: readonly Charge[], tags: readonly string[]): stri
     return `the policies of the route give ${tags.length} tags, at most ${verdictLimits.tags} are kept`;
   }
   return undefined;
+}
+
+/** Without reading it, nobody has waited for the client's to come. */
+function strangeBody(verdict: Verdict, { readsBody }: Link): string | undefined {
+  const onward = verdict.kind === 'allow' || verdict.kind === 'route-to';
+  if (!onward || verdict.body === undefined || readsBody) return undefined;
+  return 'bad verdict: request.body is for policies that read the body (declare body() as an input)';
 }
 
 function misbehaved(link: Link, message: string, progress: Progress): End | undefined {

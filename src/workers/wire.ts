@@ -44,6 +44,8 @@ type Ending =
       query: readonly Edit[];
       request: readonly Edit[];
       response: readonly Edit[];
+      /** Of the request from now on; undefined: its own. Never with a memo. */
+      body: string | Uint8Array | undefined;
     }
   | { kind: 'answer'; status: number; fields: Fields; body: string | Uint8Array }
   | {
@@ -190,8 +192,9 @@ function kindOf({ kind }: Outcome): number {
 function endingValues(outcome: Outcome): unknown[] {
   switch (outcome.kind) {
     case 'go-on': {
-      const { upstream = null, path = null, query, request, response } = outcome;
-      return [upstream, path, flatEdits(query), flatEdits(request), flatEdits(response)];
+      const { upstream = null, path = null, query, request, response, body } = outcome;
+      const ending = [upstream, path, flatEdits(query), flatEdits(request), flatEdits(response)];
+      return body === undefined ? ending : [...ending, body];
     }
     case 'answer':
       return [outcome.status, outcome.fields.flat(), outcome.body];

@@ -93,6 +93,9 @@ void check(std::span<const std::uint8_t> bytes) {
       PROMISE(verdict.status >= 400 && verdict.status <= 599);
       break;
     case VerdictKind::GoOn:
+      PROMISE(verdict.status == 0 && verdict.fields.empty());
+      PROMISE(verdict.hasBody || verdict.body.empty());
+      break;
     case VerdictKind::Failed:
       PROMISE(verdict.status == 0 && !verdict.hasBody && verdict.fields.empty());
       break;

@@ -52,6 +52,15 @@ TEST("what a verdict leaves out is empty") {
   CHECK(verdict->requestEdits.empty() && verdict->responseEdits.empty());
 }
 
+TEST("a verdict to go on may give the request another body") {
+  const auto bytes =
+      encoded(R"([1, 2, 0, [null, [], 0, 0, [], []], null, null, [], [], [], "new"])");
+  const auto verdict = decodeVerdict(bytes);
+  REQUIRE(verdict.ok());
+  CHECK(verdict->hasBody);
+  CHECK_EQ(verdict->body, "new");
+}
+
 TEST("an answer has a status, fields and a body") {
   const auto bytes =
       encoded(R"([1, 2, 1, [null, [], 0, 0, [], []], 302, ["Location", "/a?b"], "moved"])");

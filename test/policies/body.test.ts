@@ -31,6 +31,28 @@ export default definePolicy({
   return file;
 }
 
+/** Renames a key of a JSON object, or fails at it. */
+const renames = join(folder, 'renames.ts');
+writeFileSync(
+  renames,
+  `import { allow, body, definePolicy } from 'tidegate/policy';
+export default definePolicy({
+  inputs: { order: body({ as: 'json', limit: '1KiB' }) },
+  decide({ inputs: { order } }) {
+    if (order === undefined) return allow();
+    const { id, ...rest } = order as { id?: unknown };
+    const headers = { 'content-type': 'application/vnd.order+json' };
+    return Object.freeze(allow({ replayFor: '1m', request: { set: headers, body: JSON.stringify({ orderId: id, ...rest }) } }));
+  },
+});`,
+);
+const blind = join(folder, 'blind.ts');
+writeFileSync(
+  blind,
+  `import { allow, definePolicy } from 'tidegate/policy';
+export default definePolicy({ decide: () => allow({ request: { body: 'mine' } }) });`,
+);
+
 function config(): string {
   return `
 listeners: [{ name: public, bind: "127.0.0.1:0", timeouts: { body: 1s } }]
@@ -39,7 +61,11 @@ policies:
   - { name: json, use: "${reader('json', 'json', '100')}" }
   - { name: bytes, use: "${reader('bytes', 'bytes', '128KiB')}" }
   - { name: shadow, use: "${reader('shadow', 'json', '64')}", mode: shadow }
+  - { name: renames, use: "${renames}" }
+  - { name: blind, use: "${blind}" }
 routes:
+  - { name: renames, match: { path: /renames }, policies: [renames, text], upstream: origin }
+  - { name: blind, match: { path: /blind }, policies: [blind], upstream: origin }
   - { name: text, match: { path: /text }, policies: [text], upstream: origin }
   - { name: json, match: { path: /json }, policies: [json], upstream: origin }
   - { name: bytes, match: { path: /bytes }, policies: [bytes], upstream: origin }
@@ -238,6 +264,30 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () 
     await gateway.metricIs('tidegate_exchanges_active', 0);
     expect(origin.requests).toEqual([]);
     client.close();
+  });
+
+  it('give the request another body, which later policies read', async () => {
+    for (const request of [
+      post('/renames', '{"id":7,"a":1}', 'content-type: application/json'),
+      post('/renames', '{"id":7,"a":1}', 'content-type: application/json'),
+      chunked('/renames', ['{"id":7,', '"a":1}'], 'x-sum: 6\r\n'),
+    ]) {
+      expect((await send(address(), request)).status).toBe(200);
+      const seen = await origin.nextRequest();
+      expect(seen.text).toBe('{"orderId":7,"a":1}');
+      expect(seen.header('content-length')).toBe('19');
+      expect(seen.header('transfer-encoding')).toBeUndefined();
+      expect(seen.headers('content-type')).toEqual(['application/vnd.order+json']);
+      expect(seen.header('x-seen')).toBe(JSON.stringify('{"orderId":7,"a":1}'));
+    }
+    expect((await get(address(), '/renames')).status).toBe(200);
+    expect((await origin.nextRequest()).text).toBe('');
+  });
+
+  it('that give another body without having read it are failures', async () => {
+    const { problem } = await send(address(), post('/blind', 'yours'));
+    expect(problem).toMatchObject({ status: 500, reason: 'policy_failed' });
+    await gateway.log.find('why', (line) => line.includes('declare body() as an input'));
   });
 
   it('leave a body that can be sent to another endpoint', async () => {

@@ -92,6 +92,7 @@ const cases: [string, Outcome, unknown[]][] = [
       query: [remove],
       request: [set, remove],
       response: [],
+      body: undefined,
     },
     [
       0,

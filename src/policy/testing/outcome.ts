@@ -12,6 +12,8 @@ export interface SentRequest {
   readonly query: string;
   /** By lower-case name; several lines are joined by `, `. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Absent when the client's own goes on. */
+  readonly body?: string | Uint8Array;
 }
 
 export interface Answer {
@@ -30,6 +32,7 @@ export function sentRequest(verdict: Verdict, request: FullRequest): SentRequest
     path: verdict.path ?? request.path,
     query: verdict.query.length === 0 ? request.query : editedQuery(request.query, verdict.query),
     headers: joined(edited([...request.headers].flatMap(linesOf), verdict.request)),
+    ...(verdict.body === undefined ? {} : { body: verdict.body }),
   };
 }
 
