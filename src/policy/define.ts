@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { nearest } from '../config/nearest.js';
 import { describe } from './checked.js';
+import type { Counters } from './counters.js';
 import { type InputDeclaration, type InputRecord, type InputValues, isInput } from './inputs.js';
 import type { KnownConsumer } from './knownConsumer.js';
 import type { VerdictDraft } from './verdict.js';
@@ -23,12 +24,16 @@ export interface SetupContext<Options> {
   readonly log: PolicyLog;
   /** Those of the configuration, for a policy that asks for them (`consumers: true`); empty for others. */
   readonly consumers: readonly KnownConsumer[];
+  /** The same as `decide` has. */
+  readonly counters: Counters;
   /** Fires when the policy is unloaded: a reload dropped or changed it, or the process ends. */
   readonly signal: AbortSignal;
 }
 
 export interface DecideContext {
   readonly log: PolicyLog;
+  /** To decide upon a count; where a count only has to end a request, the charges of a verdict are cheaper, and replayed. */
+  readonly counters: Counters;
   /** Fires when the client has gone or the policy's time is up. */
   readonly signal: AbortSignal;
   /** Milliseconds since 1970. The clock of tests, where there is one. */

@@ -1,6 +1,15 @@
 // `tidegate/policy`: what the author of a policy imports.
 export { z } from 'zod';
 export type { Consumer } from './consumer.js';
+export type {
+  Acquired,
+  Charged,
+  ChargedAll,
+  Counted,
+  CounterCharge,
+  Counters,
+  SharedCounters,
+} from './counters.js';
 export {
   type DecideContext,
   type Decision,
@@ -30,6 +39,12 @@ export {
   routeName,
   scheme,
 } from './inputs.js';
+export type {
+  Credentials,
+  JwtCredential,
+  KnownConsumer,
+  VerificationKey,
+} from './knownConsumer.js';
 export type { Duration, LimitDraft as Limit, Period } from './limit.js';
 export {
   type AllowFields,

@@ -2,6 +2,7 @@
 // stays here: it becomes what its `onFailure` says.
 import { problemText } from '../policy/checked.js';
 import type { Consumer } from '../policy/consumer.js';
+import type { Counters } from '../policy/counters.js';
 import type { DecideContext, Policy, PolicyLog } from '../policy/define.js';
 import type { AttributeValue } from '../policy/inputs.js';
 import {
@@ -31,6 +32,7 @@ export interface Instance {
   readonly options: unknown;
   readonly state: unknown;
   readonly log: PolicyLog;
+  readonly counters: Counters;
   count(event: PolicyEvent): void;
 }
 
@@ -223,7 +225,7 @@ export class Chain {
   /** Undefined: the next link has its turn. */
   #step(link: Link, progress: Progress): End | undefined | Promise<End | undefined> {
     if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open', progress);
-    const context = new Context(link.instance.log);
+    const context = new Context(link.instance);
     progress.context = context;
     let draft: VerdictDraft | Promise<VerdictDraft>;
     try {
@@ -253,11 +255,13 @@ const abandoned: End = { kind: 'failed', failure: 'threw', policy: '' };
 
 class Context implements DecideContext {
   readonly log: PolicyLog;
+  readonly counters: Counters;
   // Made when somebody asks for it: most policies never do.
   #controller: AbortController | undefined;
 
-  constructor(log: PolicyLog) {
+  constructor({ log, counters }: Instance) {
     this.log = log;
+    this.counters = counters;
   }
 
   get signal(): AbortSignal {

@@ -7,6 +7,7 @@ import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
 import { isPolicy, type PolicyLog } from '../policy/define.js';
 import { checkOptions } from '../policy/options.js';
 import { Chain, type Instance, Running } from './chain.js';
+import { coreCounters } from './counters.js';
 import type {
   FromWorker,
   InstanceSpec,
@@ -34,7 +35,7 @@ const politeness = 3;
 export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
   // Of this thread alone, as Linux has it. A policy that computes must not hold up routes that have none.
   setPriority(Math.min(getPriority() + politeness, constants.priority.PRIORITY_LOW));
-  const policies = new Policies((message) => control.postMessage(message));
+  const policies = new Policies(engine, (message) => control.postMessage(message));
   await policies.load(set);
   const channels = new Channels(
     engine,
@@ -96,13 +97,15 @@ class SetupError extends Error {
 /** The policies of this worker, set up, and the chains over them. */
 class Policies {
   readonly tally = new Tally();
+  readonly #engine: number;
   readonly #post: (message: FromWorker) => void;
   readonly #instances = new Map<number, Instance>();
   readonly #unloaded = new Map<number, AbortController>();
   readonly #chains = new Map<number, Chain>();
   #last: PolicySet = { instances: [], chains: [] };
 
-  constructor(post: (message: FromWorker) => void) {
+  constructor(engine: number, post: (message: FromWorker) => void) {
+    this.#engine = engine;
     this.#post = post;
   }
 
@@ -157,16 +160,20 @@ class Policies {
       const checked = await checkOptions(policy, options);
       if (!checked.ok) throw new TypeError(checked.issues.map(({ message }) => message).join('; '));
       const log = this.#logOf(name);
+      const { signal } = unloaded;
+      const counters = coreCounters(this.#engine, name);
+      signal.addEventListener('abort', () => counters.close());
       const state = await policy.setup({
         options: checked.options,
         name,
         log,
         consumers,
-        signal: unloaded.signal,
+        counters,
+        signal,
       });
       this.#unloaded.set(id, unloaded);
       const count = (event: PolicyEvent) => this.tally.add(name, event);
-      return { name, policy, options: checked.options, state, log, count };
+      return { name, policy, options: checked.options, state, log, counters, count };
     } catch (error) {
       unloaded.abort(new Error('the policy could not be set up'));
       throw new SetupError(name, error);

@@ -16,7 +16,8 @@ const pageOf = (name: string) => `${root}docs/policies/${name}.md`;
 test('every built-in policy has a page, an example and a line in docs/policies.md', () => {
   const names = builtinNames.toSorted();
   expect(readdirSync(`${root}docs/policies`).toSorted()).toEqual(names.map((name) => `${name}.md`));
-  expect(readdirSync(`${root}examples/policies`).toSorted()).toEqual(names);
+  // Beside them are those of policies that people write themselves.
+  expect(readdirSync(`${root}examples/policies`)).toEqual(expect.arrayContaining(names));
   const guide = readFileSync(`${root}docs/policies.md`, 'utf8');
   const linked = [...guide.matchAll(/^\| \[`([\w-]+)`\]\(policies\/([\w-]+)\.md\)/gm)];
   for (const [, name, file] of linked) expect(file).toBe(name);

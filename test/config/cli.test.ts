@@ -139,7 +139,7 @@ describe('tidegate check', () => {
   });
 
   const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' });
-  it.each(examples.filter((name) => /\.(?:yaml|mjs)$/.test(name)))(
+  it.each(examples.filter((name) => /\.(?:yaml|config\.mjs)$/.test(name)))(
     'finds nothing wrong with examples/%s',
     async (name) => {
       const { status, stderr } = await tidegate(['check', '-c', `examples/${name}`], root);

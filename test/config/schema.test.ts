@@ -126,7 +126,7 @@ describe('docs/configuration.md', () => {
 
 describe('examples', () => {
   const files = readdirSync(`${root}examples`, { recursive: true, encoding: 'utf8' })
-    .filter((name) => /\.(?:yaml|yml|mjs|ts)$/.test(name))
+    .filter((name) => /\.(?:ya?ml|config\.(?:mjs|ts))$/.test(name))
     .map((name) => `examples/${name}`);
 
   test('are there', () => {
@@ -141,6 +141,7 @@ describe('examples', () => {
     const compiled = await compileSnapshot(loaded.config, {
       version: 1,
       slots: new MetricSlots(),
+      source: loaded.source,
       resolve,
     });
     expect(compiled.ok).toBe(true);

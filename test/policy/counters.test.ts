@@ -16,6 +16,7 @@ import {
 import type { Limit } from '../../src/policy/index.js';
 import { FakeCounters } from '../../src/policy/testing/counters.js';
 import { CoreStore, coreCounters } from '../../src/workers/counters.js';
+import { fakeCounters } from '../support/counters.js';
 import { eventually } from '../support/patience.js';
 
 const addon = loadAddon();
@@ -155,14 +156,6 @@ describe('the fake', () => {
 const year = '8784h';
 const three: Limit = { kind: 'fixed-window', count: 3, window: year };
 const two = { kind: 'concurrency', count: 2 } as const;
-
-function fakeCounters(): PolicyCounters {
-  const fakes = new FakeCounters();
-  return new PolicyCounters(
-    fakes.store('mine', () => 0),
-    fakes.store('', () => 0),
-  );
-}
 
 describe.each([
   ['the core', () => coreCounters(engine.id(), `policy ${Math.random()}`)],

@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 import { whyRefused } from '../../src/policy/fields.js';
 import * as sdk from '../../src/policy/index.js';
 import { normalizeVerdict } from '../../src/policy/normalize.js';
+import { testPolicy } from '../../src/policy/testing/index.js';
 import { temporaryFolder } from '../support/folder.js';
 
 const root = new URL('../../', import.meta.url);
@@ -33,6 +34,20 @@ test('its tables name every function of the SDK, and no other', () => {
   const rows = [...page.matchAll(/^\| `(\w+)\(/gm)].map(([, name]) => name);
   const exported = Object.keys(sdk).filter((name) => name !== 'z' && name !== 'definePolicy');
   expect(rows.toSorted()).toEqual(exported.toSorted());
+});
+
+test('its tables name every call on counters, and all that a result has', async () => {
+  const calls = [...page.matchAll(/^\| `counters\.(\w+)\(/gm)].map(([, name]) => name);
+  const { counters } = await testPolicy(sdk.definePolicy({ decide: () => sdk.allow() }));
+  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(counters));
+  const offered = methods.filter((name) => name !== 'constructor' && name !== 'close');
+  expect(calls).toEqual(offered);
+  const [, table = ''] = /\| result \| \|\n\|---\|---\|\n((?:\|.*\n)+)/.exec(page) ?? [];
+  const named = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name),
+  );
+  const result = counters.peek({ kind: 'quota', count: 1, period: 'day' }, 'k');
+  expect(named.toSorted()).toEqual(Object.keys(result).toSorted());
 });
 
 test('the headers that it calls refused are', () => {

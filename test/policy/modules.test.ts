@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { DecideContext } from '../../src/policy/define.js';
 import { loadPolicyModule, placeInSource, problemLine } from '../../src/policy/modules/index.js';
 import { normalizeVerdict } from '../../src/policy/normalize.js';
+import { fakeCounters } from '../support/counters.js';
 import { temporaryFolder } from '../support/folder.js';
 
 // The bundles of this process go with the test: vitest ends it without an exit.
@@ -43,12 +45,17 @@ async function problemsOf(specifier = './tenant.ts'): Promise<string[]> {
 /** The consumer's id in what `decide` returns. */
 async function decided(specifier?: string): Promise<unknown> {
   const { policy } = await load(specifier);
-  const ctx = { log: silent, signal: new AbortController().signal, now: () => 0 };
+  const ctx = contextOf();
   const draft = await policy.decide({ inputs: {}, options: {}, state: undefined, ctx });
   const verdict = normalizeVerdict(draft);
   return verdict.ok ? verdict.value.consumer?.id : verdict.problem;
 }
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+function contextOf(): DecideContext {
+  const { signal } = new AbortController();
+  return { log: silent, signal, counters: fakeCounters(), now: () => 0 };
+}
 
 const policyThatSays = (expression: string, imports = '') =>
   `import { allow, definePolicy } from 'tidegate/policy'; ${imports}
@@ -174,7 +181,7 @@ export default definePolicy({
 `,
     });
     const { policy, bundle } = await load();
-    const ctx = { log: silent, signal: new AbortController().signal, now: () => 0 };
+    const ctx = contextOf();
     try {
       policy.decide({ inputs: {}, options: {}, state: undefined, ctx });
       expect.unreachable();

@@ -287,6 +287,64 @@ describe('counters', () => {
   });
 });
 
+describe('what the gateway would give', () => {
+  test('counters are the policy’s own, or those of verdicts', async () => {
+    const limit: Limit = { kind: 'fixed-window', count: 3, window: '1m' };
+    const policy = definePolicy({
+      setup: ({ counters }) => counters.charge(limit, 'k'),
+      decide: ({ ctx: { counters } }) =>
+        allow({
+          charges: [{ limit, key: 'k' }],
+          attributes: {
+            own: counters.charge(limit, 'k').remaining,
+            shared: counters.shared.peek(limit, 'k').remaining,
+          },
+        }),
+    });
+    const harness = await testPolicy(policy);
+    expect((await harness.decide()).verdict.attributes).toEqual({ own: 1, shared: 3 });
+    expect((await harness.decide()).verdict.attributes).toEqual({ own: 0, shared: 2 });
+    expect(harness.counters.charge(limit, 'k').refusal).toBe('used-up');
+    expect(harness.counters.shared.peek(limit, 'k').remaining).toBe(1);
+    harness.clock.advance('1m');
+    expect(harness.counters.peek(limit, 'k').remaining).toBe(3);
+  });
+
+  test('what a policy holds comes back when it is unloaded', async () => {
+    const limit = { kind: 'concurrency', count: 1 } as const;
+    const policy = definePolicy({
+      decide: ({ ctx }) => (ctx.counters.acquire(limit, 'k').allowed ? allow() : deny()),
+    });
+    const harness = await testPolicy(policy);
+    expect((await harness.decide()).verdict.kind).toBe('allow');
+    expect((await harness.decide()).verdict.kind).toBe('deny');
+    harness.close();
+    expect(harness.counters.peek(limit, 'k').remaining).toBe(1);
+  });
+
+  test('consumers are those of the test, for a policy that asks', async () => {
+    const asking = definePolicy({
+      consumers: true,
+      setup: ({ consumers }) => consumers,
+      decide: ({ state }) => allow({ attributes: { seen: JSON.stringify(state) } }),
+    });
+    const apiKeys = ['0'.repeat(64)];
+    const consumers = [
+      { id: 'a', credentials: { apiKeys } },
+      { id: 'b', groups: ['g'] },
+    ];
+    const { verdict } = await (await testPolicy(asking, { consumers })).decide();
+    expect(JSON.parse(`${verdict.attributes?.['seen']}`)).toEqual([
+      { id: 'a', credentials: { apiKeys, jwt: [] } },
+      { id: 'b', groups: ['g'], credentials: { apiKeys: [], jwt: [] } },
+    ]);
+    expect((await (await testPolicy(asking)).decide()).verdict.attributes).toEqual({ seen: '[]' });
+    await expect(
+      testPolicy(definePolicy({ decide: () => allow() }), { consumers }),
+    ).rejects.toThrow('the policy does not ask for them (consumers: true in definePolicy)');
+  });
+});
+
 describe('mistakes are explained', () => {
   const policy = definePolicy({
     options: z.object({ header: z.string(), limit: z.number().default(1) }),

@@ -16,7 +16,9 @@ import { Breaker } from '../../src/workers/breaker.js';
 import { Chain, type Instance, Running } from '../../src/workers/chain.js';
 import type { LinkSpec } from '../../src/workers/messages.js';
 import type { Outcome } from '../../src/workers/wire.js';
+import { fakeCounters } from '../support/counters.js';
 
+const counters = fakeCounters();
 const logOf = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() });
 
 interface Step extends Partial<LinkSpec> {
@@ -37,6 +39,7 @@ function chainOf(...steps: Step[]) {
         options: {},
         state: undefined,
         log,
+        counters,
         count,
       });
       return {
@@ -79,6 +82,13 @@ const goesOn = {
 const always = (verdict: ReturnType<typeof allow>) => definePolicy({ decide: () => verdict });
 
 describe('a chain', () => {
+  it('gives policies the counters of their instance', async () => {
+    const run = chainOf({
+      policy: definePolicy({ decide: ({ ctx }) => (ctx.counters === counters ? allow() : deny()) }),
+    });
+    expect(await run()).toMatchObject({ kind: 'go-on' });
+  });
+
   it('gives each policy the inputs that it declares, and undefined for what is not there', () => {
     const seen = vi.fn((_inputs: unknown) => allow());
     const policy = definePolicy({
@@ -282,7 +292,7 @@ describe('a chain', () => {
     const instances = new Map<number, Instance>(
       [waits, definePolicy({ decide: next })].map((policy, id) => [
         id,
-        { name: `p${id}`, policy, options: {}, state: undefined, log, count: () => {} },
+        { name: `p${id}`, policy, options: {}, state: undefined, log, counters, count: () => {} },
       ]),
     );
     const spec = { inputs: {}, timeout: 1000, onFailure: 'allow', mode: 'enforce' } as const;

@@ -2,8 +2,10 @@
 import type { z } from 'zod';
 import { describeValue, valueAt } from '../../config/value.js';
 import { describe, problemText } from '../checked.js';
+import { type Counters, PolicyCounters } from '../counters.js';
 import { isPolicy, type OptionsSchema, type Policy, type PolicyLog } from '../define.js';
 import type { InputDeclaration } from '../inputs.js';
+import type { Credentials, KnownConsumer } from '../knownConsumer.js';
 import { normalizeVerdict, type Verdict } from '../normalize.js';
 import { checkOptions, type OptionsIssue } from '../options.js';
 import { FakeClock } from './clock.js';
@@ -16,9 +18,16 @@ export interface HarnessSettings<Options> {
   readonly options?: Options;
   /** The policy's name in the configuration; `test` by default. */
   readonly name?: string;
+  /** Those of the configuration, as `setup` gets them; for a policy with `consumers: true`. */
+  readonly consumers?: readonly MadeUpConsumer[];
   /** Where the clock starts: milliseconds since 1970, or a date. By default 2026-01-01T00:00:00Z. */
   readonly now?: number | Date | string;
 }
+
+/** A consumer has no credentials but those that are given. */
+export type MadeUpConsumer = Omit<KnownConsumer, 'credentials'> & {
+  readonly credentials?: Partial<Credentials>;
+};
 
 export interface LogLine {
   readonly level: keyof PolicyLog;
@@ -40,10 +49,12 @@ export interface Outcome {
 
 export interface Harness {
   readonly clock: FakeClock;
+  /** What the policy sees as `ctx.counters`. */
+  readonly counters: Counters;
   /** What the policy has logged. */
   readonly log: readonly LogLine[];
   decide(request?: MadeUpRequest): Promise<Outcome>;
-  /** Fires the signal that `setup` got, as when the policy is unloaded. */
+  /** As when the policy is unloaded: fires the signal that `setup` got, and gives back what it holds of its counters. */
   close(): void;
 }
 
@@ -66,28 +77,46 @@ export async function testPolicy<Schema extends OptionsSchema>(
   const log = logInto(lines);
   const unloaded = new AbortController();
   const { name = 'test' } = settings;
-  const state = await policy.setup({ options, name, log, signal: unloaded.signal });
-  const counters = new FakeCounters();
+  const fake = new FakeCounters();
+  const now = () => clock.now();
+  const counters = new PolicyCounters(fake.store(name, now), fake.store('', now));
+  const { signal } = unloaded;
+  const consumers = consumersOf(policy, settings.consumers);
+  const state = await policy.setup({ options, name, log, signal, counters, consumers });
 
   return {
     clock,
+    counters,
     log: lines,
     async decide(made = {}) {
       const request = complete(made);
       const signal = made.signal ?? new AbortController().signal;
-      const ctx = { log, signal, now: () => clock.now() };
+      const ctx = { log, signal, counters, now };
       const values = declaredOnly(inputs, request);
       const verdict = normalizeVerdict(
         await policy.decide({ inputs: values, options, state, ctx }),
       );
       if (!verdict.ok)
         throw new TypeError(`decide returned what is no verdict: ${problemText(verdict)}`);
-      return outcomeOf(verdict.value, request, counters, clock.now());
+      return outcomeOf(verdict.value, request, fake, clock.now());
     },
     close() {
       unloaded.abort();
+      counters.close();
     },
   };
+}
+
+function consumersOf(policy: Policy, made: readonly MadeUpConsumer[] = []): KnownConsumer[] {
+  if (made.length > 0 && !policy.consumers) {
+    throw new TypeError(
+      'testPolicy was given consumers, but the policy does not ask for them (consumers: true in definePolicy)',
+    );
+  }
+  return made.map((consumer) => ({
+    ...consumer,
+    credentials: { apiKeys: [], jwt: [], ...consumer.credentials },
+  }));
 }
 
 function outcomeOf(
@@ -142,7 +171,7 @@ function optionsText(issues: readonly OptionsIssue[], options: unknown): string 
 
 function startOf(now: number | Date | string = '2026-01-01T00:00:00Z'): number {
   const millis = typeof now === 'number' ? now : new Date(now).getTime();
-  if (Number.isFinite(millis)) return millis;
+  if (Number.isFinite(millis)) return Math.trunc(millis);
   throw new TypeError(`testPolicy expected a date for now but received ${describe(now)}`);
 }
 

@@ -10,6 +10,7 @@ export {
   type Harness,
   type HarnessSettings,
   type LogLine,
+  type MadeUpConsumer,
   type Outcome,
   testPolicy,
 } from './harness.js';
