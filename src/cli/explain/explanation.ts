@@ -3,8 +3,10 @@ import type { Compiled } from '../../compile/index.js';
 import type { Config } from '../../config/index.js';
 import type { Addon, ExplainCandidate, ExplainResult } from '../../engine/addon.js';
 import type { ReasonInfo } from '../../engine/types.js';
+import { chainOf, inputTexts } from './chain.js';
 import { type Forwarded, type PlanStep, planOf } from './plan.js';
 import type { ExplainedRequest } from './request.js';
+import type { Run } from './run.js';
 
 export interface Explanation {
   listener: string;
@@ -31,6 +33,8 @@ export interface Explanation {
       endpoints: { address: string; weight: number }[];
       request: Forwarded;
     };
+    /** With `--run`: what its policies have come to. */
+    run?: Run;
   };
   /** Every route, in order of precedence. */
   candidates: ExplainCandidate[];
@@ -57,7 +61,7 @@ export function explainRequest(
     listener: result.listener,
     request: { method, target, host: result.host, path: result.path, query: result.query, client },
     ...(result.refusal === '' ? {} : { refusal: refusalOf(result, addon.reasons) }),
-    ...(result.route === '' ? {} : { route: routeOf(result, config, request) }),
+    ...(result.route === '' ? {} : { route: routeOf(result, config, compiled, request) }),
     candidates: result.candidates,
   };
 }
@@ -71,6 +75,7 @@ function refusalOf({ refusal, refusalDetail }: ExplainResult, reasons: readonly 
 function routeOf(
   result: ExplainResult,
   config: Config,
+  compiled: Compiled,
   request: ExplainedRequest,
 ): NonNullable<Explanation['route']> {
   const route = config.routes.find(({ name }) => name === result.route);
@@ -91,7 +96,15 @@ function routeOf(
     params: result.params,
   };
   const originalHost = request.headers.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? '';
-  const { steps, forwarded, upstream } = planOf({ config, listener, route, values, originalHost });
+  const inputs = inputTexts(chainOf(compiled, route.name));
+  const { steps, forwarded, upstream } = planOf({
+    config,
+    listener,
+    route,
+    values,
+    originalHost,
+    inputs,
+  });
   return {
     name: route.name,
     params: result.params,

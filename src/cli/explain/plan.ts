@@ -38,6 +38,8 @@ interface PlanInput {
   values: TextValues;
   /** The Host that the client sent, with its port. */
   originalHost: string;
+  /** By policy, what it reads of a request. */
+  inputs: ReadonlyMap<string, readonly string[]>;
 }
 
 export function planOf(input: PlanInput): Plan {
@@ -106,17 +108,19 @@ function answerPlan(input: PlanInput): Plan {
 }
 
 /** They decide first: what follows is for requests that they let go on. */
-function policySteps({ config, route }: PlanInput): PlanStep[] {
+function policySteps({ config, route, inputs }: PlanInput): PlanStep[] {
   return (route.policies ?? []).flatMap((name) => {
     const policy = config.policies.find((each) => each.name === name);
     if (policy === undefined) return [];
     const { use, timeout, onFailure, mode } = policy;
     const shadow = mode === 'shadow' ? ', in shadow mode' : '';
+    const read = inputs.get(name);
     return [
       request(
         `policy ${name}`,
         `${use} decides within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`,
       ),
+      ...(read === undefined ? [] : [request('reads', read.join(', ') || 'nothing')]),
     ];
   });
 }

@@ -1,7 +1,9 @@
 // The explanation for people.
 import { type Paint, painter } from '../../config/index.js';
 import type { Explanation } from './explanation.js';
-import type { PlanStep } from './plan.js';
+import type { Forwarded, PlanStep } from './plan.js';
+import type { Run } from './run.js';
+import { runRows } from './runReport.js';
 
 export function renderExplanation(explanation: Explanation, color: boolean): string {
   const paint = painter(color);
@@ -29,11 +31,17 @@ export function renderExplanation(explanation: Explanation, color: boolean): str
     for (const [name, value] of Object.entries(route.params)) row(`{${name}}`, value);
     if (route.tail !== '') row('{tail}', route.tail);
     lines.push(...planLines(route.plan, paint));
+    if (route.run !== undefined) {
+      heading('policies, run on this request');
+      const rows = runRows(route.run, paint);
+      for (const [name, value] of rows) row(name, value);
+    }
     if (route.upstream !== undefined) {
       heading(`upstream ${paint('cyan', route.upstream.name)}`);
       for (const { address, weight } of route.upstream.endpoints) row(address, `weight ${weight}`);
-      row('gets', `${route.upstream.request.method} ${route.upstream.request.target}`);
-      row('Host', route.upstream.request.host);
+      const sent = sentTo(route.upstream, route.run);
+      row('gets', sent === undefined ? 'nothing' : `${sent.method} ${sent.target}`);
+      if (sent !== undefined) row('Host', sent.host);
     }
   }
   const lost = candidates.filter((candidate) => candidate.route !== route?.name);
@@ -48,6 +56,17 @@ export function renderExplanation(explanation: Explanation, color: boolean): str
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** With policies that were run, what they let go on to it. */
+function sentTo(
+  { name, request }: { name: string; request: Forwarded },
+  run: Run | undefined,
+): Forwarded | undefined {
+  if (run === undefined) return request;
+  const { outcome } = run;
+  if (outcome?.kind !== 'goes-on' || outcome.upstream?.name !== name) return undefined;
+  return outcome.upstream.request;
 }
 
 /** A phase is named at its first step. */

@@ -11,6 +11,8 @@ export interface ExplainedRequest {
   headers: [name: string, value: string][];
   /** The client's IP address. */
   client: string;
+  /** For `--run`. */
+  body: string;
 }
 
 export interface RequestWords {
@@ -19,11 +21,18 @@ export interface RequestWords {
   /** `name: value` */
   headers: readonly string[];
   client: string;
+  /** None by default. */
+  body?: string;
 }
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-export function parseRequest({ words, headers, client }: RequestWords): Parsed<ExplainedRequest> {
+export function parseRequest({
+  words,
+  headers,
+  client,
+  body = '',
+}: RequestWords): Parsed<ExplainedRequest> {
   const [first, second, third] = words;
   if (first === undefined || third !== undefined)
     return refuse('METHOD URL, such as GET http://api.example.com/orders/7');
@@ -48,6 +57,7 @@ export function parseRequest({ words, headers, client }: RequestWords): Parsed<E
     target: parts.value.target,
     headers: withHost,
     client,
+    body,
   });
 }
 

@@ -60,7 +60,7 @@ function edited(lines: Fields, edits: readonly Edit[]): Fields {
   return result;
 }
 
-function editedQuery(query: string, edits: readonly Edit[]): string {
+export function editedQuery(query: string, edits: readonly Edit[]): string {
   return edited(queryOf(query), edits)
     .map((pair) => pair.map(encodeURIComponent).join('='))
     .join('&');

@@ -1,0 +1,54 @@
+// The policies of a route as they were compiled: which they are, and what each reads.
+import type { Compiled } from '../../compile/index.js';
+import { formatSize } from '../../config/index.js';
+import type { InputSource, InstanceSpec, LinkSpec } from '../../workers/messages.js';
+
+export interface RouteChain {
+  links: readonly LinkSpec[];
+  /** Of the whole configuration. */
+  instances: readonly InstanceSpec[];
+  /** What links find by its index. */
+  inputs: readonly { kind: string; name: string }[];
+}
+
+/** Of a route without policies that are to be asked: empty. */
+export function chainOf({ snapshot, policies }: Compiled, route: string): RouteChain {
+  const index = snapshot.routes.find(({ match }) => match.name === route)?.chain;
+  const chain = index === undefined ? undefined : snapshot.chains[index];
+  const links = policies.chains.find(({ id }) => id === chain?.id)?.links ?? [];
+  return { links, instances: policies.instances, inputs: chain?.inputs ?? [] };
+}
+
+/** By policy. */
+export function inputTexts({ links, instances, inputs }: RouteChain): Map<string, string[]> {
+  return new Map(
+    links.map((link) => [
+      instances.find(({ id }) => id === link.instance)?.name ?? '',
+      Object.values(link.inputs).map((source) => inputText(source, inputs)),
+    ]),
+  );
+}
+
+const words: Readonly<Record<string, string>> = {
+  headers: 'headers',
+  param: 'path parameter',
+  query: 'query parameter',
+  clientAddress: "the client's address",
+  routeName: "the route's name",
+};
+
+function inputText(source: InputSource, inputs: RouteChain['inputs']): string {
+  switch (source.from) {
+    case 'request': {
+      const { kind, name } = inputs[source.index] as { kind: string; name: string };
+      const what = words[kind] ?? kind;
+      return name === '' ? what : `${what} ${name}`;
+    }
+    case 'body':
+      return `body as ${source.as} up to ${formatSize(source.limit)}`;
+    case 'consumer':
+      return 'consumer';
+    case 'attribute':
+      return `attribute ${source.name} of ${source.policy}`;
+  }
+}
