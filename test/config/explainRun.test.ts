@@ -98,7 +98,8 @@ file(
   `
 listeners: [{ name: public, bind: "127.0.0.1:8080" }]
 policies:
-  - { name: partner, use: ./partner.ts, timeout: 100ms, with: { upstreamToken: from-the-options } }
+  - { name: partner, use: ./partner.ts, timeout: 10s, with: { upstreamToken: from-the-options } }
+  - { name: hasty, use: ./partner.ts, timeout: 100ms }
   - { name: lenient, use: ./partner.ts, onFailure: allow }
   - { name: tried, use: ./partner.ts, mode: shadow }
   - { name: limit, use: rate-limit, with: { by: consumer, limits: [{ count: 5, per: 10s }] } }
@@ -116,6 +117,7 @@ routes:
   - { name: text, match: { path: /text }, policies: [text], upstream: blue }
   - { name: mine, match: { path: /mine }, policies: [keys, limit], respond: { body: mine } }
   - { name: broken, match: { path: /broken }, policies: [partner, broken], respond: {} }
+  - { name: hasty, match: { path: /hasty }, policies: [hasty], upstream: blue }
   - { name: wrapped, match: { path: /wrapped }, policies: [wrap, text], upstream: blue }
   - { name: blind, match: { path: /blind }, policies: [blind], upstream: blue }
   - { name: lingering, match: { path: /lingering }, policies: [lingering], respond: {} }
@@ -209,7 +211,7 @@ describe('tidegate explain --run', () => {
   });
 
   it('counts what takes too long, or is no verdict, as failures', async () => {
-    const slow = await ran('/orders/7', ...partner('slow'));
+    const slow = await ran('/hasty', ...partner('slow'));
     expect([slow.status, slow.policies[0]?.failure]).toEqual([
       1,
       { kind: 'timed-out', error: 'it did not decide within 100 ms' },
