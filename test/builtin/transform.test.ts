@@ -198,6 +198,144 @@ describe('the path', () => {
   });
 });
 
+describe('a JSON body', () => {
+  type Json = NonNullable<NonNullable<Options['request']>['json']>;
+  const headers = { 'content-type': 'application/json; charset=utf-8' };
+  const send = (json: Json, body: unknown, more: MadeUpRequest = {}) =>
+    decide({ request: { json } }, { method: 'POST', headers, body, ...more });
+  const edited = async (json: Json, body: unknown, more?: MadeUpRequest) =>
+    JSON.parse(String((await send(json, body, more)).upstream?.body));
+
+  test('has values removed, also of each element', async () => {
+    const body = {
+      card: { number: '4', owner: 'a' },
+      items: [{ id: 1, x: 2 }, { x: 3 }, 'x'],
+      n: [1, 2],
+    };
+    const remove = [
+      'card.number',
+      'items.*.x',
+      'n.0',
+      'items.2',
+      'nothing.here',
+      'card.owner.deeper',
+    ];
+    expect(await edited({ remove }, body)).toEqual({
+      card: { owner: 'a' },
+      items: [{ id: 1 }, {}],
+      n: [2],
+    });
+    expect(await edited({ remove: ['n.*'] }, body)).toMatchObject({ n: [] });
+  });
+
+  test('has names changed', async () => {
+    const rename = { id: 'orderId', 'items.*.sku': 'code', 'a\\.b': 'ab', missing: 'there' };
+    const body = { id: 1, items: [{ sku: 's' }, {}], 'a.b': 2, a: { b: 3 } };
+    expect(await edited({ rename }, body)).toEqual({
+      orderId: 1,
+      items: [{ code: 's' }, {}],
+      ab: 2,
+      a: { b: 3 },
+    });
+  });
+
+  test('has values replaced, set by default, set and appended, with objects made on the way', async () => {
+    const json: Json = {
+      replace: { there: 'new', absent: 'new' },
+      default: { there: 'default', missing: 'default', 'deep.er': [1] },
+      set: { 'a.b.c': { d: null }, 'list.1': true, 'list.5': true, 'text.x': 1 },
+      append: { list: 3, made: { x: 1 }, text: 'no array' },
+    };
+    expect(await edited(json, { there: 'old', list: [0], text: 't' })).toEqual({
+      there: 'new',
+      missing: 'default',
+      deep: { er: [1] },
+      a: { b: { c: { d: null } } },
+      list: [0, true, 3],
+      text: 't',
+      made: [{ x: 1 }],
+    });
+    expect(await edited({ set: { 'items.*.seen': true } }, { items: [{}, { seen: 1 }] })).toEqual({
+      items: [{ seen: true }, { seen: true }],
+    });
+  });
+
+  test('gets parts of the request, and nothing where the request has them not', async () => {
+    const set = { who: '{consumer.id}', from: '{header.x-none:-unknown}', gone: '{header.x-none}' };
+    expect(await edited({ set }, { gone: 'stays' }, { consumer: { id: 'a"b' } })).toEqual({
+      who: 'a"b',
+      from: 'unknown',
+      gone: 'stays',
+    });
+  });
+
+  test('keeps numbers as they are written where a double would not hold them', async () => {
+    const body = '{"id":12345678901234567890,"price":0.10000000000000000001,"a":1}';
+    const { upstream } = await send({ set: { b: 2 } }, body);
+    expect(upstream?.body).toBe(
+      '{"id":12345678901234567890,"price":0.10000000000000000001,"a":1,"b":2}',
+    );
+    const { upstream: huge } = await send({ remove: ['a'] }, '{"x":1e999,"a":{"b":1}}');
+    expect(huge?.body).toBe('{"x":1e999}');
+  });
+
+  test('is one element a request, however often the same options are used', async () => {
+    const harness = await testPolicy(transform, {
+      options: { request: { json: { set: { a: { b: [] } }, append: { 'a.b': 1 } } } },
+    });
+    for (let i = 0; i < 3; i += 1) {
+      const { upstream } = await harness.decide({ method: 'POST', headers, body: {} });
+      expect(upstream?.body).toBe('{"a":{"b":[1]}}');
+    }
+  });
+
+  test.each([
+    [{ 'content-type': 'text/plain' }, '{"a":1}'],
+    [{ 'content-type': 'application/jsonp' }, '{"a":1}'],
+    [{}, '{"a":1}'],
+    [headers, ''],
+  ])('is left alone where it is none: %j %j', async (given, body) => {
+    const outcome = await send({ set: { a: 2 } }, body, {
+      headers: given as Record<string, string>,
+    });
+    expect(outcome.upstream).toBeDefined();
+    expect(outcome.upstream?.body).toBeUndefined();
+  });
+
+  test.each(['application/json', 'Application/Vnd.API+JSON', 'application/problem+json;v=1'])(
+    'is edited where it is one: %s',
+    async (type) => {
+      expect(
+        await edited({ set: { a: 2 } }, { a: 1 }, { headers: { 'content-type': type } }),
+      ).toEqual({ a: 2 });
+    },
+  );
+
+  test.each(['{"a":', 'nonsense', '['.repeat(100_000), `${'['.repeat(100_000)}1234567890123456`])(
+    'that is broken is denied: %#',
+    async (body) => {
+      const { answer } = await send({ set: { a: 1 } }, body);
+      expect(answer).toMatchObject({ status: 400 });
+    },
+  );
+
+  test('leaves no way to a prototype', async () => {
+    const body = '{"__proto__":{"x":1},"constructor":{"prototype":{"y":1}}}';
+    const { upstream } = await send({ set: { 'constructor.prototype.z': 2 } }, body);
+    expect(upstream?.body).toBe('{"__proto__":{"x":1},"constructor":{"prototype":{"y":1,"z":2}}}');
+    expect(({} as { z?: unknown }).z).toBeUndefined();
+    expect(await edited({ set: { 'toString.a': 1 } }, {})).toEqual({ toString: { a: 1 } });
+  });
+
+  test('is not kept for replay, what has none is', async () => {
+    const options = { request: { json: { set: { a: 1 } } } };
+    expect((await decide(options, { method: 'POST', headers, body: {} })).verdict.replayFor).toBe(
+      0,
+    );
+    expect((await decide(options)).verdict.replayFor).toBe(60_000);
+  });
+});
+
 test('headers of a response are removed, set and added', async () => {
   const response = {
     remove: ['server'],
@@ -226,6 +364,12 @@ describe('options that are none', () => {
     [{ request: { set: { 'x-a': '{consumer.secret}' } } }, 'in braces only'],
     [{ request: { path: 'no/slash' } }, 'a path that begins with /'],
     [{ request: { path: '/a?b=c' } }, 'a path that begins with /'],
+    [{ request: { json: { remove: ['a..b'] } } }, 'a path such as customer.name'],
+    [{ request: { json: { set: { '': 1 } } } }, 'a path such as customer.name'],
+    [{ request: { json: { set: { 'a.__proto__': 1 } } } }, 'a path such as customer.name'],
+    [{ request: { json: { rename: { a: '__proto__' } } } }, 'a name of a JSON object'],
+    [{ request: { json: { set: { a: '{unknown}' } } } }, 'a text, in which braces'],
+    [{ request: { json: { limit: '1MiB' } } }, '128KiB'],
   ])('%#: %s', async (options, message) => {
     await expect(decide(options)).rejects.toThrow(message);
   });

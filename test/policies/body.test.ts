@@ -63,7 +63,9 @@ policies:
   - { name: shadow, use: "${reader('shadow', 'json', '64')}", mode: shadow }
   - { name: renames, use: "${renames}" }
   - { name: blind, use: "${blind}" }
+  - { name: shape, use: transform, with: { request: { json: { rename: { "items.*.sku": code }, set: { from: "{clientAddress}" } } } } }
 routes:
+  - { name: shape, match: { path: /shape }, policies: [shape], upstream: origin }
   - { name: renames, match: { path: /renames }, policies: [renames, text], upstream: origin }
   - { name: blind, match: { path: /blind }, policies: [blind], upstream: origin }
   - { name: text, match: { path: /text }, policies: [text], upstream: origin }
@@ -282,6 +284,18 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () 
     }
     expect((await get(address(), '/renames')).status).toBe(200);
     expect((await origin.nextRequest()).text).toBe('');
+  });
+
+  it('edit it where it is JSON: use transform', async () => {
+    const items = '{"items":[{"sku":1},{"sku":12345678901234567890}]}';
+    await send(address(), post('/shape', items, 'content-type: application/json'));
+    expect((await origin.nextRequest()).text).toBe(
+      '{"items":[{"code":1},{"code":12345678901234567890}],"from":"127.0.0.1"}',
+    );
+    await send(address(), post('/shape', items, 'content-type: text/plain'));
+    expect((await origin.nextRequest()).text).toBe(items);
+    const broken = await send(address(), post('/shape', '{', 'content-type: application/json'));
+    expect([broken.status, broken.problem.reason]).toEqual([400, 'policy_denied']);
   });
 
   it('that give another body without having read it are failures', async () => {

@@ -1,11 +1,13 @@
-// `use: transform`: edits the heads of requests and responses, the path and the query.
+// `use: transform`: edits the heads of requests and responses, the path, the query and JSON bodies of requests.
 import { z } from 'zod';
-import { expected, headerName, text } from '../../config/schema/scalars.js';
+import { expected, headerName, size, text } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import { whyRefused } from '../../policy/fields.js';
+import * as input from '../../policy/inputs.js';
 import { allow, deny, type VerdictDraft } from '../../policy/verdict.js';
 import * as option from '../options.js';
 import { Edits, headerSide, querySide } from './edits.js';
+import { JsonEdits, type JsonValue, NoJson, parsePath } from './json.js';
 import {
   declareTemplate,
   type Inputs,
@@ -71,6 +73,62 @@ const path = template().refine(
   expected('a path that begins with / or {path}'),
 );
 
+const jsonPath = () => text('a path such as customer.name', parsePath);
+
+const keyName = () =>
+  z
+    .string(expected('a name'))
+    .refine((name) => name !== '' && name !== '__proto__', expected('a name of a JSON object'));
+
+/** A text is a template; everything else is what it is. */
+const jsonValue = () =>
+  z.union(
+    [
+      template().transform((parts): JsonValue => ({ kind: 'text', template: parts })),
+      z
+        .json()
+        .refine((value) => typeof value !== 'string')
+        .transform((value): JsonValue => ({ kind: 'constant', value })),
+    ],
+    expected('a text, in which braces are parts of the request, or any other value of JSON'),
+  );
+
+/** Pairs, because a path is no key of an object any more. */
+function jsonMap<Value extends z.ZodType>(value: Value, what: string) {
+  return z
+    .record(z.string(), value, mapOf(what))
+    .transform((map, ctx) =>
+      Object.entries(map).flatMap(([key, each]) => {
+        const path = parsePath(key);
+        if (path.ok) return [[path.value, each as z.output<Value>] as const];
+        ctx.addIssue({ code: 'custom', path: [key], message: `expected ${path.expected}` });
+        return [];
+      }),
+    )
+    .prefault({} as never);
+}
+
+const jsonEdits = z.strictObject({
+  remove: z
+    .array(jsonPath(), expected('a list of paths'))
+    .prefault([])
+    .describe('Takes them away.'),
+  rename: jsonMap(keyName(), 'paths to new names').describe(
+    'Gives what is at a path another name, in the same object.',
+  ),
+  replace: jsonMap(jsonValue(), 'paths to values').describe('Sets what is there; adds nothing.'),
+  default: jsonMap(jsonValue(), 'paths to values').describe(
+    'Sets what is not there; changes nothing.',
+  ),
+  set: jsonMap(jsonValue(), 'paths to values').describe('Sets, whether it is there or not.'),
+  append: jsonMap(jsonValue(), 'paths to values').describe(
+    'Adds an element to the end of the array that is there, or to a new one.',
+  ),
+  limit: size(1, 128 * 1024)
+    .prefault('128KiB')
+    .describe('Of the body, at most 128KiB. Requests with longer ones are answered 413.'),
+});
+
 const options = z.strictObject({
   request: z
     .strictObject({
@@ -84,6 +142,9 @@ const options = z.strictObject({
         .strictObject(requestEdits(parameter))
         .prefault({})
         .describe('Query parameters, by their decoded names and values.'),
+      json: jsonEdits
+        .optional()
+        .describe('The body, where it is JSON by its `content-type`. Others pass as they are.'),
     })
     .prefault({})
     .describe('What the upstream gets.'),
@@ -132,6 +193,7 @@ class Transformer {
   readonly #request: Edits;
   readonly #query: Edits;
   readonly #response: Edits;
+  readonly #json: { readonly edits: JsonEdits; readonly limit: number } | undefined;
 
   constructor({ request, response, replayFor }: Options) {
     this.#replayFor = replayFor;
@@ -139,6 +201,10 @@ class Transformer {
     this.#request = new Edits(request, headerSide);
     this.#query = new Edits(request.query, querySide);
     this.#response = new Edits(response, headerSide);
+    this.#json = request.json && {
+      edits: new JsonEdits(request.json),
+      limit: request.json.limit,
+    };
   }
 
   /** What decide() reads. */
@@ -146,30 +212,61 @@ class Transformer {
     const inputs: Inputs = {};
     for (const edits of [this.#request, this.#query, this.#response]) edits.declare(inputs);
     if (this.#path !== undefined) declareTemplate(this.#path, inputs);
+    if (this.#json !== undefined) {
+      this.#json.edits.declare(inputs);
+      inputs[bodyKey] = input.body({ as: 'text', limit: this.#json.limit });
+      inputs[typeKey] = input.header('content-type');
+    }
     return inputs;
   }
 
   decide(values: Values): VerdictDraft {
-    const replayFor = this.#replayFor;
+    // Bodies are seldom equal: keeping them would push out what is asked for again.
+    const text = this.#json === undefined ? '' : (values[bodyKey] as string);
+    const replayFor = text === '' ? this.#replayFor : 0;
     let path: string | undefined;
+    let body: string | undefined;
     try {
       path = this.#path === undefined ? undefined : pathOf(this.#path, values);
+      body = text === '' ? undefined : this.#bodyOf(text, values);
     } catch (error) {
-      if (!(error instanceof Outside)) throw error;
-      const reason = 'the request names what cannot be a part of a path';
+      const reason = refusalOf(error);
+      if (reason === undefined) throw error;
       return deny({ status: 400, reason, replayFor: Math.min(replayFor, 5000) });
     }
     const head = this.#request.make(values);
     const query = this.#query.make(values);
     return allow({
       request:
-        path === undefined && query === undefined
+        path === undefined && query === undefined && body === undefined
           ? head
-          : { set: head?.set, add: head?.add, remove: head?.remove, path, query },
+          : { set: head?.set, add: head?.add, remove: head?.remove, path, query, body },
       response: this.#response.make(values),
       replayFor,
     });
   }
+
+  /** Undefined where it stays as it is. */
+  #bodyOf(text: string, values: Values): string | undefined {
+    return isJson(values[typeKey]) ? this.#json?.edits.make(text, values) : undefined;
+  }
+}
+
+// Keys that no text in braces has.
+const bodyKey = 'the body';
+const typeKey = 'its type';
+
+/** RFC 8259, 11 and RFC 6839, 3.1. */
+function isJson(contentType: unknown): boolean {
+  return (
+    typeof contentType === 'string' &&
+    /^application\/(?:json|[\w!#$&^.+-]+\+json)[ \t]*(?:;|$)/i.test(contentType)
+  );
+}
+
+function refusalOf(error: unknown): string | undefined {
+  if (error instanceof Outside) return 'the request names what cannot be a part of a path';
+  return error instanceof NoJson ? 'the body is not JSON' : undefined;
 }
 
 export default definePolicy({
