@@ -20,10 +20,10 @@ import { type PolicyEvent, Tally } from './tally.js';
 import {
   type BatchReader,
   type Descriptor,
-  frameVerdict,
   noTerms,
   type Outcome,
   readBatch,
+  VerdictBatch,
 } from './wire.js';
 
 /** Batches that are taken before timers, promises and messages have their turn. */
@@ -209,7 +209,7 @@ class Channels {
   /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
   /** By I/O thread, as `#readers` are. */
-  readonly #verdicts: Buffer[][];
+  readonly #verdicts: VerdictBatch[];
   readonly #readers: BatchReader[];
   #flushing = false;
   #closed = false;
@@ -225,7 +225,10 @@ class Channels {
     this.#complain = complain;
     this.#batch = Buffer.alloc(addon.largestPolicyMessage + 4);
     this.#port = new addon.PolicyPort(engine, worker, () => this.run());
-    this.#verdicts = Array.from({ length: this.#port.threads() }, () => []);
+    this.#verdicts = Array.from(
+      { length: this.#port.threads() },
+      () => new VerdictBatch(this.#batch.length),
+    );
     this.#readers = this.#verdicts.map((_, thread) => this.#readerOf(thread));
   }
 
@@ -287,25 +290,27 @@ class Channels {
   }
 
   #put(thread: number, { index, generation }: Descriptor, outcome: Outcome): void {
-    let frame = frameVerdict(index, generation, outcome);
-    if (frame.length > this.#batch.length) {
-      this.#complain(`a verdict of ${frame.length} bytes is too large for the core`);
-      const failed = { kind: 'failed', terms: noTerms, failure: 'threw', policy: '' } as const;
-      frame = frameVerdict(index, generation, failed);
-    }
-    this.#verdicts[thread]?.push(frame);
+    const verdicts = this.#verdicts[thread] as VerdictBatch;
+    const tooLarge = verdicts.put(index, generation, outcome);
+    if (tooLarge === 0) return;
+    this.#complain(`a verdict of ${tooLarge} bytes is too large for the core`);
+    verdicts.put(index, generation, {
+      kind: 'failed',
+      terms: noTerms,
+      failure: 'threw',
+      policy: '',
+    });
   }
 
   /** What finds no room stays; the bell rings when there is some. */
   #flush(): void {
     if (this.#closed) return;
-    for (const [thread, frames] of this.#verdicts.entries()) {
-      if (frames.length === 0) continue;
-      const batch = frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
-      frames.length = 0;
-      const taken = this.#port.give(thread, batch);
+    for (let thread = 0; thread < this.#verdicts.length; thread += 1) {
+      const verdicts = this.#verdicts[thread] as VerdictBatch;
+      if (verdicts.isEmpty) continue;
+      const taken = this.#port.give(thread, verdicts.bytes);
       if (taken < 0) throw new Error('the core refused a batch of verdicts');
-      if (taken < batch.length) frames.push(batch.subarray(taken));
+      verdicts.drop(taken);
     }
   }
 }

@@ -110,15 +110,69 @@ export function readBatch(batch: Buffer, length: number, reader: BatchReader): v
 /** Where the values of the inputs begin in `Descriptor.values`. */
 export const firstValue = 3;
 
-/** A verdict in its frame. */
-export function frameVerdict(index: number, generation: number, outcome: Outcome): Buffer {
-  const { memo } = outcome;
-  if (memo !== undefined) return frameFrom(memo, index, generation, outcome);
-  const rest = endingValues(outcome);
-  const array = [index, generation, kindOf(outcome), termsOf(outcome.terms), ...rest];
-  const frame = packr.pack(array, reserveFrameHead);
-  frame.writeUInt32LE(frame.length - frameHead, 0);
-  return frame;
+/** Bytes of a batch as it begins: it grows where its verdicts need more, and shrinks when they are gone. */
+const firstRoom = 16 * 1024;
+
+/** Verdicts in their frames, one behind the other in one buffer, which is used again and again. */
+export class VerdictBatch {
+  readonly #first: Buffer;
+  readonly #largest: number;
+  #buffer: Buffer;
+  #used = 0;
+
+  /** `largest`: of a frame, in bytes. */
+  constructor(largest: number) {
+    this.#largest = largest;
+    this.#first = Buffer.alloc(firstRoom);
+    this.#buffer = this.#first;
+  }
+
+  get isEmpty(): boolean {
+    return this.#used === 0;
+  }
+
+  /** A view, until the next put() or drop(). */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#used);
+  }
+
+  /** Zero, or the size of a frame that is above the largest: then nothing was put. */
+  put(index: number, generation: number, outcome: Outcome): number {
+    const { memo } = outcome;
+    if (memo === undefined) {
+      const rest = endingValues(outcome);
+      const array = [index, generation, kindOf(outcome), termsOf(outcome.terms), ...rest];
+      const frame = packr.pack(array, reserveFrameHead);
+      if (frame.length > this.#largest) return frame.length;
+      frame.writeUInt32LE(frame.length - frameHead, 0);
+      this.#makeRoom(frame.length);
+      this.#buffer.set(frame, this.#used);
+      this.#used += frame.length;
+      return 0;
+    }
+    memo.parts ??= partsOf(outcome);
+    this.#makeRoom(mostOfFrame(memo.parts, outcome.terms.times.length));
+    const end = writeFrame(this.#buffer, this.#used, memo.parts, index, generation, outcome);
+    const length = end - this.#used;
+    if (length > this.#largest) return length;
+    this.#used = end;
+    return 0;
+  }
+
+  /** The first `length` bytes have been taken. */
+  drop(length: number): void {
+    this.#buffer.copyWithin(0, length, this.#used);
+    this.#used -= length;
+    if (this.#used === 0) this.#buffer = this.#first;
+  }
+
+  #makeRoom(length: number): void {
+    const needed = this.#used + length;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.alloc(Math.max(needed, 2 * this.#buffer.length));
+    this.#buffer.copy(larger, 0, 0, this.#used);
+    this.#buffer = larger;
+  }
 }
 
 /** The largest that writeNumber() makes of one. */
@@ -128,25 +182,33 @@ const array16 = 0xdc;
 /** As many as a fixed array has at most. */
 const mostFixed = 15;
 
-/** Puts the call and the times between what was packed before. */
-function frameFrom(memo: OutcomeMemo, index: number, generation: number, outcome: Outcome): Buffer {
-  memo.parts ??= partsOf(outcome);
-  const { beforeTimes, afterTimes } = memo.parts;
-  const { times } = outcome.terms;
-  const most = frameHead + 1 + numberBytes * (2 + times.length) + 3;
-  const frame = Buffer.allocUnsafe(most + beforeTimes.length + afterTimes.length);
-  let at = frameHead;
-  frame[at] = fixedArray | (4 + endingLengths[outcome.kind]);
-  at = writeNumber(frame, index, at + 1);
-  at = writeNumber(frame, generation, at);
-  frame.set(beforeTimes, at);
+type Parts = NonNullable<OutcomeMemo['parts']>;
+
+function mostOfFrame({ beforeTimes, afterTimes }: Parts, times: number): number {
+  return frameHead + 4 + numberBytes * (2 + times) + beforeTimes.length + afterTimes.length;
+}
+
+/** Puts the call and the times between what was packed before; returns where the frame ends. */
+function writeFrame(
+  out: Buffer,
+  start: number,
+  { beforeTimes, afterTimes }: Parts,
+  index: number,
+  generation: number,
+  { kind, terms: { times } }: Outcome,
+): number {
+  let at = start + frameHead;
+  out[at] = fixedArray | (4 + endingLengths[kind]);
+  at = writeNumber(out, index, at + 1);
+  at = writeNumber(out, generation, at);
+  out.set(beforeTimes, at);
   at += beforeTimes.length;
-  at = writeArrayHead(frame, times.length, at);
-  for (const time of times) at = writeNumber(frame, time, at);
-  frame.set(afterTimes, at);
+  at = writeArrayHead(out, times.length, at);
+  for (const time of times) at = writeNumber(out, time, at);
+  out.set(afterTimes, at);
   at += afterTimes.length;
-  frame.writeUInt32LE(at - frameHead, 0);
-  return frame.subarray(0, at);
+  out.writeUInt32LE(at - start - frameHead, start);
+  return at;
 }
 
 /** Behind the terms. */

@@ -3,13 +3,19 @@ import { Packr, unpack } from 'msgpackr';
 import { expect, it } from 'vitest';
 import {
   type Descriptor,
-  frameVerdict,
   noTerms,
   type Outcome,
   readBatch,
+  VerdictBatch,
 } from '../../src/workers/wire.js';
 
 const packr = new Packr({ useRecords: false });
+
+function frameVerdict(index: number, generation: number, outcome: Outcome): Buffer {
+  const batch = new VerdictBatch(4096);
+  expect(batch.put(index, generation, outcome)).toBe(0);
+  return batch.bytes;
+}
 
 function frame(value: unknown): Buffer {
   const message = packr.pack(value);
@@ -148,4 +154,40 @@ it.each(cases)('writes a verdict: %s', (_name, outcome, expected) => {
   const framed = frameVerdict(70_000, 3, outcome);
   expect(framed.readUInt32LE(0)).toBe(framed.length - 4);
   expect(unpack(framed.subarray(4))).toEqual([70_000, 3, ...expected]);
+});
+
+it('keeps verdicts in order while it grows, is emptied in part, and refuses a frame that is too large', () => {
+  const batch = new VerdictBatch(200);
+  const put = (index: number, outcome: Outcome) => batch.put(index, 1, outcome);
+  const seen: number[] = [];
+  const drain = (frames: number) => {
+    const { bytes } = batch;
+    let at = 0;
+    for (let i = 0; i < frames && at < bytes.length; i += 1) {
+      const end = at + 4 + bytes.readUInt32LE(at);
+      const [index] = unpack(bytes.subarray(at + 4, end)) as [number];
+      seen.push(index);
+      at = end;
+    }
+    batch.drop(at);
+  };
+  const small = (memo?: object): Outcome => ({
+    kind: 'failed',
+    terms: noTerms,
+    failure: 'threw',
+    policy: 'p',
+    memo,
+  });
+  const memo = {};
+  for (let i = 0; i < 2000; i += 1) {
+    expect(put(i, small(i % 2 === 0 ? memo : undefined))).toBe(0);
+    if (i % 100 === 99) drain(3);
+  }
+  const huge = (withMemo?: object): Outcome =>
+    ({ ...small(withMemo), policy: 'x'.repeat(300) }) as Outcome;
+  expect(put(0, huge())).toBeGreaterThan(200);
+  expect(put(0, huge({}))).toBeGreaterThan(200);
+  drain(2000);
+  expect(batch.isEmpty).toBe(true);
+  expect(seen).toEqual(Array.from({ length: 2000 }, (_, i) => i));
 });
