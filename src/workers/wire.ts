@@ -1,7 +1,7 @@
 // Descriptors and verdicts as they cross the channel: msgpack arrays in frames of a 4-byte length. The core's side of the
 // format is native/policy/descriptor.h and verdict.h.
 import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr';
-import type { Limit } from '../policy/limit.js';
+import { algorithmOf, spanOf } from '../policy/limit.js';
 import type { Charge, Edit, Fields } from '../policy/normalize.js';
 
 /** One request: which call of the I/O thread, which chain, and the values of the chain's inputs. */
@@ -275,8 +275,6 @@ function termsOf(terms: Terms): unknown[] {
   return [consumer, flatCharges(terms.charges), replayFor, staleIfError, tags, times];
 }
 
-const kindCodes = { gcra: 0, 'fixed-window': 1, 'sliding-window': 2, concurrency: 3, quota: 4 };
-const periodCodes = { hour: 0, day: 1, week: 2, month: 3, year: 4 } as const;
 const headerCodes = { none: 0, ratelimit: 1, 'x-ratelimit': 2, both: 3 } as const;
 
 function flatCharges(charges: readonly Charge[]): unknown[] {
@@ -284,24 +282,10 @@ function flatCharges(charges: readonly Charge[]): unknown[] {
   const flat: unknown[] = [];
   for (const { limit, key, cost, name = null, headers, status, reason = null } of charges) {
     const burst = limit.kind === 'gcra' ? limit.burst : 0;
-    flat.push(kindCodes[limit.kind], limit.count, spanOf(limit), burst, cost, key);
+    flat.push(algorithmOf(limit), limit.count, spanOf(limit), burst, cost, key);
     flat.push(headerCodes[headers], status, name, reason);
   }
   return flat;
-}
-
-function spanOf(limit: Limit): number {
-  switch (limit.kind) {
-    case 'gcra':
-      return limit.per;
-    case 'fixed-window':
-    case 'sliding-window':
-      return limit.window;
-    case 'concurrency':
-      return 0;
-    case 'quota':
-      return periodCodes[limit.period];
-  }
 }
 
 const nothing: unknown[] = [];
