@@ -139,13 +139,15 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
     length = length * 10 + static_cast<unsigned>(digit - '0');
   }
   if (length > (dotted ? 32U : 128U)) return std::nullopt;
-  if (dotted) length += kMappedBits;
+  return of(*address, dotted ? length + kMappedBits : length);
+}
 
-  IpPrefix prefix{*address, static_cast<std::uint8_t>(length)};
+std::optional<IpPrefix> IpPrefix::of(const IpAddress& address, unsigned length) {
+  if (length > 128) return std::nullopt;
   for (unsigned bit = length; bit < 128; ++bit) {
-    if ((address->bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) return std::nullopt;
+    if ((address.bytes[bit / 8] >> (7 - bit % 8) & 1) != 0) return std::nullopt;
   }
-  return prefix;
+  return IpPrefix{address, static_cast<std::uint8_t>(length)};
 }
 
 }  // namespace tidegate

@@ -40,6 +40,9 @@ struct IpPrefix {
   // error.
   static std::optional<IpPrefix> parse(std::string_view text);
 
+  // `length` over the mapped form; nullopt when it is more than 128 or a host bit is set.
+  static std::optional<IpPrefix> of(const IpAddress& address, unsigned length);
+
   // As parse() reads it, always with a length.
   std::string toString() const;
 };

@@ -29,6 +29,7 @@ namespace tidegate {
   X(RouteNotFound, "route_not_found", 404, "No route matches the request.")                        \
   X(MethodNotAllowed, "method_not_allowed", 405,                                                   \
     "Routes for this path exist, but not for this method.")                                        \
+  X(AddressDenied, "address_denied", 403, "The route does not let in the client's address.")       \
   X(PolicyBodyTooLarge, "policy_body_too_large", 413,                                              \
     "The body is longer than what a policy of the route reads.")                                   \
   X(PolicyDenied, "policy_denied", 403, "A policy refused the request.")                           \

@@ -301,6 +301,14 @@ void jsonPolicies(LineWriter& line, const AccessRecord& record) {
     if (i > 0) line.literal(",");
     line.literal("{\"name\":");
     jsonConfigText(line, policy.name.substr(0, kMaxPolicyName));
+    if (policy.access != AccessAnswer::None) {
+      if (policy.access == AccessAnswer::Allowed) {
+        line.literal(",\"allowed\":true}");
+      } else {
+        line.literal(",\"allowed\":false}");
+      }
+      continue;
+    }
     if (record.replayed) {
       line.literal(",\"replayed\":true}");
       continue;

@@ -23,10 +23,14 @@ namespace tidegate {
 // formats.
 inline constexpr std::uint32_t kNoTime = 0xffffffff;
 
+// What a policy that the core carries out by itself has said; None: it is another one.
+enum class AccessAnswer : std::uint8_t { None, Allowed, Denied };
+
 // One policy of the route.
 struct AccessPolicy {
   std::string_view name;
   std::uint32_t micros = kNoTime;  // that it took in the worker; kNoTime: it had no turn
+  AccessAnswer access = AccessAnswer::None;
 };
 
 struct AccessRecord {
@@ -70,9 +74,9 @@ struct AccessRecord {
 //
 // JSON has the same keys in every line, in this order: time (ISO 8601, UTC, ms), client, port,
 // listener, method, host, target, protocol, status, bytes_in, bytes_out, route, upstream, endpoint,
-// consumer, policies (a list of {name, us}, and replayed in place of us), request_id, referer,
-// user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us, first_byte_us,
-// total_us.
+// consumer, policies (a list of {name, us}, and replayed or allowed in place of us), request_id,
+// referer, user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us,
+// first_byte_us, total_us.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);
 

@@ -89,9 +89,9 @@ inline constexpr std::array<std::uint32_t, 14> kDurationBounds = {
     250,    500,     1'000,   2'500,   5'000,     10'000,    25'000,
     50'000, 100'000, 250'000, 500'000, 1'000'000, 5'000'000, 30'000'000};
 
-// One thread's numbers of one named thing (a route, an upstream or an endpoint, by its metricSlot):
-// 32 numbers. In the order of use: an exchange that is quick and goes well writes to one cache
-// line, a slower one to two. Exchanges that have ended are counted by their durations.
+// One thread's numbers of one named thing (a route, an upstream, an endpoint or an address list, by
+// its metricSlot): 32 numbers. In the order of use: an exchange that is quick and goes well writes
+// to one cache line, a slower one to two. Exchanges that have ended are counted by their durations.
 struct alignas(64) SlotCounters {
   Counter active;          // gauge: exchanges under way
   Counter status2xx;       // as the client got them (endpoints: as they answered)
@@ -107,7 +107,9 @@ struct alignas(64) SlotCounters {
                      // exchanges)
   Counter retries;
   Counter connects;  // endpoints only
-  std::array<Counter, 5> reserved;
+  Counter asked;     // address lists only: requests that were held against it
+  Counter refused;   // address lists only: those that it does not let in, in shadow mode too
+  std::array<Counter, 3> reserved;
 
   // `status` is 100 to 599.
   Counter& statusClass(std::uint16_t status) {

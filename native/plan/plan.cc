@@ -11,6 +11,7 @@ namespace {
 
 std::uint8_t stepsOf(const RouteConfig& route) {
   const std::initializer_list<std::pair<PlanStep, bool>> all = {
+      {PlanStep::Access, !route.access.empty()},
       {PlanStep::Policies, route.chain != kNoChain},
       {PlanStep::Answer, route.action != RouteAction::Proxy},
       {PlanStep::RewritePath, !route.stripPrefix.empty() || !route.rewritePath.empty()},

@@ -17,6 +17,7 @@ namespace tidegate {
 
 // In the order in which an exchange comes to them.
 enum class PlanStep : std::uint8_t {
+  Access = 1 << 6,       // address lists, before all others: the exchange may end there
   Policies = 1 << 0,     // policies decide first: suspends the exchange, which may end there
   Answer = 1 << 1,       // the route answers by itself (respond, redirect): the rest is not reached
   RewritePath = 1 << 2,  // stripPrefix or rewritePath

@@ -35,6 +35,7 @@ void removeFile(const std::string& path) {
 std::size_t slotsOf(const Snapshot& snapshot) {
   std::uint32_t highest = 0;
   for (const RouteConfig& route : snapshot.routes) highest = std::max(highest, route.metricSlot);
+  for (const AccessConfig& access : snapshot.access) highest = std::max(highest, access.metricSlot);
   for (const UpstreamConfig& upstream : snapshot.upstreams) {
     highest = std::max(highest, upstream.metricSlot);
     for (const EndpointConfig& endpoint : upstream.endpoints)

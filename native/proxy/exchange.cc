@@ -142,6 +142,7 @@ void Exchange::runPlan() {
     services_.loop.timers().schedule(requestTimer_,
                                      services_.loop.nowMillis() + plan_->requestTimeout);
   }
+  if (plan_->has(PlanStep::Access) && !admitted()) return;
   const std::uint64_t bodyLimit = std::min(plan_->bodyBytes, listener().bodyBytes);
   client_.limitBody(bodyLimit);
   if (line_.body == BodyKind::Length && line_.contentLength > bodyLimit) {
@@ -155,6 +156,31 @@ void Exchange::runPlan() {
   } else {
     askPolicies();
   }
+}
+
+// False: the exchange has been answered.
+bool Exchange::admitted() {
+  for (const std::uint16_t index : routeConfig().access) {
+    const AccessConfig& access = snapshot_->tables().access[index];
+    const bool allowed = isAllowed(access);
+    ++accessAsked_;
+    SlotCounters& slot = services_.stats.slot(access.metricSlot);
+    slot.asked.add();
+    if (allowed) continue;
+    slot.refused.add();
+    if (access.shadow) continue;
+    reason_ = Reason::AddressDenied;
+    services_.arena.reset();
+    services_.fields.clear();
+    answerError(access.status, access.detail);
+    return false;
+  }
+  return true;
+}
+
+bool Exchange::isAllowed(const AccessConfig& access) const {
+  const bool hasAddress = !client_.peer().isUnix || trustedPeer_;
+  return hasAddress ? access.allowed.contains(identity_.address) : access.others;
 }
 
 void Exchange::act() {
@@ -620,7 +646,8 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
   } else if (reason_ == Reason::TraceRefused) {
     services_.fields.push_back({"Allow", kAllButTrace});
   }
-  if (reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited && out.status == 503)
+  if (out.status == 503 && reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
+      reason_ != Reason::AddressDenied)
     services_.fields.push_back({"Retry-After", kRetryAfter});
   sendAnswer(out, error.body);
 }
@@ -742,7 +769,8 @@ void Exchange::record() {
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
   const bool failed = reason_ != Reason::None && reason_ != Reason::RouteRedirect &&
                       reason_ != Reason::RouteRespond && reason_ != Reason::PolicyAnswered &&
-                      reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited;
+                      reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
+                      reason_ != Reason::AddressDenied;
   if (plan_ != nullptr) {
     countSlot(routeSlot(), status_, micros, failed);
     if (!plan_->has(PlanStep::Answer)) {
@@ -790,7 +818,7 @@ void Exchange::record() {
     }
   }
   std::array<AccessPolicy, kMaxAccessPolicies> policies;
-  if (plan_ != nullptr && plan_->has(PlanStep::Policies)) describePolicies(entry, policies);
+  if (plan_ != nullptr) describePolicies(entry, policies);
   const std::size_t length =
       formatAccess(format, entry, services_.logLine.data(), services_.logLine.size());
   if (length > 0 &&
@@ -808,13 +836,21 @@ const Verdict& Exchange::verdict() const {
 }
 
 void Exchange::describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const {
-  const std::vector<std::string>& names = chain().policies;
-  const std::size_t count = std::min(names.size(), policies.size());
-  for (std::size_t i = 0; i < count; ++i) policies[i].name = names[i];
-  std::size_t ran = 0;
-  verdict().times.each([&](std::uint32_t micros) {
-    if (ran < count) policies[ran++].micros = micros;
-  });
+  std::size_t count = 0;
+  for (; count < accessAsked_ && count < policies.size(); ++count) {
+    const AccessConfig& access = snapshot_->tables().access[routeConfig().access[count]];
+    policies[count].name = access.name;
+    policies[count].access = isAllowed(access) ? AccessAnswer::Allowed : AccessAnswer::Denied;
+  }
+  if (plan_->has(PlanStep::Policies)) {
+    std::size_t ran = count;
+    for (const std::string& name : chain().policies) {
+      if (count < policies.size()) policies[count++].name = name;
+    }
+    verdict().times.each([&](std::uint32_t micros) {
+      if (ran < count) policies[ran++].micros = micros;
+    });
+  }
   entry.policies = policies.first(count);
   entry.replayed = replayed_;
   entry.consumer = verdict().consumer;

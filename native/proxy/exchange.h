@@ -78,6 +78,7 @@ class Exchange final : public ClientStreamEvents,
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
+  bool admitted();
   void collectBody(const PolicyChain& chain);
   void collect(std::string_view bytes);
   void askPolicies();
@@ -107,6 +108,8 @@ class Exchange final : public ClientStreamEvents,
   void onRequestTimeout();
   void end();
   void record();
+  // Whether the list lets the client in.
+  bool isAllowed(const AccessConfig& access) const;
   void describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const;
   void countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros, bool failed);
 
@@ -148,6 +151,8 @@ class Exchange final : public ClientStreamEvents,
   bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again
   bool responseEnded_ = false;
   bool trustedPeer_ = false;
+  // How many of the route's address lists were asked.
+  std::uint8_t accessAsked_ = 0;
   bool replayed_ = false;    // the verdict was not decided for this request
   bool countsLoad_ = false;  // this exchange is in the endpoint's active count
   std::uint32_t policyMicros_ = kNoTime;

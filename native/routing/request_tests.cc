@@ -56,18 +56,15 @@ void addValue(std::string& list, std::string_view value) {
 
 }  // namespace
 
-void RequestTests::setClients(std::vector<IpPrefix> clients) {
-  std::ranges::sort(clients, [](const IpPrefix& a, const IpPrefix& b) {
-    return std::pair(a.address.bytes, a.length) < std::pair(b.address.bytes, b.length);
-  });
-  clients_.clear();
-  for (const IpPrefix& prefix : clients) {
-    if (clients_.empty() || !clients_.back().contains(prefix.address)) clients_.push_back(prefix);
-  }
+void RequestTests::setClients(const std::vector<IpPrefix>& clients) {
+  anyClient_ = clients.empty();
+  std::vector<PrefixRule> rules;
+  for (const IpPrefix& prefix : clients) rules.push_back({prefix, true});
+  clients_ = PrefixSet(std::move(rules), false);
 }
 
 bool RequestTests::empty() const {
-  return listeners.empty() && headers.empty() && query.empty() && clients_.empty();
+  return listeners.empty() && headers.empty() && query.empty() && anyClient_;
 }
 
 bool RequestTests::listenerMatches(std::uint16_t listener) const {
@@ -75,10 +72,7 @@ bool RequestTests::listenerMatches(std::uint16_t listener) const {
 }
 
 bool RequestTests::clientMatches(const IpAddress& client) const {
-  if (clients_.empty()) return true;
-  const auto after = std::ranges::upper_bound(
-      clients_, client.bytes, {}, [](const IpPrefix& prefix) { return prefix.address.bytes; });
-  return after != clients_.begin() && std::prev(after)->contains(client);
+  return anyClient_ || clients_.contains(client);
 }
 
 RouteTest RequestTests::firstFailure(const RouteRequest& request) const {

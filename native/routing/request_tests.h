@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "routing/prefix_set.h"
 #include "routing/regex.h"
 #include "routing/route_match.h"
 #include "routing/router.h"
@@ -31,8 +32,7 @@ class RequestTests {
   std::vector<CompiledValueMatch> headers;
   std::vector<CompiledValueMatch> query;
 
-  // Sorts and drops prefixes inside others, so that one search decides.
-  void setClients(std::vector<IpPrefix> clients);
+  void setClients(const std::vector<IpPrefix>& clients);  // empty: every one
 
   // Nothing is asked.
   bool empty() const;
@@ -44,7 +44,8 @@ class RequestTests {
   bool clientMatches(const IpAddress& client) const;
 
  private:
-  std::vector<IpPrefix> clients_;
+  bool anyClient_ = true;
+  PrefixSet clients_;
 };
 
 bool headerMatches(const CompiledValueMatch& match, const HeadFields* fields);

@@ -289,6 +289,71 @@ constexpr Member<PolicyChain> kChain[] = {
 
 bool chain(Reader& reader, PolicyChain& target) { return reader.members(target, kChain); }
 
+// ---- access
+
+constexpr TextRule kDetail = {1, limits::kDetailBytes, isPlainText,
+                              "text without control characters"};
+
+// Of each prefix a byte of flags (1: its addresses may pass, 2: it is IPv4), its length (of IPv4
+// 0 to 32), and the address: 4 or 16 bytes.
+bool prefixRules(Reader& reader, std::vector<PrefixRule>& target) {
+  constexpr unsigned kMember = 1;
+  constexpr unsigned kV4 = 2;
+  std::string_view bytes;
+  if (!reader.binary(bytes, "prefixes as bytes")) return false;
+  while (!bytes.empty()) {
+    const auto flags = static_cast<std::uint8_t>(bytes[0]);
+    const std::size_t width = (flags & kV4) != 0 ? 4 : 16;
+    if ((flags & ~(kMember | kV4)) != 0 || bytes.size() < 2 + width) {
+      return reader.wrong("expected whole prefixes");
+    }
+    unsigned length = static_cast<std::uint8_t>(bytes[1]);
+    if (length > width * 8) return reader.wrong("a prefix is longer than its address");
+    IpAddress address;
+    if (width == 4) {
+      address = IpAddress::fromV4(bytes.data() + 2);
+      length += 96;
+    } else {
+      address = IpAddress::fromV6(bytes.data() + 2);
+    }
+    const auto prefix = IpPrefix::of(address, length);
+    if (!prefix) return reader.wrong("a prefix has bits behind its length");
+    if (target.size() == limits::kPrefixRules) {
+      return reader.wrong("expected at most " + std::to_string(limits::kPrefixRules) + " prefixes");
+    }
+    target.push_back({*prefix, (flags & kMember) != 0});
+    bytes.remove_prefix(2 + width);
+  }
+  return true;
+}
+
+// Until `others` is known too, what comes of the prefixes has to wait.
+struct AccessDraft {
+  AccessConfig config;
+  std::vector<PrefixRule> rules;
+};
+
+constexpr Member<AccessDraft> kAccess[] = {
+    {"name", [](Reader& r, AccessDraft& a) { return r.text(a.config.name, kName); }},
+    {"metricSlot",
+     [](Reader& r, AccessDraft& a) { return r.number(a.config.metricSlot, limits::kMetricSlot); }},
+    {"shadow", [](Reader& r, AccessDraft& a) { return r.boolean(a.config.shadow); }},
+    {"others", [](Reader& r, AccessDraft& a) { return r.boolean(a.config.others); }},
+    {"status",
+     [](Reader& r, AccessDraft& a) { return r.number(a.config.status, limits::kRefusalStatus); }},
+    {"detail", [](Reader& r, AccessDraft& a) { return r.textOrNone(a.config.detail, kDetail); }},
+    {"prefixes", [](Reader& r, AccessDraft& a) { return prefixRules(r, a.rules); }},
+};
+
+bool access(Reader& reader, AccessConfig& target) {
+  AccessDraft draft;
+  if (!reader.members(draft, kAccess)) return false;
+  if (draft.config.name.empty()) return reader.wrongAt("name", "is missing");
+  target = std::move(draft.config);
+  target.allowed = PrefixSet(std::move(draft.rules), target.others);
+  return true;
+}
+
 // ---- routes
 
 constexpr std::array<std::string_view, 5> kValueTests = {"exact", "prefix", "regex", "present",
@@ -359,6 +424,12 @@ using Route = RouteConfig;
 constexpr Member<Route> kRoute[] = {
     {"match", [](Reader& r, Route& t) { return r.members(t.match, kMatch); }},
     {"metricSlot", [](Reader& r, Route& t) { return r.number(t.metricSlot, limits::kMetricSlot); }},
+    {"access",
+     [](Reader& r, Route& t) {
+       return r.list(t.access, limits::kAccessSteps, [](Reader& element, std::uint16_t& index) {
+         return element.number(index, {0, limits::kAccess.max - 1});
+       });
+     }},
     {"chain", [](Reader& r, Route& t) { return r.number(t.chain, {0, limits::kChains.max - 1}); }},
     {"action", [](Reader& r, Route& t) { return r.oneOf(t.action, kActions); }},
     {"upstream",
@@ -511,6 +582,7 @@ constexpr Member<Snapshot> kSnapshot[] = {
     {"accessLog", [](Reader& r, Snapshot& s) { return r.members(s.accessLog, kAccessLog); }},
     {"listeners",
      [](Reader& r, Snapshot& s) { return r.list(s.listeners, limits::kListeners, listener); }},
+    {"access", [](Reader& r, Snapshot& s) { return r.list(s.access, limits::kAccess, access); }},
     {"chains", [](Reader& r, Snapshot& s) { return r.list(s.chains, limits::kChains, chain); }},
     {"routes", [](Reader& r, Snapshot& s) { return r.list(s.routes, limits::kRoutes, route); }},
     {"upstreams",
@@ -577,6 +649,12 @@ std::string checkRoutes(const Snapshot& snapshot) {
     }
     if (route.chain != kNoChain && route.chain >= snapshot.chains.size()) {
       return indexError(element("routes", i, "chain"), snapshot.chains.size(), route.chain);
+    }
+    for (std::size_t j = 0; j < route.access.size(); ++j) {
+      if (route.access[j] >= snapshot.access.size()) {
+        return indexError(element("routes", i, "access[" + std::to_string(j) + "]"),
+                          snapshot.access.size(), route.access[j]);
+      }
     }
     for (std::size_t j = 0; j < route.match.listeners.size(); ++j) {
       if (route.match.listeners[j] >= snapshot.listeners.size()) {

@@ -37,6 +37,7 @@ inline constexpr Range kWeight = {1, 256};
 inline constexpr Range kPoolMaxIdle = {0, 65'535};
 inline constexpr Range kPassiveFailures = {0, 1'000'000};
 inline constexpr Range kRespondStatus = {200, 599};  // 1xx never ends an exchange
+inline constexpr Range kRefusalStatus = {400, 599};
 inline constexpr Range kRedirectStatus = {300, 399};
 inline constexpr Range kChainId = {0, UINT32_MAX};
 inline constexpr Range kChainTimeout = {1, 60LL * 60 * 1000};  // milliseconds
@@ -45,6 +46,8 @@ inline constexpr Range kMetricSlot = {0, kMaxSlots - 1};
 
 // Elements of a list.
 inline constexpr Range kListeners = {0, 1024};
+inline constexpr Range kAccess = {0, 1024};
+inline constexpr Range kAccessSteps = {0, 16};  // of a route
 inline constexpr Range kChains = {0, 65'536};
 inline constexpr Range kPolicies = {0, 64};
 inline constexpr Range kInputs = {0, 64};
@@ -65,6 +68,8 @@ inline constexpr std::size_t kHostBytes = 255;
 inline constexpr std::size_t kPatternBytes = 8 * 1024;  // paths, regular expressions, values
 inline constexpr std::size_t kLiteralBytes = 8 * 1024;  // a literal of a template
 inline constexpr std::size_t kBodyLiteralBytes = 1024 * 1024;
+inline constexpr std::size_t kDetailBytes = 1024;
+inline constexpr std::size_t kPrefixRules = 1'000'000;  // of one set, in a binary value
 inline constexpr std::size_t kFilePathBytes = 4095;
 
 // The whole encoding. What it decodes to is a small multiple of it, because each element of a list

@@ -13,6 +13,7 @@
 #include "http/field_id.h"
 #include "policy/input.h"
 #include "routing/path.h"
+#include "routing/prefix_set.h"
 #include "routing/route_match.h"
 #include "routing/router.h"
 
@@ -90,6 +91,17 @@ struct ListenerConfig {
   ServerField server = ServerField::Pass;
 };
 
+// Whose addresses a route lets in: a policy that the core carries out by itself.
+struct AccessConfig {
+  std::string name;
+  std::uint32_t metricSlot = 0;
+  bool shadow = false;         // noted, not enforced
+  bool others = false;         // whether addresses in no prefix, and clients without one, may pass
+  std::uint16_t status = 403;  // of the answer
+  std::string detail;          // in the answer; empty: the reason's own sentence
+  PrefixSet allowed;
+};
+
 enum class RouteAction : std::uint8_t { Proxy, Redirect, Respond };
 
 // What a route's policies are asked about, in one crossing. A policy that does not answer in time
@@ -110,7 +122,8 @@ inline constexpr std::uint32_t kNoChain = ~std::uint32_t{0};
 struct RouteConfig {
   RouteMatch match;
   std::uint32_t metricSlot = 0;
-  std::uint32_t chain = kNoChain;  // index: the policies that decide before the action
+  std::vector<std::uint16_t> access;  // indices: all are to let the client in, before the chain
+  std::uint32_t chain = kNoChain;     // index: the policies that decide before the action
   RouteAction action = RouteAction::Proxy;
   std::uint32_t upstream = 0;  // index, for Proxy
   // Proxy: overrides of the upstream's values; the compiler has already merged them.
@@ -175,6 +188,7 @@ struct Snapshot {
   std::uint64_t version = 0;  // grows with each configuration that is adopted
   AccessLogConfig accessLog;
   std::vector<ListenerConfig> listeners;
+  std::vector<AccessConfig> access;
   std::vector<PolicyChain> chains;
   std::vector<RouteConfig> routes;
   std::vector<UpstreamConfig> upstreams;

@@ -102,6 +102,10 @@ bool ValueReader::textOrNone(std::string& target, const TextRule& rule) {
   return text(target, rule);
 }
 
+bool ValueReader::binary(std::string_view& target, std::string_view what) {
+  return reader_.binary(target) || expected(what);
+}
+
 bool ValueReader::choice(std::size_t& index, std::span<const std::string_view> names) {
   const MsgpackReader start = reader_;
   std::string_view value;

@@ -63,6 +63,9 @@ class ValueReader {
   // The empty text, which says "none", or one that keeps the rule.
   bool textOrNone(std::string& target, const TextRule& rule);
 
+  // Borrows from the bytes that are read.
+  bool binary(std::string_view& target, std::string_view what);
+
   // The position of a text among `names` is the value of the enumeration.
   template <typename E, std::size_t N>
   bool oneOf(E& target, const std::array<std::string_view, N>& names) {

@@ -213,6 +213,63 @@ TEST("a snapshot has the chains of its routes, with what they read of a request"
   CHECK_EQ(snapshot->routes[1].chain, kNoChain);
 }
 
+// A snapshot with one address list of these prefixes, and a route that asks it.
+std::vector<std::uint8_t> accessSnapshot(const std::vector<std::uint8_t>& prefixes,
+                                         std::string_view listOfRoute = "[0]") {
+  MsgpackWriter out;
+  out.map(2);
+  out.text("access");
+  out.array(1);
+  out.map(4);
+  out.text("name");
+  out.text("office");
+  out.text("status");
+  out.number(404);
+  out.text("others");
+  out.boolean(true);
+  out.text("prefixes");
+  out.raw({0xc4, static_cast<std::uint8_t>(prefixes.size())});
+  out.raw(prefixes);
+  out.text("routes");
+  out.raw(encodeJson(R"([{"match": {"name": "r"}, "action": "respond", "status": 200, "access": )" +
+                     std::string(listOfRoute) + "}]"));
+  return out.take();
+}
+
+TEST("a snapshot has the address lists of its routes") {
+  const auto decoded = decodeSnapshot(accessSnapshot({2, 8, 10, 0, 0, 0, 3, 32, 10, 0, 0, 1}));
+  REQUIRE(decoded.ok());
+  const Snapshot& snapshot = *decoded.value();
+  CHECK_EQ(snapshot.routes[0].access, (std::vector<std::uint16_t>{0}));
+  REQUIRE_EQ(snapshot.access.size(), 1);
+  const AccessConfig& access = snapshot.access[0];
+  CHECK_EQ(access.name, "office");
+  CHECK_EQ(access.status, 404);
+  CHECK(access.others && !access.shadow);
+  CHECK(!access.allowed.contains(*IpAddress::parse("10.0.0.2")));
+  CHECK(access.allowed.contains(*IpAddress::parse("10.0.0.1")));
+  CHECK(access.allowed.contains(*IpAddress::parse("11.0.0.1")));
+}
+
+TEST("address lists that are cut off or hold what is no prefix are refused") {
+  const auto errorOf = [](const std::vector<std::uint8_t>& bytes) {
+    const auto decoded = decodeSnapshot(bytes);
+    return decoded.ok() ? "" : decoded.error().message;
+  };
+  CHECK_EQ(errorOf(accessSnapshot({2, 8, 10, 0, 0})),
+           "access[0].prefixes: expected whole prefixes");
+  CHECK_EQ(errorOf(accessSnapshot({2, 8, 10, 0, 0, 0, 2})),
+           "access[0].prefixes: expected whole prefixes");
+  CHECK_EQ(errorOf(accessSnapshot({4, 8, 10, 0, 0, 0})),
+           "access[0].prefixes: expected whole prefixes");
+  CHECK_EQ(errorOf(accessSnapshot({2, 33, 10, 0, 0, 0})),
+           "access[0].prefixes: a prefix is longer than its address");
+  CHECK_EQ(errorOf(accessSnapshot({2, 8, 10, 0, 0, 1})),
+           "access[0].prefixes: a prefix has bits behind its length");
+  CHECK_EQ(errorOf(accessSnapshot({}, "[1]")),
+           "routes[0].access[0]: expected an index below 1 but received 1");
+}
+
 TEST("chains that ask for what there is not are refused") {
   const auto errorOf = [](const std::string& chain) {
     const auto decoded = decodeSnapshot(encodeJson(R"({"chains": [)" + chain + "]}"));
