@@ -72,7 +72,7 @@ function exposition(routes: number, used = routes): MicroCase {
 
 /** Those that are used have the first slots. */
 function slotNames(routes: number, used: number) {
-  const slots = { routes: [], upstreams: [], endpoints: [] } as {
+  const slots = { routes: [], upstreams: [], endpoints: [], access: [] } as {
     -readonly [Key in keyof MetricSlotNames]: MetricSlotNames[Key][number][];
   };
   let next = 0;

@@ -12,6 +12,6 @@ export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
 function wideIntegers(value: unknown): unknown {
   if (typeof value === 'number') return value > 0xffffffff ? BigInt(value) : value;
   if (Array.isArray(value)) return value.map(wideIntegers);
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, wideIntegers(item)]));
 }

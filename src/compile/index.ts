@@ -117,7 +117,7 @@ function build(
     policies,
   };
   const { accessLog } = config;
-  return {
+  const snapshot: Omit<Snapshot, 'access'> = {
     version,
     accessLog:
       accessLog === false
@@ -128,6 +128,7 @@ function build(
     upstreams: config.upstreams.map((upstream) => compileUpstream(upstream, addresses, slots)),
     routes: config.routes.map((route) => compileRoute(route, context)),
   };
+  return { ...snapshot, access: policies.access(slots) };
 }
 
 function namesOf({ routes, upstreams }: Snapshot): SnapshotNames {

@@ -1,9 +1,10 @@
-// Numbers for the counters of routes, upstreams and endpoints. A thing keeps its number over reloads, also when it
+// Numbers for the counters of routes, upstreams, endpoints and address lists. A thing keeps its number over reloads, also when it
 // is gone for a while, so that its counters go on.
 
 export type MetricSubject =
   | { kind: 'route'; route: string }
   | { kind: 'upstream'; upstream: string }
+  | { kind: 'access'; policy: string; mode: 'enforce' | 'shadow' }
   | { kind: 'endpoint'; upstream: string; endpoint: string };
 
 /** What the core has room for (kMaxSlots). */
@@ -32,6 +33,8 @@ function keyOf(subject: MetricSubject): string {
   switch (subject.kind) {
     case 'route':
       return `route:${subject.route}`;
+    case 'access':
+      return `access:${subject.mode}:${subject.policy}`;
     case 'upstream':
       return `upstream:${subject.upstream}`;
     case 'endpoint':

@@ -11,9 +11,11 @@ import type {
   LinkSpec,
   PolicySet,
 } from '../workers/messages.js';
+import { type AccessRules, compileAccess } from './access.js';
 import { type ConsumerSet, consumerSet } from './consumers.js';
+import type { MetricSlots } from './metricSlots.js';
 import type { PolicyNumbers } from './policyModules.js';
-import type { SnapshotChain, SnapshotInput } from './snapshot.js';
+import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js';
 
 /** A policy of the configuration, loaded and with its options checked. */
 export interface LoadedPolicy {
@@ -29,8 +31,14 @@ export interface PolicyFault {
   hint?: string;
 }
 
+/** A policy that the core carries out by itself: no worker ever hears of it. */
+export interface NativePolicy {
+  readonly access: AccessRules;
+}
+
 export type PolicyLoad =
   | { ok: true; policy: LoadedPolicy }
+  | { ok: true; native: NativePolicy }
   | { ok: false; faults: readonly PolicyFault[] };
 
 /** Where policies come from: a module loader, or what a test has made up. */
@@ -47,6 +55,10 @@ export interface CompiledPolicies {
   set: PolicySet;
   /** From a route's list of policies to its index in `snapshot`. */
   chainOf(route: RouteSettings): number | undefined;
+  /** The address lists among a route's policies, as indices in `access`. */
+  accessOf(route: RouteSettings): number[];
+  /** For the core. */
+  access(slots: MetricSlots): SnapshotAccess[];
 }
 
 export async function compilePolicies(
@@ -54,8 +66,8 @@ export async function compilePolicies(
   catalog: PolicyCatalog,
   numbers: PolicyNumbers,
 ): Promise<{ compiled: CompiledPolicies; findings: Finding[] }> {
-  const { loaded, findings } = await loadAll(config, catalog);
-  const builder = new ChainBuilder(config, loaded, numbers);
+  const { loaded, natives, findings } = await loadAll(config, catalog);
+  const builder = new ChainBuilder(config, loaded, natives, numbers);
   for (const [index, route] of config.routes.entries()) {
     findings.push(...parameterFindings(route, index, loaded));
     findings.push(...attributeFindings(route, index, loaded));
@@ -66,6 +78,7 @@ export async function compilePolicies(
 
 async function loadAll(config: Config, catalog: PolicyCatalog) {
   const loaded = new Map<string, LoadedPolicy>();
+  const natives = new Map<string, NativePolicy>();
   const findings: Finding[] = [];
   const consumers = consumerSet(config.consumers.list);
   const results = await Promise.all(
@@ -79,6 +92,10 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
       );
       continue;
     }
+    if ('native' in result) {
+      natives.set(config.policies[index]?.name ?? '', result.native);
+      continue;
+    }
     for (const input of result.policy.inputs) {
       if (input.kind !== 'body' || input.limit <= mostBodyBytes) continue;
       findings.push({
@@ -90,7 +107,7 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
     }
     loaded.set(result.policy.instance.name, result.policy);
   }
-  return { loaded, findings };
+  return { loaded, natives, findings };
 }
 
 /** What the channel to a worker has room for beside the head. */
@@ -157,22 +174,49 @@ class ChainBuilder implements CompiledPolicies {
   readonly #loaded: ReadonlyMap<string, LoadedPolicy>;
   readonly #numbers: PolicyNumbers;
   readonly #indices = new Map<string, number>();
+  /** Those that the core carries out by itself, by their indices in the snapshot. */
+  readonly #natives: readonly (PolicySettings & NativePolicy)[];
 
-  constructor(config: Config, loaded: ReadonlyMap<string, LoadedPolicy>, numbers: PolicyNumbers) {
+  constructor(
+    config: Config,
+    loaded: ReadonlyMap<string, LoadedPolicy>,
+    natives: ReadonlyMap<string, NativePolicy>,
+    numbers: PolicyNumbers,
+  ) {
     this.#settings = new Map(config.policies.map((policy) => [policy.name, policy]));
     this.#loaded = loaded;
     this.#numbers = numbers;
+    this.#natives = config.policies.flatMap((settings) => {
+      const native = natives.get(settings.name);
+      return native === undefined ? [] : [{ ...settings, ...native }];
+    });
   }
 
   get set(): PolicySet {
     return { instances: [...this.#instances.values()], chains: this.#chains };
   }
 
-  chainOf({ policies = [] }: RouteSettings): number | undefined {
-    return this.#indices.get(JSON.stringify(policies));
+  chainOf(route: RouteSettings): number | undefined {
+    return this.#indices.get(JSON.stringify(this.#asked(route)));
   }
 
-  add({ policies = [] }: RouteSettings): void {
+  accessOf({ policies = [] }: RouteSettings): number[] {
+    return policies
+      .map((policy) => this.#natives.findIndex(({ name }) => name === policy))
+      .filter((index) => index >= 0);
+  }
+
+  access(slots: MetricSlots): SnapshotAccess[] {
+    return this.#natives.map((native) => compileAccess(native, native.access, slots));
+  }
+
+  /** The policies of a route that workers decide. */
+  #asked({ policies = [] }: RouteSettings): string[] {
+    return policies.filter((policy) => !this.#natives.some(({ name }) => name === policy));
+  }
+
+  add(route: RouteSettings): void {
+    const policies = this.#asked(route);
     const key = JSON.stringify(policies);
     if (policies.length === 0 || this.#indices.has(key)) return;
     const inputs: SnapshotInput[] = [];
@@ -186,7 +230,7 @@ class ChainBuilder implements CompiledPolicies {
       onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
         ? 'allow'
         : 'deny',
-      policies: [...policies],
+      policies,
       inputs,
       ...this.#bodyOf(settings),
     });

@@ -1,12 +1,20 @@
 // Policies from their modules: loads each, checks its options, and numbers what comes of it.
 import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
 import type { PolicySettings } from '../config/index.js';
 import { nearest } from '../config/nearest.js';
 import { oneOf } from '../config/schema/scalars.js';
 import { builtinNames, builtinPolicy } from '../policies/builtin.js';
+import * as ipAccess from '../policies/ip-access/index.js';
+import { readAccess } from '../policies/ip-access/read.js';
 import type { Policy } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
-import { checkOptions, loadPolicyModule, type ModuleProblem } from '../policy/modules/index.js';
+import {
+  checkOptions,
+  loadPolicyModule,
+  type ModuleProblem,
+  type OptionsIssue,
+} from '../policy/modules/index.js';
 import type { InstanceSpec, LinkSpec } from '../workers/messages.js';
 import type { ConsumerSet } from './consumers.js';
 import { strangersIn } from './plainData.js';
@@ -69,19 +77,11 @@ export class ModuleCatalog implements PolicyCatalog {
   async load(settings: PolicySettings, consumers: ConsumerSet): Promise<PolicyLoad> {
     const strangers = strangersIn(settings.with);
     if (strangers.length > 0) return { ok: false, faults: strangers.map(faultOfStranger) };
+    if (settings.use === ipAccess.name) return await this.#loadAccess(settings);
     const found = await this.#find(settings.use);
     if (Array.isArray(found)) return { ok: false, faults: found };
     const checked = await checkOptions(found.policy, settings.with);
-    if (!checked.ok) {
-      const faults = checked.issues.map((issue) => ({
-        ...issue,
-        path:
-          issue.code === 'missing_key'
-            ? ['with', ...issue.path.slice(0, -1)]
-            : ['with', ...issue.path],
-      }));
-      return { ok: false, faults };
-    }
+    if (!checked.ok) return { ok: false, faults: checked.issues.map(faultOfOption) };
     let inputs: readonly InputDeclaration[];
     try {
       inputs = found.policy.inputs(checked.options);
@@ -91,6 +91,16 @@ export class ModuleCatalog implements PolicyCatalog {
     }
     const instance = this.#numbers.instance(found, settings, consumers);
     return { ok: true, policy: { instance, inputs } };
+  }
+
+  /** What the core carries out by itself has options, and files of its own, but no module. */
+  async #loadAccess(settings: PolicySettings): Promise<PolicyLoad> {
+    const checked = await checkOptions(ipAccess, settings.with);
+    if (!checked.ok) return { ok: false, faults: checked.issues.map(faultOfOption) };
+    const { rules, files, faults } = readAccess(checked.options, dirname(this.#from));
+    for (const file of files) this.#sources.add(file);
+    if (faults.length > 0) return { ok: false, faults };
+    return { ok: true, native: { access: rules } };
   }
 
   async #find(use: string): Promise<Found | PolicyFault[]> {
@@ -132,6 +142,10 @@ function faultOfStranger({ path, what }: { path: PolicyFault['path']; what: stri
     message: `expected plain data (texts, numbers, true, false, lists and maps) but received ${what}`,
     hint: 'options cross to worker threads',
   };
+}
+
+function faultOfOption({ path, ...issue }: OptionsIssue): PolicyFault {
+  return { ...issue, path: ['with', ...(issue.code === 'missing_key' ? path.slice(0, -1) : path)] };
 }
 
 function faultOfModule({ file, line, column, message, remedy }: ModuleProblem): PolicyFault {

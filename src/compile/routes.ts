@@ -21,16 +21,18 @@ export interface RouteContext {
   upstreamIndex: ReadonlyMap<string, number>;
   upstreams: readonly UpstreamSettings[];
   slots: MetricSlots;
-  policies: Pick<CompiledPolicies, 'chainOf'>;
+  policies: Pick<CompiledPolicies, 'chainOf' | 'accessOf'>;
 }
 
 export function compileRoute(route: RouteSettings, context: RouteContext): SnapshotRoute {
   const upstream = upstreamOf(route, context);
   const { timeouts, retries, rewrite, redirect, respond, headers } = route;
   const chain = context.policies.chainOf(route);
+  const access = context.policies.accessOf(route);
   return {
     match: compileMatch(route, context),
     metricSlot: context.slots.slotOf({ kind: 'route', route: route.name }),
+    ...(access.length === 0 ? {} : { access }),
     ...(chain === undefined ? {} : { chain }),
     action: upstream !== undefined ? 'proxy' : redirect !== undefined ? 'redirect' : 'respond',
     upstream: upstream?.index ?? 0,

@@ -90,9 +90,24 @@ export interface SnapshotChain {
   bodyOptional: boolean;
 }
 
+/** Whose addresses a route lets in. */
+export interface SnapshotAccess {
+  name: string;
+  metricSlot: number;
+  shadow: boolean;
+  /** Whether addresses in no prefix may pass. */
+  others: boolean;
+  status: number;
+  detail: string;
+  /** See accessBytes. */
+  prefixes: Uint8Array;
+}
+
 export interface SnapshotRoute {
   match: SnapshotMatch;
   metricSlot: number;
+  /** Indices; absent where nothing is asked. */
+  access?: number[];
   /** Index; absent without policies. */
   chain?: number;
   action: 'proxy' | 'redirect' | 'respond';
@@ -145,6 +160,7 @@ export interface Snapshot {
   version: number;
   accessLog: { format: 'off' | 'json' | 'common' | 'combined'; path: string };
   listeners: SnapshotListener[];
+  access: SnapshotAccess[];
   chains: SnapshotChain[];
   routes: SnapshotRoute[];
   upstreams: SnapshotUpstream[];

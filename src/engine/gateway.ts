@@ -361,6 +361,11 @@ function slotNames({ snapshot }: Compiled): MetricSlotNames {
     endpoints: snapshot.upstreams.flatMap(({ name, endpoints }) =>
       endpoints.map(({ address, metricSlot }) => ({ upstream: name, address, slot: metricSlot })),
     ),
+    access: snapshot.access.map(({ name, shadow, metricSlot }) => ({
+      policy: name,
+      mode: shadow ? 'shadow' : 'enforce',
+      slot: metricSlot,
+    })),
   };
 }
 

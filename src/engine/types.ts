@@ -115,6 +115,8 @@ export const slotIndex = {
   failures: 24,
   retries: 25,
   connects: 26,
+  asked: 27,
+  refused: 28,
 } as const;
 
 /** Calls are made one after the other, by the control thread. After stop() they reject with `core_stopped`. */

@@ -29,6 +29,7 @@ export interface Scrape {
   routes: readonly Measured<{ route: string }>[];
   upstreams: readonly Measured<{ upstream: string }>[];
   endpointTotals: readonly Measured<{ upstream: string; endpoint: string }>[];
+  access: readonly Measured<{ policy: string; mode: 'enforce' | 'shadow' }>[];
   gateway: GatewayFacts;
   process: ProcessFacts;
 }
@@ -153,6 +154,16 @@ function routeMetrics(tables: CoreTables): MetricDefinition[] {
       'Bytes of response bodies to clients.',
       (t) => t.bytesOut,
     ),
+  ];
+}
+
+function accessEvents({ labels, totals }: Scrape['access'][number]): Sample[] {
+  const { policy, mode } = labels;
+  const [passed, ended] =
+    mode === 'shadow' ? ['shadow_passed', 'shadow_ended'] : ['passed', 'denied'];
+  return [
+    { labels: { policy, event: passed }, value: totals.asked - totals.refused },
+    { labels: { policy, event: ended }, value: totals.refused },
   ];
 }
 
@@ -312,12 +323,14 @@ function gatewayMetrics(): MetricDefinition[] {
       name: 'tidegate_policy_events_total',
       type: 'counter',
       labels: ['policy', 'event'],
-      help: 'What happened to a policy: failed, breaker_opened, and in shadow mode shadow_passed or shadow_ended.',
-      read: ({ gateway }) =>
-        gateway.policyEvents.map(({ policy, event, count }) => ({
+      help: 'What happened to a policy: failed, breaker_opened, and in shadow mode shadow_passed or shadow_ended; of ip-access also passed and denied.',
+      read: ({ gateway, access }) => [
+        ...gateway.policyEvents.map(({ policy, event, count }) => ({
           labels: { policy, event },
           value: count,
         })),
+        ...access.flatMap(accessEvents),
+      ],
     },
     plain(
       'tidegate_policy_worker_restarts_total',

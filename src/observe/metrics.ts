@@ -16,6 +16,7 @@ export interface MetricSlotNames {
   routes: readonly { name: string; slot: number }[];
   upstreams: readonly { name: string; slot: number }[];
   endpoints: readonly { upstream: string; address: string; slot: number }[];
+  access: readonly { policy: string; mode: 'enforce' | 'shadow'; slot: number }[];
 }
 
 export interface MetricsSource {
@@ -89,6 +90,10 @@ export class Metrics {
       endpointTotals: slots.endpoints.flatMap(({ upstream, address, slot }) =>
         measure({ upstream, endpoint: address }, slot),
       ),
+      access: slots.access.map(({ policy, mode, slot }) => ({
+        labels: { policy, mode },
+        totals: sumSlot(stats, slot, buckets),
+      })),
       gateway: this.#source.facts(),
       process: readProcessFacts(),
     };

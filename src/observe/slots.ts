@@ -12,6 +12,9 @@ export interface SlotTotals {
   bytesOut: number;
   retries: number;
   connects: number;
+  /** Of address lists: requests that were held against it, and those of them that it does not let in. */
+  asked: number;
+  refused: number;
   durationMicros: number;
   /** By bucket, not cumulative; the last one holds what is longer than every bound. */
   durations: number[];
@@ -62,6 +65,8 @@ export function sumSlot(stats: CoreStats, slot: number, durationBuckets: number)
     bytesOut: at(slotIndex.bytesOut),
     retries: at(slotIndex.retries),
     connects: at(slotIndex.connects),
+    asked: at(slotIndex.asked),
+    refused: at(slotIndex.refused),
     durationMicros: at(slotIndex.durationMicros),
     durations,
   };

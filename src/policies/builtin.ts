@@ -1,5 +1,6 @@
 // The policies that come with the gateway: `use:` names them without a path.
 import type { Policy } from '../policy/define.js';
+import { name as ipAccess } from './ip-access/index.js';
 
 const modules: Readonly<Record<string, () => Promise<{ default: Policy }>>> = {
   'api-key': async () => await import('./api-key/index.js'),
@@ -8,7 +9,10 @@ const modules: Readonly<Record<string, () => Promise<{ default: Policy }>>> = {
   transform: async () => await import('./transform/index.js'),
 };
 
-export const builtinNames: readonly string[] = Object.keys(modules);
+/** Carried out by the core: they have options and no module. */
+export const nativeNames: readonly string[] = [ipAccess];
+
+export const builtinNames: readonly string[] = [...Object.keys(modules), ...nativeNames];
 
 export interface BuiltinPolicy {
   readonly policy: Policy;

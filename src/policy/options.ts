@@ -18,7 +18,7 @@ export type CheckedOptions<Options> =
 
 /** `value` is `with:` of the configuration; undefined stands for no options. */
 export async function checkOptions<Schema extends OptionsSchema>(
-  policy: Policy<Schema>,
+  policy: Pick<Policy<Schema>, 'options'>,
   value: unknown,
 ): Promise<CheckedOptions<z.output<Schema>>> {
   const given = value ?? {};

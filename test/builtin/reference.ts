@@ -15,7 +15,7 @@ interface Row {
 }
 
 /** `page` with its table made anew. */
-export function withOptions(page: string, policy: Policy): string {
+export function withOptions(page: string, policy: Pick<Policy, 'options'>): string {
   const begin = page.indexOf(optionMarkers.begin);
   const end = page.indexOf(optionMarkers.end);
   if (begin === -1 || end < begin) throw new Error('the page has no table of options');
@@ -23,7 +23,7 @@ export function withOptions(page: string, policy: Policy): string {
   return `${before}\n\n${optionTable(policy)}\n\n${page.slice(end)}`;
 }
 
-function optionTable(policy: Policy): string {
+function optionTable(policy: Pick<Policy, 'options'>): string {
   const schema = z.toJSONSchema(policy.options, { io: 'input', unrepresentable: 'any' });
   const rows = rowsOf(schema as JsonSchema, '').map(({ path, schema: option, required }) => {
     if (option.description === undefined) throw new Error(`${path} has no description`);

@@ -44,7 +44,7 @@ const everything: ConfigInput = {
         clients: ['10.0.0.0/8'],
       },
       rewrite: { path: '/v2/{id}{?query}', host: '{host}.internal' },
-      policies: ['tenant', 'quiet'],
+      policies: ['tenant', 'office', 'quiet'],
       upstream: 'second',
       timeouts: { request: '1m', idle: 'unlimited', tunnel: '2h' },
       retries: { attempts: 0 },
@@ -68,6 +68,7 @@ const everything: ConfigInput = {
   ],
   policies: [
     { name: 'tenant', use: './tenant.ts', timeout: '300ms' },
+    { name: 'office', use: 'ip-access', mode: 'shadow' },
     { name: 'quiet', use: './quiet.ts', with: { a: 1 }, mode: 'shadow', breaker: false },
   ],
   upstreams: [
@@ -96,29 +97,39 @@ async function resolve(host: string): Promise<string> {
   return address;
 }
 
+const office = {
+  prefixes: Uint8Array.of(3, 8, 10, 0, 0, 0),
+  others: false,
+  status: 404,
+  detail: 'no',
+};
+
 /** Policies that no module has to be loaded for. */
 const catalog: PolicyCatalog = {
   sources: [],
-  load: async ({ name, with: options = {} }) => ({
-    ok: true,
-    policy: {
-      instance: { id: name.length, name, file: `/bundles/${name}.mjs`, options },
-      inputs:
-        name === 'tenant'
-          ? [
-              { key: 'tenant', kind: 'header', name: 'x-tenant' },
-              { key: 'id', kind: 'param', name: 'id' },
-            ]
-          : [
-              { key: 'where', kind: 'path' },
-              { key: 'again', kind: 'header', name: 'x-tenant' },
-              { key: 'who', kind: 'consumer' },
-              ...(name === 'quiet'
-                ? [{ key: 'plan', kind: 'attribute' as const, policy: 'tenant', name: 'plan' }]
-                : []),
-            ],
-    },
-  }),
+  load: async ({ name, use, with: options = {} }) => {
+    if (use === 'ip-access') return { ok: true, native: { access: office } };
+    return {
+      ok: true,
+      policy: {
+        instance: { id: name.length, name, file: `/bundles/${name}.mjs`, options },
+        inputs:
+          name === 'tenant'
+            ? [
+                { key: 'tenant', kind: 'header', name: 'x-tenant' },
+                { key: 'id', kind: 'param', name: 'id' },
+              ]
+            : [
+                { key: 'where', kind: 'path' },
+                { key: 'again', kind: 'header', name: 'x-tenant' },
+                { key: 'who', kind: 'consumer' },
+                ...(name === 'quiet'
+                  ? [{ key: 'plan', kind: 'attribute' as const, policy: 'tenant', name: 'plan' }]
+                  : []),
+              ],
+      },
+    };
+  },
 };
 
 async function compile(input: ConfigInput, slots = new MetricSlots()): Promise<Compiled> {
@@ -179,6 +190,7 @@ describe('the snapshot', () => {
       kPathRules: listener?.paths,
       kRoute: route,
       kMatch: route?.match,
+      kAccess: snapshot.access[0],
       kChain: snapshot.chains[0],
       kInput: snapshot.chains[0]?.inputs[0],
       kPathMatch: route?.match.paths[0],
@@ -257,7 +269,11 @@ describe('the encoding', () => {
     const decoded: unknown = new Unpackr({ useRecords: false, int64AsType: 'number' }).unpack(
       bytes,
     );
-    expect(decoded).toEqual(snapshot);
+    const access = snapshot.access.map((each) => ({
+      ...each,
+      prefixes: Buffer.from(each.prefixes),
+    }));
+    expect(decoded).toEqual({ ...snapshot, access });
     const wide = encodeSnapshot({
       ...snapshot,
       version: 2 ** 40,

@@ -74,6 +74,7 @@ function metricsOf(core: Core): Metrics {
       ],
       upstreams: [],
       endpoints: [{ upstream: 'u', address: '10.0.0.1:9000', slot: 70 }],
+      access: [],
     }),
     facts: () => ({
       version: '1.2.3',

@@ -35,7 +35,7 @@ export interface AccessLine {
   retries: number;
   reused: boolean;
   consumer: string | null;
-  policies: { name: string; us?: number | null; replayed?: true }[];
+  policies: { name: string; us?: number | null; replayed?: true; allowed?: boolean }[];
   policy_us: number | null;
   queue_us: number | null;
   connect_us: number | null;

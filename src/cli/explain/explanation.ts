@@ -104,6 +104,7 @@ function routeOf(
     values,
     originalHost,
     inputs,
+    accesses: compiled.snapshot.access,
   });
   return {
     name: route.name,

@@ -1,4 +1,7 @@
 // The steps that a route takes with a request, in the order in which the core takes them.
+
+import { countPrefixes } from '../../compile/access.js';
+import type { SnapshotAccess } from '../../compile/snapshot.js';
 import {
   type Config,
   formatDuration,
@@ -40,6 +43,8 @@ interface PlanInput {
   originalHost: string;
   /** By policy, what it reads of a request. */
   inputs: ReadonlyMap<string, readonly string[]>;
+  /** Those policies of the configuration that the core carries out by itself. */
+  accesses: readonly SnapshotAccess[];
 }
 
 export function planOf(input: PlanInput): Plan {
@@ -108,10 +113,12 @@ function answerPlan(input: PlanInput): Plan {
 }
 
 /** They decide first: what follows is for requests that they let go on. */
-function policySteps({ config, route, inputs }: PlanInput): PlanStep[] {
+function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[] {
   return (route.policies ?? []).flatMap((name) => {
     const policy = config.policies.find((each) => each.name === name);
     if (policy === undefined) return [];
+    const access = accesses.find((each) => each.name === name);
+    if (access !== undefined) return [request(`policy ${name}`, accessText(access))];
     const { use, timeout, onFailure, mode } = policy;
     const shadow = mode === 'shadow' ? ', in shadow mode' : '';
     const read = inputs.get(name);
@@ -123,6 +130,16 @@ function policySteps({ config, route, inputs }: PlanInput): PlanStep[] {
       ...(read === undefined ? [] : [request('reads', read.join(', ') || 'nothing')]),
     ];
   });
+}
+
+function accessText({ others, status, shadow, prefixes }: SnapshotAccess): string {
+  const { allowed, denied } = countPrefixes(prefixes);
+  const networks = [
+    ...(allowed > 0 || !others ? [`allows ${allowed}`] : []),
+    ...(denied > 0 ? [`denies ${denied}`] : []),
+  ].join(' and ');
+  const rest = others ? 'all others pass' : 'all others are denied';
+  return `ip-access in the core ${networks} networks, ${rest}, ${status}${shadow ? ', in shadow mode' : ''}`;
 }
 
 function request(step: string, detail: string): PlanStep {

@@ -1,4 +1,5 @@
 // Policies: a route that has each of them, each once in a route, and threads to run them.
+import { nativeNames } from '../../policies/builtin.js';
 import { quote, valueAt } from '../value.js';
 import type { MeaningContext } from './index.js';
 
@@ -41,7 +42,11 @@ function checkRoute(
       });
     }
   }
-  if (policies.length > 0 && draft.process?.policyWorkers === 0) {
+  const asked = policies.filter((name) => {
+    const policy = draft.policies.find((each) => each?.name === name);
+    return policy === undefined || !nativeNames.includes(policy.use);
+  });
+  if (asked.length > 0 && draft.process?.policyWorkers === 0) {
     report({
       code: 'no_policy_workers',
       path: ['routes', route, 'policies'],
