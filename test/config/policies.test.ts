@@ -52,6 +52,43 @@ const route = (list: string, path = '/*') =>
   `routes: [{ name: r, match: { path: ${path} }, policies: ${list}, respond: {} }]`;
 
 describe('policies in the configuration', () => {
+  test('that the core carries out by itself need no worker', async () => {
+    const office = '{ name: office, use: ip-access, with: { allow: [10.0.0.0/8] } }';
+    const lines = ['process: { policyWorkers: 0 }', `policies: [${office}]`];
+    expect(await problemsOf(...lines, route('[office]'))).toEqual([]);
+    const more = `policies: [${office}, { name: tenant, use: ./tenant.ts, with: { header: x-t } }]`;
+    expect(
+      await problemsOf('process: { policyWorkers: 0 }', more, route('[office, tenant]')),
+    ).toEqual([expect.stringContaining('no_policy_workers')]);
+  });
+
+  test('that hold what is no network say where', async () => {
+    expect(
+      await problemsOf(
+        'policies:',
+        '  - name: office',
+        '    use: ip-access',
+        '    with: { allow: [10.0.0.1, 10.0.0.1/8], deny: [10.0.0.1], denyfile: x }',
+        route('[office]'),
+      ),
+    ).toEqual([expect.stringMatching(/^5:\d+ unknown_key .*denyfile.*did you mean "denyFile"/)]);
+    expect(
+      await problemsOf(
+        'policies:',
+        '  - name: office',
+        '    use: ip-access',
+        '    with: { allow: [10.0.0.1, 10.0.0.1/8], deny: [10.0.0.1] }',
+        route('[office]'),
+      ),
+    ).toEqual([
+      '5:31 wrong_value expected a network without host bits (write "10.0.0.0/8")',
+      '5:51 wrong_value expected a network that is not in allow as well',
+    ]);
+    expect(
+      await problemsOf('policies: [{ name: office, use: ip-acces }]', route('[office]')),
+    ).toEqual([expect.stringContaining('did you mean ip-access?')]);
+  });
+
   test('that are right have no problem', async () => {
     expect(
       await problemsOf(
