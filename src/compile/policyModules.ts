@@ -97,7 +97,7 @@ export class ModuleCatalog implements PolicyCatalog {
   async #loadAccess(settings: PolicySettings): Promise<PolicyLoad> {
     const checked = await checkOptions(ipAccess, settings.with);
     if (!checked.ok) return { ok: false, faults: checked.issues.map(faultOfOption) };
-    const { rules, files, faults } = readAccess(checked.options, dirname(this.#from));
+    const { rules, files, faults } = await readAccess(checked.options, dirname(this.#from));
     for (const file of files) this.#sources.add(file);
     if (faults.length > 0) return { ok: false, faults };
     return { ok: true, native: { access: rules } };

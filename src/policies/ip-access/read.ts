@@ -1,5 +1,6 @@
 // The prefixes of `ip-access`, from its options and files, as the bytes that the core reads; or what is wrong with them.
 import { relative, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { addressBytes, parseNetwork } from '../../config/address.js';
 import { readTextFile } from '../../config/textFile.js';
 import { maxPrefixes, type Options } from './index.js';
@@ -33,21 +34,24 @@ const maxFaults = 10;
 
 const maxFileBytes = 64 * 1024 * 1024;
 
+/** After so many prefixes the thread does what else has come: long lists take seconds, and workers wait for their answers. */
+const prefixesAtOnce = 2000;
+
 /** `folder` is where files are looked for. */
-export function readAccess(options: Options, folder: string): ReadAccess {
+export async function readAccess(options: Options, folder: string): Promise<ReadAccess> {
   const { allow, allowFile, deny, denyFile, status, reason = '' } = options;
   const reader = new PrefixReader();
   const files: string[] = [];
-  const readFile = (key: 'allowFile' | 'denyFile', written: string | undefined) => {
+  const readFile = async (key: 'allowFile' | 'denyFile', written: string | undefined) => {
     if (written === undefined) return;
     const path = resolve(folder, written);
     files.push(path);
-    reader.addFile(key, path);
+    await reader.addFile(key, path);
   };
-  reader.addList('allow', allow ?? []);
-  readFile('allowFile', allowFile);
-  reader.addList('deny', deny ?? []);
-  readFile('denyFile', denyFile);
+  await reader.addList('allow', allow ?? []);
+  await readFile('allowFile', allowFile);
+  await reader.addList('deny', deny ?? []);
+  await readFile('denyFile', denyFile);
   const others = allow === undefined && allowFile === undefined;
   return {
     rules: { prefixes: reader.bytes(), others, status, detail: reason },
@@ -58,20 +62,31 @@ export function readAccess(options: Options, folder: string): ReadAccess {
 
 type Key = 'allow' | 'allowFile' | 'deny' | 'denyFile';
 
+interface Known {
+  /** That had it first. */
+  key: Key;
+  length: number;
+  address: readonly number[];
+}
+
 class PrefixReader {
   readonly faults: AccessFault[] = [];
-  /** From a prefix, with its length, to the key that had it first. */
-  readonly #known = new Map<string, Key>();
+  /** By prefix, in one form of text. */
+  readonly #known = new Map<string, Known>();
+  #read = 0;
   #found = 0;
   #hidden = 0;
 
-  addList(key: Key, prefixes: readonly string[]): void {
+  async addList(key: Key, prefixes: readonly string[]): Promise<void> {
     this.#begin();
-    for (const [index, text] of prefixes.entries()) this.#add(key, text, ['with', key, index], '');
+    for (const [index, text] of prefixes.entries()) {
+      this.#add(key, text, ['with', key, index], '');
+      await this.#breathe();
+    }
     this.#end(key);
   }
 
-  addFile(key: 'allowFile' | 'denyFile', path: string): void {
+  async addFile(key: 'allowFile' | 'denyFile', path: string): Promise<void> {
     const shown = relative(process.cwd(), path);
     let text: string;
     try {
@@ -87,7 +102,9 @@ class PrefixReader {
     for (const written of text.split('\n')) {
       line += 1;
       const prefix = written.split('#', 1)[0]?.trim() ?? '';
-      if (prefix !== '') this.#add(key, prefix, ['with', key], `${shown}:${line}: `);
+      if (prefix === '') continue;
+      this.#add(key, prefix, ['with', key], `${shown}:${line}: `);
+      await this.#breathe();
     }
     this.#end(key);
   }
@@ -95,10 +112,8 @@ class PrefixReader {
   bytes(): Uint8Array {
     const bytes = new Uint8Array(this.#known.size * 18);
     let end = 0;
-    for (const [prefix, key] of this.#known) {
-      const [host = '', length = ''] = prefix.split('/');
-      const address = addressBytes(host);
-      bytes.set([(isAllow(key) ? 1 : 0) | (address.length === 4 ? 2 : 0), Number(length)], end);
+    for (const { key, length, address } of this.#known.values()) {
+      bytes.set([(isAllow(key) ? 1 : 0) | (address.length === 4 ? 2 : 0), length], end);
       bytes.set(address, end + 2);
       end += 2 + address.length;
     }
@@ -117,18 +132,24 @@ class PrefixReader {
       });
       return;
     }
-    const prefix = withLength(parsed.value);
+    const { length, address } = prefixOf(parsed.value);
+    const prefix = `${address.join('.')}/${length}`;
     const known = this.#known.get(prefix);
     if (known === undefined) {
-      this.#known.set(prefix, key);
+      this.#known.set(prefix, { key, length, address });
       if (this.#known.size === maxPrefixes + 1) {
         const message = `${place}expected at most ${maxPrefixes} networks`;
         this.#fault({ code: 'wrong_value', path, message });
       }
-    } else if (isAllow(known) !== isAllow(key)) {
-      const message = `${place}expected a network that is not in ${known} as well`;
+    } else if (isAllow(known.key) !== isAllow(key)) {
+      const message = `${place}expected a network that is not in ${known.key} as well`;
       this.#fault({ code: 'wrong_value', path, message });
     }
+  }
+
+  async #breathe(): Promise<void> {
+    this.#read += 1;
+    if (this.#read % prefixesAtOnce === 0) await setImmediate();
   }
 
   #begin(): void {
@@ -153,8 +174,8 @@ function isAllow(key: Key): boolean {
   return key === 'allow' || key === 'allowFile';
 }
 
-/** One text for one network: with its length, and IPv4 also where it was written as IPv6. */
-function withLength(network: string): string {
+/** IPv4 also where it was written as IPv6. */
+function prefixOf(network: string): { length: number; address: readonly number[] } {
   const [host = '', written] = network.split('/');
   const bytes = addressBytes(host);
   const length = written === undefined ? bytes.length * 8 : Number(written);
@@ -162,5 +183,5 @@ function withLength(network: string): string {
     length >= 96 &&
     bytes.length === 16 &&
     bytes.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : 255));
-  return mapped ? `${bytes.slice(12).join('.')}/${length - 96}` : `${host}/${length}`;
+  return mapped ? { length: length - 96, address: bytes.slice(12) } : { length, address: bytes };
 }
