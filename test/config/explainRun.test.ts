@@ -146,7 +146,8 @@ function explain(...args: string[]): Promise<Outcome> {
 }
 
 async function ran(...args: string[]): Promise<Run & { status: number }> {
-  const { status, stdout } = await explain('--run', '--json', ...args);
+  const { status, stdout, stderr } = await explain('--run', '--json', ...args);
+  if (stdout === '') throw new Error(`explain printed nothing (exit code ${status}): ${stderr}`);
   return { status, ...JSON.parse(stdout).route.run };
 }
 

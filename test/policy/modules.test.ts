@@ -156,6 +156,30 @@ describe('a bundle', () => {
     expect(await decided()).toBe('green');
   });
 
+  test('is written once, and to nobody who reads it, when policies are loaded side by side', async () => {
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const started = new Promise<number>((resolve) => {
+      Object.assign(globalThis, { loading: { start: () => resolve(Date.now()), opened } });
+    });
+    const waits = `const { start, opened } = globalThis.loading; start(); await opened;`;
+    write({
+      'tenant.mjs': policyThatSays(`'blue'`, waits),
+      'other.mjs': policyThatSays(`'green'`),
+    });
+    const first = load('./tenant.mjs');
+    const startedAt = await started;
+    const second = load('./tenant.mjs');
+    // Bundled after the second, which has then come to where it would write.
+    await load('./other.mjs');
+    open();
+    const { bundle, policy } = await first;
+    expect((await second).policy).toBe(policy);
+    expect(statSync(bundle.path).ctimeMs).toBeLessThanOrEqual(startedAt);
+  });
+
   test('that failed is tried again, since what it lacked may have come', async () => {
     write({
       'tenant.ts': policyThatSays(

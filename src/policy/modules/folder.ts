@@ -4,12 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 let folder: string | undefined;
+const kept = new Set<string>();
 
-/** Writes a bundle and returns its path. The folder is 0700, and goes when the process exits. */
+/**
+ * Writes a bundle, once, and returns its path: somebody may be reading what was written before. The folder is 0700, and goes when
+ * the process exits.
+ */
 export function keepBundle(hash: string, code: string): string {
   folder ??= makeFolder();
   const path = join(folder, `${hash}.mjs`);
-  writeFileSync(path, code, { mode: 0o600 });
+  if (!kept.has(hash)) writeFileSync(path, code, { mode: 0o600 });
+  kept.add(hash);
   return path;
 }
 

@@ -30,13 +30,13 @@ export interface RefusedModule {
   readonly sources: readonly string[];
 }
 
-interface Imported {
-  policy: Policy;
-  bundle: PolicyBundle;
-}
+type Imported = { policy: Policy; bundle: PolicyBundle } | { problem: ModuleProblem };
 
-/** By hash. Node keeps every module that it has imported, so nothing is gained by forgetting. */
-const imported = new Map<string, Imported>();
+/**
+ * By hash, also while the import is under way: policies of one module are loaded side by side. Node keeps every module that it has
+ * imported, so nothing is gained by forgetting.
+ */
+const imported = new Map<string, Promise<Imported>>();
 
 /** How often a bundle has been imported in vain: Node remembers a failure by its address, whatever has changed around it. */
 const failures = new Map<string, number>();
@@ -49,29 +49,31 @@ export async function loadPolicyModule(
   const { bundled, sources, problems } = await bundleModule(specifier, from);
   if (bundled === undefined) return { ok: false, problems, sources };
   const known = imported.get(bundled.hash);
-  if (known !== undefined) return { ok: true, ...known, sources };
-  const { code, hash } = bundled;
-  const bundle: PolicyBundle = { code, hash, path: keepBundle(hash, code) };
-  const result = await importBundle(bundle, bundled);
-  if ('problem' in result) {
-    failures.set(hash, (failures.get(hash) ?? 0) + 1);
-    return { ok: false, problems: [result.problem], sources };
-  }
-  imported.set(hash, { policy: result.policy, bundle });
-  return { ok: true, policy: result.policy, bundle, sources };
+  const result = await (known ?? importOnce(bundled));
+  if ('problem' in result) return { ok: false, problems: [result.problem], sources };
+  return { ok: true, ...result, sources };
 }
 
-async function importBundle(
-  bundle: PolicyBundle,
-  { entry }: Bundled,
-): Promise<{ policy: Policy } | { problem: ModuleProblem }> {
+function importOnce({ code, hash, entry }: Bundled): Promise<Imported> {
+  const result = importBundle({ code, hash, path: keepBundle(hash, code) }, entry);
+  imported.set(hash, result);
+  result.then((made) => {
+    if ('policy' in made) return;
+    imported.delete(hash);
+    failures.set(hash, (failures.get(hash) ?? 0) + 1);
+  });
+  return result;
+}
+
+/** Never rejects. */
+async function importBundle(bundle: PolicyBundle, entry: string): Promise<Imported> {
   const attempt = failures.get(bundle.hash);
   const url =
     pathToFileURL(bundle.path).href + (attempt === undefined ? '' : `?attempt=${attempt}`);
   try {
     const module: Readonly<Record<string, unknown>> = await import(url);
     const { default: exported } = module;
-    if (isPolicy(exported)) return { policy: exported };
+    if (isPolicy(exported)) return { policy: exported, bundle };
     return { problem: notPolicy(module, entry) };
   } catch (error) {
     return { problem: thrown(error, bundle, entry) };
