@@ -32,6 +32,8 @@ namespace tidegate {
   X(AddressDenied, "address_denied", 403, "The route does not let in the client's address.")       \
   X(PolicyBodyTooLarge, "policy_body_too_large", 413,                                              \
     "The body is longer than what a policy of the route reads.")                                   \
+  X(PolicyResponseTooLarge, "policy_response_too_large", 502,                                      \
+    "The response is longer than what a policy of the route reads.")                               \
   X(PolicyDenied, "policy_denied", 403, "A policy refused the request.")                           \
   X(PolicyLimited, "policy_limited", 429, "A limit that a policy charges is used up.")             \
   X(PolicyAnswered, "policy_answered", 0, "A policy answered the request.")                        \

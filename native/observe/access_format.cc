@@ -309,12 +309,16 @@ void jsonPolicies(LineWriter& line, const AccessRecord& record) {
       }
       continue;
     }
-    if (record.replayed) {
-      line.literal(",\"replayed\":true}");
-      continue;
+    if (policy.decides && record.replayed) {
+      line.literal(",\"replayed\":true");
+    } else if (policy.decides) {
+      line.literal(",\"us\":");
+      jsonMicros(line, policy.micros);
     }
-    line.literal(",\"us\":");
-    jsonMicros(line, policy.micros);
+    if (policy.responds) {
+      line.literal(",\"respond_us\":");
+      jsonMicros(line, policy.respondMicros);
+    }
     line.literal("}");
   }
 }

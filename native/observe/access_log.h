@@ -29,7 +29,11 @@ enum class AccessAnswer : std::uint8_t { None, Allowed, Denied };
 // One policy of the route.
 struct AccessPolicy {
   std::string_view name;
-  std::uint32_t micros = kNoTime;  // that it took in the worker; kNoTime: it had no turn
+  bool decides = false;   // about requests
+  bool responds = false;  // sees responses
+  // That it took in the worker to do either; kNoTime: it had no turn.
+  std::uint32_t micros = kNoTime;
+  std::uint32_t respondMicros = kNoTime;
   AccessAnswer access = AccessAnswer::None;
 };
 

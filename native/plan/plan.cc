@@ -17,6 +17,7 @@ std::uint8_t stepsOf(const RouteConfig& route) {
       {PlanStep::RewritePath, !route.stripPrefix.empty() || !route.rewritePath.empty()},
       {PlanStep::RewriteHost, !route.rewriteHost.empty()},
       {PlanStep::EditRequest, !route.requestEdits.empty()},
+      {PlanStep::Review, route.review != kNoChain},
       {PlanStep::EditResponse, !route.responseEdits.empty()},
   };
   unsigned steps = 0;
@@ -35,6 +36,7 @@ Plan::Plan(const RouteConfig& route)
       idleTimeout(route.idleTimeout),
       tunnelTimeout(route.tunnelTimeout),
       chain(route.chain),
+      review(route.review),
       upstream(route.upstream),
       retries(static_cast<std::uint16_t>(route.retries)),
       steps_(stepsOf(route)) {}

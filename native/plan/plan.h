@@ -23,6 +23,7 @@ enum class PlanStep : std::uint8_t {
   RewritePath = 1 << 2,  // stripPrefix or rewritePath
   RewriteHost = 1 << 3,  // rewriteHost
   EditRequest = 1 << 4,  // requestEdits
+  Review = 1 << 7,       // policies see the response before the client does: suspends the exchange
   EditResponse = 1 << 5,  // responseEdits
 };
 
@@ -42,6 +43,7 @@ class alignas(64) Plan {
   std::uint64_t idleTimeout;
   std::uint64_t tunnelTimeout;
   std::uint32_t chain;     // for PlanStep::Policies: index of Snapshot::chains
+  std::uint32_t review;    // for PlanStep::Review: another one
   std::uint32_t upstream;  // of no meaning with PlanStep::Answer
   std::uint16_t retries;
 

@@ -5,6 +5,7 @@
 
 #include "base/ascii.h"
 #include "base/msgpack.h"
+#include "http/media_type.h"
 #include "http/query.h"
 
 namespace tidegate {
@@ -206,10 +207,33 @@ void writeValue(Writer& writer, const PolicyInput& input, const InputSource& sou
       return writer.anyText(source.scheme);
     case InputKind::RouteName:
       return writer.anyText(source.routeName);
+    case InputKind::Consumer:
+      return source.consumer.empty() ? writer.nil() : writer.anyText(source.consumer);
+    case InputKind::ResponseStatus:
+      return writer.number(source.status);
+    case InputKind::ResponseHeader:
+      return source.responseFields != nullptr ? writeHeader(writer, *source.responseFields, input)
+                                              : writer.nil();
+    case InputKind::ResponseHeaders:
+      return source.responseFields != nullptr ? writeHeaders(writer, *source.responseFields, input)
+                                              : writer.array(0);
+    case InputKind::ResponseBody:
+      return source.responseBody && source.responseFields != nullptr &&
+                     readsBodyOf(input, *source.responseFields)
+                 ? writer.bytes(*source.responseBody)
+                 : writer.nil();
   }
 }
 
 }  // namespace
+
+bool readsBodyOf(const PolicyInput& input, const HeadFields& response) {
+  if (input.kind != InputKind::ResponseBody) return false;
+  const Field* const field = response.find(FieldId::ContentType);
+  const std::string_view type = field != nullptr ? response.value(*field) : std::string_view{};
+  return std::ranges::any_of(
+      input.types, [&](const std::string& pattern) { return matchesMediaType(pattern, type); });
+}
 
 std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs,
                         const InputSource& source, std::span<std::byte> out) {

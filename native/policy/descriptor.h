@@ -1,10 +1,10 @@
-// Descriptors: what a policy worker is told of a request. A msgpack array
+// Descriptors: what a policy worker is told of a request, or of the response to it. A msgpack array
 //
 //   [index, generation, chain, value 0, value 1, …]
 //
 // with the values of the chain's inputs in their order: texts, of Headers an array of texts (which
-// may be empty), of Body bytes; nil for one that the request does not have, and for a body that is
-// longer than what is collected.
+// may be empty), of bodies bytes, of a status a number; nil for one that the message does not have,
+// and for a body that is longer than what is collected.
 // TypeScript reads it in src/workers/wire.ts.
 #pragma once
 
@@ -32,7 +32,15 @@ struct InputSource {
   std::string_view scheme;
   std::string_view routeName;
   std::optional<std::string_view> body;
+  // Of a review.
+  const HeadFields* responseFields = nullptr;
+  std::uint16_t status = 0;
+  std::string_view consumer;                     // empty: nobody is known
+  std::optional<std::string_view> responseBody;  // where it was collected
 };
+
+// Whether the input is the body of responses that have such a head: by its media type.
+bool readsBodyOf(const PolicyInput& input, const HeadFields& response);
 
 // The elements of a descriptor from the chain on, without the call that they are for: requests that
 // are equal to the chain have equal ones, so that they are also the key of a kept verdict. Returns

@@ -1,8 +1,10 @@
-// What a chain of policies reads of a request: plain data, as the snapshot carries it.
+// What a chain of policies reads of a request or a response: plain data, as the snapshot carries
+// it.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "http/field_id.h"
 
@@ -21,12 +23,19 @@ enum class InputKind : std::uint8_t {
   Host,
   Scheme,
   RouteName,
+  // Those of a review, which has a response and knows who the request is from.
+  Consumer,  // its id
+  ResponseStatus,
+  ResponseHeader,   // as Header
+  ResponseHeaders,  // as Headers
+  ResponseBody,     // the whole of it, where its media type is one of the input's
 };
 
 struct PolicyInput {
   InputKind kind = InputKind::Path;
-  std::string name;             // lower-case for headers; empty for the kinds that have none
-  FieldId id = FieldId::Other;  // of Header and Headers
+  std::string name;                  // lower-case for headers; empty for the kinds that have none
+  FieldId id = FieldId::Other;       // of fields
+  std::vector<std::string> types{};  // of ResponseBody: isMediaPattern()
 };
 
 }  // namespace tidegate

@@ -169,10 +169,12 @@ class VerdictDecoder {
     error_.index = verdict_.index;
     error_.generation = verdict_.generation;
     std::uint64_t kind = 0;
-    if (!reader_.unsignedInteger(kind) || kind > 3) return fail("expected a kind of 0..3");
+    if (!reader_.unsignedInteger(kind) || kind > 4) return fail("expected a kind of 0..4");
     verdict_.kind = static_cast<VerdictKind>(kind);
-    constexpr std::uint32_t kCounts[] = {9, 7, 8, 6};
-    const bool withBody = verdict_.kind == VerdictKind::GoOn && count == kCounts[kind] + 1;
+    constexpr std::uint32_t kCounts[] = {9, 7, 8, 6, 6};
+    const bool mayHaveBody =
+        verdict_.kind == VerdictKind::GoOn || verdict_.kind == VerdictKind::Pass;
+    const bool withBody = mayHaveBody && count == kCounts[kind] + 1;
     if (count != kCounts[kind] && !withBody) return fail("expected another number of elements");
     if (!terms() || !rest() || (withBody && !body())) return false;
     return reader_.remaining() == 0 || fail("bytes follow after the end");
@@ -198,6 +200,8 @@ class VerdictDecoder {
         return (reader_.text(verdict_.policy) && isName(verdict_.policy)) ||
                fail("expected a policy's name");
       }
+      case VerdictKind::Pass:
+        return statusOrNone() && edits(verdict_.responseEdits, Edits::Head);
     }
     return false;
   }
@@ -282,6 +286,14 @@ class VerdictDecoder {
     std::uint64_t value = 0;
     if (!reader_.unsignedInteger(value) || value < least || value > 599)
       return fail("expected a status of 200..599, to deny of 400..599");
+    verdict_.status = static_cast<std::uint16_t>(value);
+    return true;
+  }
+
+  bool statusOrNone() {
+    std::uint64_t value = 0;
+    if (!reader_.unsignedInteger(value) || (value != 0 && value < 200) || value > 599)
+      return fail("expected a status of 200..599 or 0");
     verdict_.status = static_cast<std::uint16_t>(value);
     return true;
   }

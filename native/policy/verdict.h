@@ -6,6 +6,9 @@
 //   [index, generation, 1, terms, status, fields, body]         answer
 //   [index, generation, 2, terms, status, detail, fields, body] deny
 //   [index, generation, 3, terms, failure, policy]              failed
+//   [index, generation, 4, terms, status, response edits]       pass the response on, of a review;
+//                                                               may have one more, its body from
+//                                                               now on; status 0: as it is
 //
 // where fields are [name, value, …] and edits [op, name, value, …] (0 set, 1 add, 2 remove with
 // nil); upstream, path, detail and the body of a deny may be nil. The terms are what every kind may
@@ -143,7 +146,7 @@ class VerdictTimes : public VerdictList {
   }
 };
 
-enum class VerdictKind : std::uint8_t { GoOn, Answer, Deny, Failed };
+enum class VerdictKind : std::uint8_t { GoOn, Answer, Deny, Failed, Pass };
 enum class PolicyFailure : std::uint8_t { Threw, TimedOut, UnknownChain, BreakerOpen };
 
 // Its views point into the bytes that it was decoded from.
@@ -162,11 +165,12 @@ struct Verdict {
   std::string_view path;      // empty: as it is; otherwise isPath() of verdict.cc
   VerdictEdits queryEdits;
   VerdictEdits requestEdits;
-  VerdictEdits responseEdits;
-  // Answer (200..599), Deny (400..599)
+  VerdictEdits responseEdits;  // also of Pass
+  // Answer (200..599), Deny (400..599), Pass (0, 200..599)
   std::uint16_t status = 0;
   VerdictEdits fields;
-  bool hasBody = false;  // always with Answer; with GoOn when the request gets another one
+  // Always with Answer; with GoOn when the request gets another one, with Pass the response.
+  bool hasBody = false;
   std::string_view body;
   std::string_view detail;  // Deny: a sentence without control characters; may be empty
   // Failed

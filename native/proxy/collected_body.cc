@@ -18,6 +18,12 @@ void CollectedBody::append(std::string_view bytes) {
   size_ += bytes.size();
 }
 
+void CollectedBody::clear() {
+  block_ = {};
+  size_ = 0;
+  trailerBlock_ = {};
+}
+
 void CollectedBody::keepTrailers(const HeadFields& trailers) {
   std::size_t size = 0;
   for (const Field& field : trailers.fields()) {

@@ -1,4 +1,4 @@
-// The body of a request that policies read: whole, in memory, until its exchange ends.
+// The body of a message that policies read: whole, in memory.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,10 @@ class CollectedBody {
   explicit CollectedBody(BufferPool& pool) : pool_(pool) {}
 
   void append(std::string_view bytes);
-  // Once, at the end of the request.
+  // Once, at the end of the message.
   void keepTrailers(const HeadFields& trailers);
+  // Gives the memory back.
+  void clear();
 
   std::size_t size() const { return size_; }
   // Valid until the next append().

@@ -1,4 +1,5 @@
-// Order of this file: birth, deciding, connecting, forwarding, responding, failing, the end.
+// Order of this file: birth, deciding, connecting, forwarding, reviewing, responding, failing, the
+// end.
 #include "proxy/exchange.h"
 
 #include <algorithm>
@@ -33,6 +34,14 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
       break;
   }
   return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamClosed;
+}
+
+// The body as the endpoint sends it.
+void frameAs(const StatusLine& line, OutgoingResponse& out) {
+  out.body = line.body;
+  out.contentLength = line.contentLength;
+  // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
+  out.announceLength = line.body == BodyKind::None && line.hasContentLength && line.status != 204;
 }
 
 }  // namespace
@@ -253,8 +262,7 @@ void Exchange::collect(std::string_view bytes) {
   }
 }
 
-void Exchange::askPolicies() {
-  const PolicyChain& chain = this->chain();
+InputSource Exchange::inputSource() const {
   InputSource source;
   source.fields = &head_;
   source.match = &match_;
@@ -266,6 +274,12 @@ void Exchange::askPolicies() {
   source.scheme = "http";
   source.routeName = routeConfig().match.name;
   if (requestDone_) source.body = body_ ? body_->bytes() : std::string_view{};
+  return source;
+}
+
+void Exchange::askPolicies() {
+  const PolicyChain& chain = this->chain();
+  const InputSource source = inputSource();
   switch (
       services_.decisions.ask(*this, {chain.id, chain.timeout, chain.inputs}, source, verdict_)) {
     case Decisions::Asked::Replayed:
@@ -285,6 +299,11 @@ void Exchange::askPolicies() {
 }
 
 void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
+  if (state_ == State::Reviewing) {
+    held_->verdict = std::move(verdict);
+    onReviewed(Reason::None);
+    return;
+  }
   state_ = State::Deciding;
   policyMicros_ = microsSince(stepMicros_);
   verdict_ = std::move(verdict);
@@ -293,6 +312,10 @@ void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
 }
 
 void Exchange::onNoVerdict(Reason reason) {
+  if (state_ == State::Reviewing) {
+    onReviewed(reason);
+    return;
+  }
   if (state_ == State::Asking) policyMicros_ = microsSince(stepMicros_);
   state_ = State::Deciding;
   if (chain().allowOnFailure) {
@@ -316,8 +339,9 @@ void Exchange::carryOut() {
     }
     upstreamIndex_ = upstream;
   }
-  if (verdict_->kind == VerdictKind::GoOn && verdict_->hasBody && !requestDone_) {
-    // The client's own is still on its way: the policy has not read it.
+  // The client's own is still on its way: the policy has not read it.
+  const bool early = verdict_->kind == VerdictKind::GoOn && verdict_->hasBody && !requestDone_;
+  if (early || verdict_->kind == VerdictKind::Pass) {
     answer(Reason::PolicyFailed);
     return;
   }
@@ -325,7 +349,7 @@ void Exchange::carryOut() {
   if (verdict_->kind == VerdictKind::GoOn) {
     act();
   } else {
-    answerVerdict();
+    answerVerdict(*verdict_);
   }
 }
 
@@ -361,8 +385,7 @@ void Exchange::answerLimited() {
 }
 
 // With the policy's own body, or (a deny without one) the gateway's.
-void Exchange::answerVerdict() {
-  const Verdict& verdict = *verdict_;
+void Exchange::answerVerdict(const Verdict& verdict) {
   reason_ = verdict.kind == VerdictKind::Deny ? Reason::PolicyDenied : Reason::PolicyAnswered;
   services_.arena.reset();
   services_.fields.clear();
@@ -513,13 +536,160 @@ void Exchange::onUpstreamDrained() {
   client_.resumeBody();
 }
 
+// Reviewing
+
+void Exchange::holdResponse(const ResponseHead& head) {
+  state_ = State::Reviewing;
+  held_ = {services_.heldResponses, services_.heldResponses.create(services_.pool)};
+  held_->keepHead(head);
+  const StatusLine& line = held_->line;
+  const PolicyChain& review = this->review();
+  const bool collects = hasBody(line.body, line.contentLength) &&
+                        std::ranges::any_of(review.inputs, [&](const PolicyInput& input) {
+                          return readsBodyOf(input, held_->fields);
+                        });
+  if (!collects) {
+    askReview(false);
+  } else if (line.body != BodyKind::Length || line.contentLength <= review.bodyBytes) {
+    held_->stage = HeldResponse::Stage::Collecting;
+    upstream_->expectWithin(plan_->idleTimeout);
+  } else if (review.bodyOptional) {
+    askReview(false);
+  } else {
+    answer(Reason::PolicyResponseTooLarge);
+  }
+}
+
+void Exchange::collectResponse(std::string_view bytes) {
+  // More than what was waited for may come in one piece, while a worker is asked.
+  const bool collecting = held_->stage == HeldResponse::Stage::Collecting;
+  const bool fits = held_->body.size() + bytes.size() <= review().bodyBytes;
+  if (collecting && !fits && !review().bodyOptional) {
+    answer(Reason::PolicyResponseTooLarge);
+    return;
+  }
+  held_->body.append(bytes);
+  if (!collecting) return;
+  if (fits) {
+    upstream_->expectWithin(plan_->idleTimeout);
+  } else {
+    askReview(false);
+  }
+}
+
+void Exchange::askReview(bool complete) {
+  held_->stage = HeldResponse::Stage::Asking;
+  const PolicyChain& review = this->review();
+  InputSource source = inputSource();
+  source.responseFields = &held_->fields;
+  source.status = held_->line.status;
+  source.consumer = verdict().consumer;
+  if (complete) source.responseBody = held_->body.bytes();
+  stepMicros_ = services_.loop.nowMicros();
+  switch (services_.decisions.ask(*this, {review.id, review.timeout, review.inputs}, source,
+                                  held_->verdict)) {
+    case Decisions::Asked::Replayed:
+      onReviewed(Reason::None);
+      break;
+    case Decisions::Asked::Waiting:
+      if (upstream_ == nullptr) break;
+      upstream_->pauseBody();
+      upstream_->expectWithin(0);
+      break;
+    case Decisions::Asked::TooLarge:
+      onReviewed(Reason::PolicyFailed);
+      break;
+  }
+}
+
+// None: the verdict is there.
+void Exchange::onReviewed(Reason failure) {
+  const std::uint32_t micros = microsSince(stepMicros_);
+  policyMicros_ = policyMicros_ == kNoTime ? micros : std::min(policyMicros_ + micros, kNoTime - 1);
+  const Verdict* const review = held_->verdict ? &*held_->verdict : nullptr;
+  if (review != nullptr && review->kind == VerdictKind::Failed) {
+    const bool late = review->failure == PolicyFailure::TimedOut;
+    failure = late ? Reason::PolicyTimeout : Reason::PolicyFailed;
+  } else if (review != nullptr && review->kind == VerdictKind::GoOn) {
+    failure = Reason::PolicyFailed;
+  }
+  if (failure != Reason::None) {
+    if (this->review().allowOnFailure) {
+      passHeld(nullptr);
+    } else {
+      answer(failure);
+    }
+  } else if (review->kind == VerdictKind::Pass) {
+    passHeld(review);
+  } else {
+    leaveEndpoint();
+    releaseUpstream();
+    answerVerdict(*review);
+  }
+}
+
+// `review`: nullptr where it passes as it is.
+void Exchange::passHeld(const Verdict* review) {
+  state_ = State::Responding;
+  held_->stage = HeldResponse::Stage::Passed;
+  StatusLine& line = held_->line;
+  OutgoingResponse out;
+  composeHead(held_->fields, line, review, out);
+  status_ = out.status;
+  const bool bodyless = out.status == 204 || out.status == 304;
+  if ((review != nullptr && review->hasBody) || (bodyless && out.status != line.status)) {
+    // What the endpoint still sends is of no use.
+    releaseUpstream();
+    const std::string_view body = review->hasBody && !bodyless ? review->body : std::string_view{};
+    out.announceLength = !bodyless;
+    out.contentLength = body.size();
+    if (!isHead() && !body.empty()) out.body = BodyKind::Length;
+    client_.sendHead(out);
+    if (out.body == BodyKind::Length) passBody(body);
+    finishHeld(nullptr);
+    return;
+  }
+  frameAs(line, out);
+  if (out.status != line.status && line.body == BodyKind::None && !isHead()) {
+    // One that had no body by its status: with this one a body of no bytes.
+    out.announceLength = true;
+    out.contentLength = 0;
+  }
+  client_.sendHead(out);
+  if (held_->body.size() > 0) passBody(held_->body.bytes());
+  if (held_->ended) {
+    finishHeld(held_->body.trailers());
+    return;
+  }
+  held_->release();
+  upstream_->expectWithin(plan_->idleTimeout);
+  if (!held_->blocked) upstream_->resumeBody();
+}
+
+void Exchange::passBody(std::string_view bytes) {
+  bytesOut_ += bytes.size();
+  client_.sendBody(bytes);
+}
+
+void Exchange::finishHeld(const HeadFields* trailers) {
+  responseEnded_ = true;
+  client_.finish(trailers);
+  held_->release();
+}
+
 // Responding
 
-void Exchange::onUpstreamInformational(ResponseHead& head) {
+void Exchange::composeHead(HeadFields& fields, const StatusLine& line, const Verdict* review,
+                           OutgoingResponse& out) {
   services_.arena.reset();
+  const TemplateValues values = templateValues();
+  composeResponse({fields, line, listener(), *plan_, values, verdict(), charges_.get(), review},
+                  services_, out);
+}
+
+void Exchange::onUpstreamInformational(ResponseHead& head) {
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
-                  out);
+  composeHead(head, head.line, nullptr, out);
   client_.sendInformational(out);
 }
 
@@ -530,16 +700,14 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
     passUpgrade(head);
     return;
   }
+  if (plan_->has(PlanStep::Review)) {
+    holdResponse(head);
+    return;
+  }
   state_ = State::Responding;
-  services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
-                  out);
-  out.body = head.line.body;
-  out.contentLength = head.line.contentLength;
-  // A 204 must not have it (RFC 9110 8.6), also where the endpoint says 0.
-  out.announceLength =
-      head.line.body == BodyKind::None && head.line.hasContentLength && head.line.status != 204;
+  composeHead(head, head.line, nullptr, out);
+  frameAs(head.line, out);
   status_ = out.status;
   client_.sendHead(out);
   upstream_->expectWithin(plan_->idleTimeout);
@@ -553,10 +721,8 @@ void Exchange::passUpgrade(ResponseHead& head) {
   }
   state_ = State::Tunnel;
   services_.stats.counters.tunnels.add();
-  services_.arena.reset();
   OutgoingResponse out;
-  composeResponse(head, listener(), *plan_, templateValues(), verdict(), charges_.get(), services_,
-                  out);
+  composeHead(head, head.line, nullptr, out);
   out.upgrade = head.value(*upgrade);
   status_ = 101;
   requestDone_ = false;
@@ -569,12 +735,22 @@ void Exchange::passUpgrade(ResponseHead& head) {
 }
 
 void Exchange::onUpstreamBody(std::string_view bytes) {
-  bytesOut_ += bytes.size();
-  client_.sendBody(bytes);
+  if (state_ == State::Reviewing) {
+    collectResponse(bytes);
+    return;
+  }
+  passBody(bytes);
   upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
 
 void Exchange::onUpstreamEnd(const HeadFields* trailers) {
+  if (state_ == State::Reviewing) {
+    if (trailers != nullptr) held_->body.keepTrailers(*trailers);
+    held_->ended = true;
+    releaseUpstream();
+    if (held_->stage == HeldResponse::Stage::Collecting) askReview(true);
+    return;
+  }
   responseEnded_ = true;
   client_.finish(trailers);
   if (state_ != State::Tunnel) {
@@ -586,6 +762,7 @@ void Exchange::onUpstreamEnd(const HeadFields* trailers) {
 }
 
 void Exchange::onClientBlocked() {
+  if (held_) held_->blocked = true;
   if (upstream_ == nullptr || responseEnded_) return;
   upstream_->pauseBody();
   // The client's own time limit for writes is in force now.
@@ -593,7 +770,10 @@ void Exchange::onClientBlocked() {
 }
 
 void Exchange::onClientDrained() {
+  if (held_) held_->blocked = false;
   if (upstream_ == nullptr || responseEnded_) return;
+  // Nothing more is wanted of it before the verdict.
+  if (state_ == State::Reviewing && held_->stage == HeldResponse::Stage::Asking) return;
   upstream_->resumeBody();
   upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
@@ -618,7 +798,7 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
 }
 
 void Exchange::answer(Reason reason) {
-  if (state_ == State::Asking) services_.decisions.cancel(*this);
+  if (waitsForVerdict()) services_.decisions.cancel(*this);
   if (state_ == State::Collecting) client_.pauseBody();
   leaveEndpoint();
   releaseUpstream();
@@ -684,7 +864,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
   const bool answered = upstream_ != nullptr && upstream_->sawResponse();
   upstream_ = nullptr;
-  const bool responseBegun = state_ == State::Responding || state_ == State::Tunnel;
+  const bool responseBegun = state_ >= State::Reviewing;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
   if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
       isIdempotent(line_.method)) {
@@ -744,7 +924,7 @@ void Exchange::onClientDone() { end(); }
 
 void Exchange::end() {
   requestTimer_.unlink();
-  if (state_ == State::Asking) services_.decisions.cancel(*this);
+  if (waitsForVerdict()) services_.decisions.cancel(*this);
   releaseUpstream();
   record();
   leaveEndpoint();
@@ -845,15 +1025,43 @@ void Exchange::describePolicies(AccessRecord& entry, std::span<AccessPolicy> pol
   if (plan_->has(PlanStep::Policies)) {
     std::size_t ran = count;
     for (const std::string& name : chain().policies) {
-      if (count < policies.size()) policies[count++].name = name;
+      if (count == policies.size()) break;
+      policies[count].name = name;
+      policies[count++].decides = true;
     }
     verdict().times.each([&](std::uint32_t micros) {
       if (ran < count) policies[ran++].micros = micros;
     });
   }
+  if (plan_->has(PlanStep::Review)) count = describeReview(policies, count);
   entry.policies = policies.first(count);
   entry.replayed = replayed_;
   entry.consumer = verdict().consumer;
+}
+
+// Returns how many there are now.
+std::size_t Exchange::describeReview(std::span<AccessPolicy> policies, std::size_t count) const {
+  const std::vector<std::string>& names = review().policies;
+  const auto placeOf = [&](std::string_view name) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (policies[i].name == name) return i;
+    }
+    return count;
+  };
+  for (const std::string& name : names) {
+    const std::size_t place = placeOf(name);
+    if (place == policies.size()) continue;
+    policies[place].name = name;
+    policies[place].responds = true;
+    count = std::max(count, place + 1);
+  }
+  if (!held_ || !held_->verdict) return count;
+  std::size_t ran = 0;
+  held_->verdict->times.each([&](std::uint32_t micros) {
+    const std::size_t place = ran < names.size() ? placeOf(names[ran++]) : count;
+    if (place < count) policies[place].respondMicros = micros;
+  });
+  return count;
 }
 
 TemplateValues Exchange::templateValues() const {

@@ -6,8 +6,10 @@
 //   Asking      policies of the route decide in a worker
 //   Connecting  an endpoint is chosen, its connection is not there yet
 //   Forwarding  the request is on its way, no response head has come
+//   Reviewing   the response head is here: policies look at it, and at the body where they read it
 //   Responding  the response head was passed on (or an answer of the gateway's own), its body
-//   streams Tunnel      after a 101: bytes pass both ways
+//               streams
+//   Tunnel      after a 101: bytes pass both ways
 // Every failure leads to fail(), which answers while that is possible and breaks the client's
 // stream off when it is not. end() is the one way out. One I/O thread owns an exchange from its
 // head to its end; in the steady state it allocates nothing.
@@ -70,6 +72,7 @@ class Exchange final : public ClientStreamEvents,
     Asking,
     Connecting,
     Forwarding,
+    Reviewing,
     Responding,
     Tunnel
   };
@@ -82,11 +85,12 @@ class Exchange final : public ClientStreamEvents,
   void collectBody(const PolicyChain& chain);
   void collect(std::string_view bytes);
   void askPolicies();
+  InputSource inputSource() const;
   void carryOut();
   bool charge();
   void act();
   void answerRoute(const RouteConfig& route);
-  void answerVerdict();
+  void answerVerdict(const Verdict& verdict);
   void answerLimited();
 
   // Connecting and forwarding
@@ -99,7 +103,20 @@ class Exchange final : public ClientStreamEvents,
   void leaveEndpoint();
   void releaseUpstream();
 
+  // Reviewing
+  void holdResponse(const ResponseHead& head);
+  void collectResponse(std::string_view bytes);
+  // `complete`: the body was collected.
+  void askReview(bool complete);
+  void onReviewed(Reason failure);
+  void passHeld(const Verdict* review);
+  void passBody(std::string_view bytes);
+  void finishHeld(const HeadFields* trailers);
+
   // Responding
+  // Status and fields; the views of `out` live until the arena's next reset().
+  void composeHead(HeadFields& fields, const StatusLine& line, const Verdict* review,
+                   OutgoingResponse& out);
   void passUpgrade(ResponseHead& head);
   void answer(Reason reason);
   void answerError(std::uint16_t status, std::string_view detail);
@@ -111,6 +128,7 @@ class Exchange final : public ClientStreamEvents,
   // Whether the list lets the client in.
   bool isAllowed(const AccessConfig& access) const;
   void describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const;
+  std::size_t describeReview(std::span<AccessPolicy> policies, std::size_t count) const;
   void countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros, bool failed);
 
   TemplateValues templateValues() const;
@@ -119,6 +137,8 @@ class Exchange final : public ClientStreamEvents,
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }
   // With PlanStep::Policies only.
   const PolicyChain& chain() const { return snapshot_->tables().chains[plan_->chain]; }
+  // With PlanStep::Review only.
+  const PolicyChain& review() const { return snapshot_->tables().chains[plan_->review]; }
   // With a plan only.
   const RouteConfig& routeConfig() const { return snapshot_->tables().routes[match_.route]; }
   SlotCounters& routeSlot() {
@@ -128,6 +148,7 @@ class Exchange final : public ClientStreamEvents,
     return snapshot_->tables().upstreams[upstreamIndex_];
   }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
+  bool waitsForVerdict() const { return state_ == State::Asking || state_ == State::Reviewing; }
   bool isHead() const { return line_.method == Method::Head; }
   std::uint32_t microsSince(std::uint64_t start) const;
 
@@ -172,6 +193,8 @@ class Exchange final : public ClientStreamEvents,
   SlabOwner<ExchangeCharges> charges_;
   // Of the request, where a policy reads it: as much as has come before the head was forwarded.
   SlabOwner<CollectedBody> body_;
+  // Where policies look at the response.
+  SlabOwner<HeldResponse> held_;
   char* pathRoom_ = nullptr;
   std::string_view path_;
   std::string_view host_;

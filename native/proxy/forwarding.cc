@@ -342,13 +342,15 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   return true;
 }
 
-void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, const Verdict& verdict,
-                     const ExchangeCharges* charges, ThreadServices& services,
-                     OutgoingResponse& out) {
+void composeResponse(const PassedResponse& what, ThreadServices& services, OutgoingResponse& out) {
+  const auto& [head, line, listener, plan, values, verdict, charges, review] = what;
   services.fields.clear();
-  out.status = head.line.status;
-  out.reason = head.view(head.line.reason);
+  if (review != nullptr && review->status != 0) {
+    out.status = review->status;
+  } else {
+    out.status = line.status;
+    out.reason = head.view(line.reason);
+  }
   bool hasDate = false;
   bool hasServer = false;
   for (Field& f : head.fields()) {
@@ -369,14 +371,15 @@ void composeResponse(ResponseHead& head, const ListenerConfig& listener, const P
   }
   if (!listener.via.empty()) {
     const std::string_view hop =
-        services.arena.join({versionText(head.line.minorVersion), listener.via});
+        services.arena.join({versionText(line.minorVersion), listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   // RFC 9110 6.6.1: who forwards a response without Date adds when it was received.
-  if (!hasDate && head.line.status >= 200)
+  if (!hasDate && line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
   applyEdits(verdict.responseEdits, &head, services);
+  if (review != nullptr) applyEdits(review->responseEdits, &head, services);
   if (charges != nullptr) charges->addFields(&head, services.arena, services.fields);
   if (plan.has(PlanStep::EditResponse))
     applyEdits(values.route->responseEdits, &head, values, services);

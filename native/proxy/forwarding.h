@@ -51,11 +51,19 @@ struct ForwardedRequest {
 bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
                     ThreadServices& services, OutgoingRequest& out);
 
-// Fields of a response that is passed on. `verdict` is of the policies; `charges` may be nullptr.
-void composeResponse(ResponseHead& head, const ListenerConfig& listener, const Plan& plan,
-                     const TemplateValues& values, const Verdict& verdict,
-                     const ExchangeCharges* charges, ThreadServices& services,
-                     OutgoingResponse& out);
+struct PassedResponse {
+  HeadFields& fields;
+  const StatusLine& line;
+  const ListenerConfig& listener;
+  const Plan& plan;
+  const TemplateValues& values;
+  const Verdict& verdict;          // of the policies, about the request
+  const ExchangeCharges* charges;  // may be nullptr
+  const Verdict* review;           // of the policies, about the response; may be nullptr
+};
+
+// Status and fields of a response that is passed on.
+void composeResponse(const PassedResponse& what, ThreadServices& services, OutgoingResponse& out);
 
 // Appends the fields of `edits` to services.fields, and marks in `fields` what they replace or
 // remove.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "http/field_id.h"
+#include "http/media_type.h"
 #include "snapshot/limits.h"
 #include "snapshot/text_rules.h"
 #include "snapshot/value_reader.h"
@@ -246,22 +247,38 @@ bool listener(Reader& reader, Listener& target) {
 // ---- policies
 
 // In the order of InputKind.
-constexpr std::array<std::string_view, 12> kInputKinds = {
-    "body", "header", "headers",       "cookie", "query",  "param",
-    "path", "method", "clientAddress", "host",   "scheme", "routeName"};
+constexpr std::array<std::string_view, 17> kInputKinds = {
+    "body",           "header",          "headers",     "cookie", "query",     "param",    "path",
+    "method",         "clientAddress",   "host",        "scheme", "routeName", "consumer", "status",
+    "responseHeader", "responseHeaders", "responseBody"};
+
+constexpr TextRule kMediaPattern = {3, limits::kNameBytes, isMediaPattern,
+                                    "a media type such as application/json or text/*"};
 
 constexpr Member<PolicyInput> kInput[] = {
     {"kind", [](Reader& r, PolicyInput& i) { return r.oneOf(i.kind, kInputKinds); }},
     {"name", [](Reader& r, PolicyInput& i) { return r.textOrNone(i.name, kName); }},
+    {"types",
+     [](Reader& r, PolicyInput& i) {
+       return r.list(i.types, limits::kMediaTypes, [](Reader& element, std::string& type) {
+         return element.text(type, kMediaPattern);
+       });
+     }},
 };
 
 bool policyInput(Reader& reader, PolicyInput& target) {
   if (!reader.members(target, kInput)) return false;
-  const bool isField = target.kind == InputKind::Header || target.kind == InputKind::Headers;
+  const bool isField = target.kind == InputKind::Header || target.kind == InputKind::Headers ||
+                       target.kind == InputKind::ResponseHeader ||
+                       target.kind == InputKind::ResponseHeaders;
   const bool isNamed = isField || target.kind == InputKind::Cookie ||
                        target.kind == InputKind::Query || target.kind == InputKind::Param;
   if (isNamed == target.name.empty())
     return reader.wrongAt("name", isNamed ? "is missing" : "expected none with this kind");
+  if ((target.kind == InputKind::ResponseBody) == target.types.empty()) {
+    return reader.wrongAt("types",
+                          target.types.empty() ? "is missing" : "expected none with this kind");
+  }
   if (!isField) return true;
   target.id = fieldIdOf(target.name);
   return isLowerCaseToken(target.name) ||
@@ -431,6 +448,8 @@ constexpr Member<Route> kRoute[] = {
        });
      }},
     {"chain", [](Reader& r, Route& t) { return r.number(t.chain, {0, limits::kChains.max - 1}); }},
+    {"review",
+     [](Reader& r, Route& t) { return r.number(t.review, {0, limits::kChains.max - 1}); }},
     {"action", [](Reader& r, Route& t) { return r.oneOf(t.action, kActions); }},
     {"upstream",
      [](Reader& r, Route& t) { return r.number(t.upstream, {0, limits::kUpstreams.max - 1}); }},
@@ -649,6 +668,9 @@ std::string checkRoutes(const Snapshot& snapshot) {
     }
     if (route.chain != kNoChain && route.chain >= snapshot.chains.size()) {
       return indexError(element("routes", i, "chain"), snapshot.chains.size(), route.chain);
+    }
+    if (route.review != kNoChain && route.review >= snapshot.chains.size()) {
+      return indexError(element("routes", i, "review"), snapshot.chains.size(), route.review);
     }
     for (std::size_t j = 0; j < route.access.size(); ++j) {
       if (route.access[j] >= snapshot.access.size()) {

@@ -51,6 +51,7 @@ inline constexpr Range kAccessSteps = {0, 16};  // of a route
 inline constexpr Range kChains = {0, 65'536};
 inline constexpr Range kPolicies = {0, 64};
 inline constexpr Range kInputs = {0, 64};
+inline constexpr Range kMediaTypes = {0, 32};
 inline constexpr Range kRoutes = {0, 65'536};
 inline constexpr Range kUpstreams = {0, 65'536};
 inline constexpr Range kEndpoints = {1, 1024};  // kMaxEndpoints of the balancers

@@ -112,8 +112,8 @@ struct PolicyChain {
   bool allowOnFailure = false;        // the exchange goes on as if there were no policies
   std::vector<std::string> policies;  // their names, in the order in which they decide
   std::vector<PolicyInput> inputs;
-  std::uint64_t bodyBytes = 0;  // of the body that is collected for InputKind::Body
-  // Requests with longer ones go on without a body to read, instead of being refused.
+  std::uint64_t bodyBytes = 0;  // of the body that is collected for it
+  // Messages with longer ones go on without a body to read, instead of being refused.
   bool bodyOptional = false;
 };
 
@@ -124,6 +124,7 @@ struct RouteConfig {
   std::uint32_t metricSlot = 0;
   std::vector<std::uint16_t> access;  // indices: all are to let the client in, before the chain
   std::uint32_t chain = kNoChain;     // index: the policies that decide before the action
+  std::uint32_t review = kNoChain;    // index: those that see the upstream's response
   RouteAction action = RouteAction::Proxy;
   std::uint32_t upstream = 0;  // index, for Proxy
   // Proxy: overrides of the upstream's values; the compiler has already merged them.

@@ -99,6 +99,10 @@ void check(std::span<const std::uint8_t> bytes) {
     case VerdictKind::Failed:
       PROMISE(verdict.status == 0 && !verdict.hasBody && verdict.fields.empty());
       break;
+    case VerdictKind::Pass:
+      PROMISE(verdict.status == 0 || (verdict.status >= 200 && verdict.status <= 599));
+      PROMISE(verdict.fields.empty() && verdict.requestEdits.empty() && verdict.upstream.empty());
+      break;
   }
 }
 

@@ -96,13 +96,15 @@ TEST("what is not there is null in JSON") {
 
 TEST("a line says of each policy how long it took, that it had no turn, or that it was replayed") {
   AccessRecord record = sample();
-  const std::array<AccessPolicy, 2> ran = {{{"api-key", 12}, {"quota \"a\"", kNoTime}}};
+  const std::array<AccessPolicy, 2> ran = {
+      {{.name = "api-key", .decides = true, .micros = 12},
+       {.name = "quota \"a\"", .decides = true, .responds = true, .respondMicros = 7}}};
   record.policies = ran;
   record.consumer = "ann";
   record.policyMicros = 40;
   const std::string line = format(AccessLogFormat::Json, record);
   CHECK(line.find(R"("consumer":"ann","policies":[{"name":"api-key","us":12},)"
-                  R"({"name":"quota \"a\"","us":null}],)") != std::string::npos);
+                  R"({"name":"quota \"a\"","us":null,"respond_us":7}],)") != std::string::npos);
   CHECK(line.find(R"("policy_us":40,)") != std::string::npos);
   record.replayed = true;
   CHECK(format(AccessLogFormat::Json, record)

@@ -79,6 +79,36 @@ TEST("bytes of a header above ASCII are Latin-1, and become UTF-8") {
   CHECK_EQ(request.value(InputKind::Header, "x-a").value_or("nil"), "café, ÿ");
 }
 
+TEST("a review reads the response beside the request") {
+  Request request({{"x-a", "asked"}, {"content-type", "text/plain"}});
+  const Request response({{"X-A", "answered"}, {"Content-Type", "application/problem+json"}});
+  CHECK(!request.value(InputKind::ResponseHeader, "x-a"));
+  CHECK(!request.value(InputKind::Consumer));
+  request.source.responseFields = response.source.fields;
+  request.source.consumer = "ann";
+  request.source.responseBody = "{}";
+  CHECK_EQ(request.value(InputKind::ResponseHeader, "x-a").value_or("nil"), "answered");
+  CHECK_EQ(request.value(InputKind::Header, "x-a").value_or("nil"), "asked");
+  CHECK_EQ(request.value(InputKind::Consumer).value_or("nil"), "ann");
+
+  const auto bodyFor = [&](const std::string& type) {
+    const std::vector<std::byte> bytes =
+        request.describe({{InputKind::ResponseBody, "", FieldId::Other, {"text/x-none", type}}});
+    MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+    std::uint32_t count = 0;
+    std::uint64_t number = 0;
+    CHECK(reader.array(count));
+    for (int i = 0; i < 3; ++i) CHECK(reader.unsignedInteger(number));
+    std::string_view body = "nil";
+    CHECK(reader.nil() || reader.binary(body));
+    return std::string(body);
+  };
+  CHECK_EQ(bodyFor("application/*+json"), "{}");
+  CHECK_EQ(bodyFor("application/json"), "nil");
+  request.source.responseBody.reset();
+  CHECK_EQ(bodyFor("application/*+json"), "nil");
+}
+
 TEST("each line of a header can be had by itself") {
   const Request request({{"x-a", "1"}, {"x-a", "\xe9"}});
   const std::vector<std::byte> bytes = request.describe(

@@ -105,6 +105,22 @@ TEST("a failure says how and whose") {
   CHECK_EQ(verdict->policy, "tenant");
 }
 
+TEST("a review passes the response on, with edits") {
+  const auto bytes = encoded(
+      R"([1, 2, 4, [null, [], 0, 0, [], [5]], 404, [0, "x-a", "1", 2, "server", null], "new"])");
+  const auto verdict = decodeVerdict(bytes);
+  REQUIRE(verdict.ok());
+  CHECK(verdict->kind == VerdictKind::Pass);
+  CHECK_EQ(verdict->status, 404);
+  CHECK_EQ(listed(verdict->responseEdits), "=x-a:1 -server: ");
+  CHECK(verdict->hasBody);
+  CHECK_EQ(verdict->body, "new");
+  const auto asItIs = decodeVerdict(encoded(R"([1, 2, 4, [null, [], 0, 0, [], []], 0, []])"));
+  REQUIRE(asItIs.ok());
+  CHECK_EQ(asItIs->status, 0);
+  CHECK(!asItIs->hasBody);
+}
+
 std::string longText(std::size_t size) { return std::string(size, 'a'); }
 
 std::string manyFields(std::size_t count) {
@@ -150,7 +166,7 @@ TEST("what is not a verdict is refused, and the message says what was expected")
       {R"([4294967296, 2, 3, null, 0, "p"])", "the numbers of the call"},
       {R"([1, -2, 3, null, 0, "p"])", "the numbers of the call"},
       {R"([1.5, 2, 3, null, 0, "p"])", "the numbers of the call"},
-      {made(4, R"(0, "p")"), "a kind of 0..3"},
+      {made(5, R"(0, "p")"), "a kind of 0..4"},
       {made(3, R"(4, "p")"), "a failure of 0..3"},
       {made(3, "0"), "another number of elements"},
       {made(3, R"(0, "p", 0)"), "another number of elements"},
@@ -201,6 +217,11 @@ TEST("what is not a verdict is refused, and the message says what was expected")
       {made(2, R"(403, "a\nb", [], null)"), "a sentence or nil"},
       {made(2, "403, \"" + longText(4097) + "\", [], null"), "a sentence or nil"},
       {made(2, "403, null, [], 1"), "a body"},
+      {made(4, "199, []"), "a status of 200..599 or 0"},
+      {made(4, "600, []"), "a status of 200..599 or 0"},
+      {made(4, R"(0, [0, "transfer-encoding", "b"])"), "no policy may touch"},
+      {made(4, "0, [], null"), "a body"},
+      {made(4, R"(0, [], "", 0)"), "another number of elements"},
   };
   for (const auto& [json, expected] : refused) {
     const auto verdict = decodeVerdict(encoded(json));

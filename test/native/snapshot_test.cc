@@ -278,6 +278,15 @@ TEST("chains that ask for what there is not are refused") {
   CHECK_EQ(errorOf(R"({"inputs": [{"kind": "header", "name": "X-A"}]})"),
            "chains[0].inputs[0].name: expected a lower-case header name");
   CHECK_EQ(errorOf(R"({"inputs": [{"kind": "cookie"}]})"), "chains[0].inputs[0].name: is missing");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "responseHeader", "name": "X-A"}]})"),
+           "chains[0].inputs[0].name: expected a lower-case header name");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "responseBody"}]})"),
+           "chains[0].inputs[0].types: is missing");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "status", "types": ["text/*"]}]})"),
+           "chains[0].inputs[0].types: expected none with this kind");
+  CHECK_EQ(errorOf(R"({"inputs": [{"kind": "responseBody", "types": ["text"]}]})"),
+           "chains[0].inputs[0].types[0]: expected a media type such as application/json or text/* "
+           "but received \"text\"");
   CHECK_EQ(errorOf(R"({"inputs": [{"kind": "path", "name": "x"}]})"),
            "chains[0].inputs[0].name: expected none with this kind");
   CHECK_EQ(errorOf(R"({"timeout": 0})"), "chains[0].timeout: expected 1..3600000 but received 0");
@@ -288,6 +297,11 @@ TEST("chains that ask for what there is not are refused") {
                                  "chain": 0}]})"));
   REQUIRE(!decoded.ok());
   CHECK_EQ(decoded.error().message, "routes[0].chain: expected an index below 0 but received 0");
+  const auto reviewed = decodeSnapshot(
+      encodeJson(R"({"routes": [{"match": {"name": "r"}, "action": "respond", "status": 200,
+                                 "review": 0}]})"));
+  REQUIRE(!reviewed.ok());
+  CHECK_EQ(reviewed.error().message, "routes[0].review: expected an index below 0 but received 0");
 }
 
 TEST("the router that comes with a snapshot knows its routes") {
