@@ -4,6 +4,7 @@ import type { Config, PolicySettings, RouteSettings } from '../config/index.js';
 import type { ConfigPath, ProblemCode } from '../config/problem.js';
 import type { Finding } from '../config/source.js';
 import type { InputDeclaration } from '../policy/inputs.js';
+import type { ResponseInputDeclaration } from '../policy/responseInputs.js';
 import type {
   ChainSpec,
   InputSource,
@@ -20,7 +21,17 @@ import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js
 /** A policy of the configuration, loaded and with its options checked. */
 export interface LoadedPolicy {
   readonly instance: InstanceSpec;
-  readonly inputs: readonly InputDeclaration[];
+  /** Of `decide`; undefined: the policy has none. */
+  readonly inputs: readonly InputDeclaration[] | undefined;
+  /** Of `respond`; undefined: the policy has none. */
+  readonly responseInputs?: readonly ResponseInputDeclaration[] | undefined;
+}
+
+/** Of either hook. */
+type Declaration = InputDeclaration | ResponseInputDeclaration;
+
+function allInputs({ inputs = [], responseInputs = [] }: LoadedPolicy): Declaration[] {
+  return [...inputs, ...responseInputs];
 }
 
 /** What is wrong with a policy: at a path below its settings, or in its module's own source. */
@@ -53,8 +64,10 @@ export interface CompiledPolicies {
   snapshot: SnapshotChain[];
   /** For the workers. */
   set: PolicySet;
-  /** From a route's list of policies to its index in `snapshot`. */
+  /** From a route's list of policies to the index in `snapshot` of those that decide. */
   chainOf(route: RouteSettings): number | undefined;
+  /** The same of those that see responses. */
+  reviewOf(route: RouteSettings): number | undefined;
   /** The address lists among a route's policies, as indices in `access`. */
   accessOf(route: RouteSettings): number[];
   /** For the core. */
@@ -96,13 +109,14 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
       natives.set(config.policies[index]?.name ?? '', result.native);
       continue;
     }
-    for (const input of result.policy.inputs) {
-      if (input.kind !== 'body' || input.limit <= mostBodyBytes) continue;
+    for (const input of allInputs(result.policy)) {
+      if (!('limit' in input) || input.limit <= mostBodyBytes) continue;
+      const maker = input.kind === 'body' ? 'body' : 'response.body';
       findings.push({
         code: 'policy_input',
         path: [...place, 'use'],
         message: `expected a policy that reads at most 128KiB of a body, but its input ${input.key} reads ${input.limit} bytes`,
-        hint: 'lower the limit of body({ limit, as }) in the module: longer bodies do not cross to policies',
+        hint: `lower the limit of ${maker}({ limit, as }) in the module: longer bodies do not cross to policies`,
       });
     }
     loaded.set(result.policy.instance.name, result.policy);
@@ -126,7 +140,7 @@ function parameterFindings(
     text.split('/').flatMap((segment) => (segment.startsWith(':') ? [segment.slice(1)] : [])),
   );
   return policies.flatMap((name, index) =>
-    (loaded.get(name)?.inputs ?? []).flatMap((input): Finding[] => {
+    inputsOf(name, loaded).flatMap((input): Finding[] => {
       if (input.kind !== 'param' || known.includes(input.name)) return [];
       return [
         {
@@ -143,6 +157,11 @@ function parameterFindings(
   );
 }
 
+function inputsOf(name: string, loaded: ReadonlyMap<string, LoadedPolicy>): Declaration[] {
+  const policy = loaded.get(name);
+  return policy === undefined ? [] : allInputs(policy);
+}
+
 /** Inputs that name an attribute of a policy which has not decided before: they would be undefined for ever. */
 function attributeFindings(
   { policies = [] }: RouteSettings,
@@ -150,7 +169,7 @@ function attributeFindings(
   loaded: ReadonlyMap<string, LoadedPolicy>,
 ): Finding[] {
   return policies.flatMap((name, index) =>
-    (loaded.get(name)?.inputs ?? []).flatMap((input): Finding[] => {
+    inputsOf(name, loaded).flatMap((input): Finding[] => {
       if (input.kind !== 'attribute' || policies.slice(0, index).includes(input.policy)) return [];
       return [
         {
@@ -197,7 +216,11 @@ class ChainBuilder implements CompiledPolicies {
   }
 
   chainOf(route: RouteSettings): number | undefined {
-    return this.#indices.get(JSON.stringify(this.#asked(route)));
+    return this.#indices.get(keyOf('decide', this.#asked(route, 'inputs')));
+  }
+
+  reviewOf(route: RouteSettings): number | undefined {
+    return this.#indices.get(keyOf('respond', this.#reviewers(route)));
   }
 
   accessOf({ policies = [] }: RouteSettings): number[] {
@@ -210,19 +233,31 @@ class ChainBuilder implements CompiledPolicies {
     return this.#natives.map((native) => compileAccess(native, native.access, slots));
   }
 
-  /** The policies of a route that workers decide. */
-  #asked({ policies = [] }: RouteSettings): string[] {
-    return policies.filter((policy) => !this.#natives.some(({ name }) => name === policy));
+  /** The policies of a route that workers run, and that have inputs of that hook. */
+  #asked(
+    { policies = [] }: RouteSettings,
+    hook: keyof Pick<LoadedPolicy, 'inputs' | 'responseInputs'>,
+  ): string[] {
+    return policies.filter((policy) => this.#loaded.get(policy)?.[hook] !== undefined);
+  }
+
+  /** As a response passes them: the last one of the route first. Only upstreams send what there is to review. */
+  #reviewers(route: RouteSettings): string[] {
+    return route.upstream === undefined ? [] : this.#asked(route, 'responseInputs').toReversed();
   }
 
   add(route: RouteSettings): void {
-    const policies = this.#asked(route);
-    const key = JSON.stringify(policies);
+    this.#add('decide', this.#asked(route, 'inputs'));
+    this.#add('respond', this.#reviewers(route));
+  }
+
+  #add(hook: ChainSpec['hook'], policies: string[]): void {
+    const key = keyOf(hook, policies);
     if (policies.length === 0 || this.#indices.has(key)) return;
     const inputs: SnapshotInput[] = [];
     const settings = policies.map((name) => this.#found(this.#settings, name));
-    const links = settings.map((policy) => this.#link(policy, inputs));
-    const id = this.#numbers.chain(links);
+    const links = settings.map((policy) => this.#link(policy, hook, inputs));
+    const id = this.#numbers.chain(hook, links);
     this.#indices.set(key, this.snapshot.length);
     this.snapshot.push({
       id,
@@ -232,31 +267,46 @@ class ChainBuilder implements CompiledPolicies {
         : 'deny',
       policies,
       inputs,
-      ...this.#bodyOf(settings),
+      ...this.#bodyOf(settings, hook),
     });
-    this.#chains.push({ id, links });
+    this.#chains.push({ id, hook, links });
   }
 
   /** A policy in shadow mode refuses nothing, and so no body that is too long for it. */
-  #bodyOf(policies: readonly PolicySettings[]): Pick<SnapshotChain, 'bodyBytes' | 'bodyOptional'> {
-    const limits = (mode: PolicySettings['mode']) =>
-      policies
-        .filter((policy) => policy.mode === mode)
-        .flatMap(({ name }) => this.#found(this.#loaded, name).inputs)
-        .flatMap((input) => (input.kind === 'body' ? [input.limit] : []));
-    const enforced = limits('enforce');
-    if (enforced.length > 0) return { bodyBytes: Math.min(...enforced), bodyOptional: false };
-    const shadow = limits('shadow');
-    return { bodyBytes: Math.max(0, ...shadow), bodyOptional: shadow.length > 0 };
+  #bodyOf(
+    policies: readonly PolicySettings[],
+    hook: ChainSpec['hook'],
+  ): Pick<SnapshotChain, 'bodyBytes' | 'bodyOptional'> {
+    const read = policies.flatMap(({ name, mode }) =>
+      this.#inputsOf(name, hook).flatMap((input) => {
+        if (!('limit' in input)) return [];
+        const optional = mode === 'shadow' || ('longer' in input && input.longer === 'pass');
+        return [{ limit: input.limit, optional }];
+      }),
+    );
+    const limits = (wanted: boolean) =>
+      read.filter(({ optional }) => optional === wanted).map(({ limit }) => limit);
+    const required = limits(false);
+    if (required.length > 0) return { bodyBytes: Math.min(...required), bodyOptional: false };
+    const optional = limits(true);
+    return { bodyBytes: Math.max(0, ...optional), bodyOptional: optional.length > 0 };
   }
 
-  #link(settings: PolicySettings, inputs: SnapshotInput[]): LinkSpec {
-    const { instance, inputs: declared } = this.#found(this.#loaded, settings.name);
+  #inputsOf(name: string, hook: ChainSpec['hook']): readonly Declaration[] {
+    const { inputs = [], responseInputs = [] } = this.#found(this.#loaded, name);
+    return hook === 'decide' ? inputs : responseInputs;
+  }
+
+  #link(settings: PolicySettings, hook: ChainSpec['hook'], inputs: SnapshotInput[]): LinkSpec {
+    const { name, timeout, onFailure, mode, breaker } = settings;
+    const { instance } = this.#found(this.#loaded, name);
     this.#instances.set(instance.id, instance);
-    const { timeout, onFailure, mode, breaker } = settings;
+    const source = hook === 'decide' ? sourceOf : sourceOfReview;
     return {
       instance: instance.id,
-      inputs: Object.fromEntries(declared.map((input) => [input.key, sourceOf(input, inputs)])),
+      inputs: Object.fromEntries(
+        this.#inputsOf(name, hook).map((input) => [input.key, source(input, inputs)]),
+      ),
       timeout,
       onFailure,
       mode,
@@ -271,8 +321,12 @@ class ChainBuilder implements CompiledPolicies {
   }
 }
 
+function keyOf(hook: ChainSpec['hook'], policies: readonly string[]): string {
+  return JSON.stringify([hook, policies]);
+}
+
 /** Where a link finds an input; adds it to those of the chain when it is new. */
-function sourceOf(input: InputDeclaration, inputs: SnapshotInput[]): InputSource {
+function sourceOf(input: Declaration, inputs: SnapshotInput[]): InputSource {
   switch (input.kind) {
     case 'consumer':
       return { from: 'consumer' };
@@ -282,14 +336,37 @@ function sourceOf(input: InputDeclaration, inputs: SnapshotInput[]): InputSource
       const { as, limit } = input;
       return { from: 'body', index: placeOf({ kind: 'body', name: '' }, inputs), as, limit };
     }
-    default: {
-      const name = 'name' in input ? input.name : '';
-      return { from: 'request', index: placeOf({ kind: input.kind, name }, inputs) };
+    default:
+      return sourceOfReview(input, inputs);
+  }
+}
+
+/** The same of a hook for responses, which has no others' attributes and knows the consumer by what the core does. */
+function sourceOfReview(input: Declaration, inputs: SnapshotInput[]): InputSource {
+  const name = 'name' in input ? input.name : '';
+  const place = (kind: SnapshotInput['kind']) => placeOf({ kind, name }, inputs);
+  switch (input.kind) {
+    case 'consumer':
+      return { from: 'consumer-id', index: place(input.kind) };
+    case 'status':
+      return { from: 'status', index: place(input.kind) };
+    case 'responseBody': {
+      const { kind, as, limit, longer, types } = input;
+      const index = placeOf({ kind, name, types: [...types] }, inputs);
+      return { from: 'response-body', index, as, limit, longer };
     }
+    case 'attribute':
+    case 'body':
+      throw new Error(`a hook for responses reads ${input.kind}`);
+    default:
+      return { from: 'request', index: place(input.kind) };
   }
 }
 
 function placeOf(wanted: SnapshotInput, inputs: SnapshotInput[]): number {
-  const known = inputs.findIndex(({ kind, name }) => kind === wanted.kind && name === wanted.name);
+  const known = inputs.findIndex(
+    ({ kind, name, types }) =>
+      kind === wanted.kind && name === wanted.name && `${types}` === `${wanted.types}`,
+  );
   return known >= 0 ? known : inputs.push(wanted) - 1;
 }

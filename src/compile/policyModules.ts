@@ -15,7 +15,8 @@ import {
   type ModuleProblem,
   type OptionsIssue,
 } from '../policy/modules/index.js';
-import type { InstanceSpec, LinkSpec } from '../workers/messages.js';
+import type { ResponseInputDeclaration } from '../policy/responseInputs.js';
+import type { ChainSpec, InstanceSpec, LinkSpec } from '../workers/messages.js';
 import type { ConsumerSet } from './consumers.js';
 import { strangersIn } from './plainData.js';
 import type { PolicyCatalog, PolicyFault, PolicyLoad } from './policies.js';
@@ -44,9 +45,9 @@ export class PolicyNumbers {
     return { id, name, file, options, ...(policy.consumers ? { consumers } : {}) };
   }
 
-  /** Equal links are one chain. */
-  chain(links: readonly LinkSpec[]): number {
-    return numberOf(this.#chains, links);
+  /** Equal links of a hook are one chain. */
+  chain(hook: ChainSpec['hook'], links: readonly LinkSpec[]): number {
+    return numberOf(this.#chains, [hook, links]);
   }
 }
 
@@ -82,15 +83,25 @@ export class ModuleCatalog implements PolicyCatalog {
     if (Array.isArray(found)) return { ok: false, faults: found };
     const checked = await checkOptions(found.policy, settings.with);
     if (!checked.ok) return { ok: false, faults: checked.issues.map(faultOfOption) };
+    const { decides } = found.policy;
     let inputs: readonly InputDeclaration[];
+    let responseInputs: readonly ResponseInputDeclaration[] | undefined;
     try {
       inputs = found.policy.inputs(checked.options);
+      responseInputs = found.policy.responseInputs(checked.options);
     } catch (error) {
       const message = `its inputs cannot be declared: ${error instanceof Error ? error.message : error}`;
       return { ok: false, faults: [{ code: 'policy_module', path: ['use'], message }] };
     }
     const instance = this.#numbers.instance(found, settings, consumers);
-    return { ok: true, policy: { instance, inputs } };
+    return {
+      ok: true,
+      policy: {
+        instance,
+        inputs: decides ? inputs : undefined,
+        responseInputs,
+      },
+    };
   }
 
   /** What the core carries out by itself has options, and files of its own, but no module. */

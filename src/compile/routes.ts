@@ -21,19 +21,21 @@ export interface RouteContext {
   upstreamIndex: ReadonlyMap<string, number>;
   upstreams: readonly UpstreamSettings[];
   slots: MetricSlots;
-  policies: Pick<CompiledPolicies, 'chainOf' | 'accessOf'>;
+  policies: Pick<CompiledPolicies, 'chainOf' | 'reviewOf' | 'accessOf'>;
 }
 
 export function compileRoute(route: RouteSettings, context: RouteContext): SnapshotRoute {
   const upstream = upstreamOf(route, context);
   const { timeouts, retries, rewrite, redirect, respond, headers } = route;
   const chain = context.policies.chainOf(route);
+  const review = context.policies.reviewOf(route);
   const access = context.policies.accessOf(route);
   return {
     match: compileMatch(route, context),
     metricSlot: context.slots.slotOf({ kind: 'route', route: route.name }),
     ...(access.length === 0 ? {} : { access }),
     ...(chain === undefined ? {} : { chain }),
+    ...(review === undefined ? {} : { review }),
     action: upstream !== undefined ? 'proxy' : redirect !== undefined ? 'redirect' : 'respond',
     upstream: upstream?.index ?? 0,
     requestTimeout: limit(timeouts.request),

@@ -58,7 +58,7 @@ export interface SnapshotMatch {
   clients: string[];
 }
 
-/** What a chain of policies reads of a request; `name` is empty for the kinds that have none. */
+/** What a chain of policies reads of a request or a response; `name` is empty for the kinds that have none. */
 export interface SnapshotInput {
   kind:
     | 'body'
@@ -72,8 +72,15 @@ export interface SnapshotInput {
     | 'clientAddress'
     | 'host'
     | 'scheme'
-    | 'routeName';
+    | 'routeName'
+    | 'consumer'
+    | 'status'
+    | 'responseHeader'
+    | 'responseHeaders'
+    | 'responseBody';
   name: string;
+  /** Of `responseBody`. */
+  types?: string[];
 }
 
 export interface SnapshotChain {
@@ -86,7 +93,7 @@ export interface SnapshotChain {
   inputs: SnapshotInput[];
   /** How much of a body is collected; 0 where no policy reads it. */
   bodyBytes: number;
-  /** Requests with longer ones go on, instead of being refused. */
+  /** Messages with longer ones go on, instead of being refused. */
   bodyOptional: boolean;
 }
 
@@ -108,8 +115,10 @@ export interface SnapshotRoute {
   metricSlot: number;
   /** Indices; absent where nothing is asked. */
   access?: number[];
-  /** Index; absent without policies. */
+  /** Index; absent without policies that decide. */
   chain?: number;
+  /** Index; absent without policies that see responses. */
+  review?: number;
   action: 'proxy' | 'redirect' | 'respond';
   upstream: number;
   requestTimeout: Limit;

@@ -5,7 +5,12 @@ import { describe } from './checked.js';
 import type { Counters } from './counters.js';
 import { type InputDeclaration, type InputRecord, type InputValues, isInput } from './inputs.js';
 import type { KnownConsumer } from './knownConsumer.js';
-import type { VerdictDraft } from './verdict.js';
+import {
+  isResponseInput,
+  type ResponseInputDeclaration,
+  type ResponseInputRecord,
+} from './responseInputs.js';
+import { allow, type ReviewDraft, type VerdictDraft } from './verdict.js';
 
 export type OptionsSchema = z.ZodObject;
 
@@ -47,7 +52,13 @@ export interface Decision<Options, Values, State> {
   readonly ctx: DecideContext;
 }
 
-export interface PolicyDefinition<Schema extends OptionsSchema, Inputs extends InputRecord, State> {
+/** A hook has its own, so that a policy which only decides costs responses nothing, and the other way round. */
+export interface PolicyDefinition<
+  Schema extends OptionsSchema,
+  Inputs extends InputRecord,
+  ResponseInputs extends ResponseInputRecord,
+  State,
+> {
   /** Of `with:` in the configuration. Keys that it does not have are errors. Default: no options. */
   options?: Schema;
   /** All that `decide` sees of a request, and so all that its verdict may depend on. Default: nothing. */
@@ -56,10 +67,19 @@ export interface PolicyDefinition<Schema extends OptionsSchema, Inputs extends I
   consumers?: boolean;
   /** Once for each configured policy and worker, before the first request. What it throws refuses the policy. */
   setup?: (ctx: SetupContext<z.output<Schema>>) => State | Promise<State>;
-  /** Throwing counts as a failure of the policy: `onFailure` says what becomes of the request. */
-  decide: (
+  /**
+   * About a request, before it goes anywhere. Throwing counts as a failure of the policy: `onFailure` says what becomes of the
+   * request. A policy without it lets every request pass.
+   */
+  decide?: (
     decision: Decision<z.output<Schema>, InputValues<Inputs>, State>,
   ) => VerdictDraft | Promise<VerdictDraft>;
+  /** All that `respond` sees of a request and its response. Default: nothing. Undefined: with such options it sees no response. */
+  responseInputs?: ResponseInputs | ((options: z.output<Schema>) => ResponseInputs | undefined);
+  /** About the response of an upstream, before the client gets it. Throwing is a failure as that of `decide`. */
+  respond?: (
+    review: Decision<z.output<Schema>, InputValues<ResponseInputs>, State>,
+  ) => ReviewDraft | Promise<ReviewDraft>;
 }
 
 /** What the gateway gives to `setup`; without `consumers` there are none. */
@@ -78,22 +98,42 @@ export interface Policy<Schema extends OptionsSchema = OptionsSchema> {
   /** Throws a TypeError that explains when the declarations are not ones. `options` have been parsed. */
   inputs(options: unknown): readonly InputDeclaration[];
   setup(ctx: GivenContext): Promise<unknown>;
+  /** Its author has written a `decide`; one without lets every request pass. */
+  readonly decides: boolean;
   decide(
     decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
   ): VerdictDraft | Promise<VerdictDraft>;
+  /** As `inputs`; undefined: no response is for it. */
+  responseInputs(options: unknown): readonly ResponseInputDeclaration[] | undefined;
+  /** Undefined where its author has written none. */
+  readonly respond:
+    | ((
+        review: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
+      ) => ReviewDraft | Promise<ReviewDraft>)
+    | undefined;
 }
 
 type NoOptions = z.ZodObject<Record<never, never>, z.core.$strict>;
 
-const definitionKeys = ['options', 'inputs', 'consumers', 'setup', 'decide'];
+const definitionKeys = [
+  'options',
+  'inputs',
+  'consumers',
+  'setup',
+  'decide',
+  'responseInputs',
+  'respond',
+];
 
 export function definePolicy<
   Schema extends OptionsSchema = NoOptions,
   Inputs extends InputRecord = Record<never, never>,
+  ResponseInputs extends ResponseInputRecord = Record<never, never>,
   State = undefined,
->(definition: PolicyDefinition<Schema, Inputs, State>): Policy<Schema> {
+>(definition: PolicyDefinition<Schema, Inputs, ResponseInputs, State>): Policy<Schema> {
   checkDefinition(definition);
   const { options, inputs, consumers = false, setup, decide } = definition;
+  const { responseInputs, respond } = definition;
   return Object.freeze<Policy<Schema>>({
     [brand]: true,
     // Without a schema, Schema is NoOptions: there is nothing that it could be inferred from.
@@ -104,13 +144,25 @@ export function definePolicy<
         typeof inputs === 'function' ? inputs(parsed as z.output<Schema>) : (inputs ?? {});
       return declarations(declared);
     },
+    responseInputs(parsed) {
+      if (respond === undefined) return undefined;
+      const declared =
+        typeof responseInputs === 'function'
+          ? responseInputs(parsed as z.output<Schema>)
+          : (responseInputs ?? {});
+      return declared && responseDeclarations(declared);
+    },
     async setup(ctx) {
       const given = { ...ctx, consumers: ctx.consumers ?? [] };
       return await setup?.(given as SetupContext<z.output<Schema>>);
     },
-    decide: decide as Policy['decide'],
+    decides: decide !== undefined,
+    decide: (decide ?? (() => passOn)) as Policy['decide'],
+    respond: respond as Policy['respond'],
   });
 }
+
+const passOn = Object.freeze(allow());
 
 export function isPolicy(value: unknown): value is Policy {
   return typeof value === 'object' && value !== null && brand in value;
@@ -135,18 +187,20 @@ function checkDefinition(definition: unknown): void {
       near === undefined ? `expected ${definitionKeys.join(', ')}` : `did you mean ${near}?`;
     throw new TypeError(`definePolicy knows no key "${key}" (${remedy})`);
   }
-  const { options, inputs, consumers, setup, decide } = definition as Readonly<
-    Record<string, unknown>
-  >;
-  if (typeof decide !== 'function') {
+  const given = definition as Readonly<Record<string, unknown>>;
+  const { options, inputs, consumers, responseInputs } = given;
+  if (given['decide'] === undefined && given['respond'] === undefined) {
+    throw new TypeError('definePolicy expected a function as decide or respond but received none');
+  }
+  for (const hook of ['setup', 'decide', 'respond']) {
+    const value = given[hook];
+    if (value === undefined || typeof value === 'function') continue;
     throw new TypeError(
-      `definePolicy expected a function as decide but received ${describe(decide)}`,
+      `definePolicy expected a function as ${hook} but received ${describe(value)}`,
     );
   }
-  if (setup !== undefined && typeof setup !== 'function') {
-    throw new TypeError(
-      `definePolicy expected a function as setup but received ${describe(setup)}`,
-    );
+  if (responseInputs !== undefined && given['respond'] === undefined) {
+    throw new TypeError('definePolicy received responseInputs, but no respond that reads them');
   }
   if (consumers !== undefined && typeof consumers !== 'boolean') {
     throw new TypeError(
@@ -159,6 +213,9 @@ function checkDefinition(definition: unknown): void {
     );
   }
   if (inputs !== undefined && typeof inputs !== 'function') declarations(inputs);
+  if (responseInputs !== undefined && typeof responseInputs !== 'function') {
+    responseDeclarations(responseInputs);
+  }
 }
 
 function isObjectSchema(value: unknown): boolean {
@@ -172,17 +229,43 @@ function isObjectSchema(value: unknown): boolean {
 }
 
 function declarations(inputs: unknown): readonly InputDeclaration[] {
-  if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) {
-    throw new TypeError(
-      `expected inputs to be an object such as { key: header('x-api-key') } but received ${describe(inputs)}`,
-    );
-  }
-  return Object.entries(inputs).map(([key, input]) => {
+  return recordOf(inputs, 'inputs', "header('x-api-key')").map(([key, input]) => {
     if (isInput(input)) return { ...input, key };
-    const called =
-      typeof input === 'function' && input.name !== '' ? `: call it, ${input.name}()` : '';
-    throw new TypeError(
-      `expected inputs.${key} to be made by header(…), path() or their like but received ${describe(input)}${called}`,
-    );
+    if (isResponseInput(input)) {
+      throw new TypeError(
+        `expected inputs.${key} to be of the request, but it is of the response (write it under responseInputs)`,
+      );
+    }
+    throw noInput(`inputs.${key}`, 'header(…), path()', input);
   });
+}
+
+function responseDeclarations(inputs: unknown): readonly ResponseInputDeclaration[] {
+  return recordOf(inputs, 'responseInputs', 'response.status()').map(([key, input]) => {
+    if (isResponseInput(input)) return { ...input, key };
+    if (!isInput(input)) throw noInput(`responseInputs.${key}`, 'response.status()', input);
+    if (input.kind === 'attribute' || input.kind === 'body') {
+      throw new TypeError(
+        `responseInputs.${key} cannot be ${input.kind === 'body' ? 'the body of the request (response.body(…) is that of the response)' : 'an attribute: attributes are for policies that decide'}`,
+      );
+    }
+    return { ...input, key };
+  });
+}
+
+function recordOf(inputs: unknown, name: string, example: string): [key: string, input: unknown][] {
+  if (typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs)) {
+    return Object.entries(inputs);
+  }
+  throw new TypeError(
+    `expected ${name} to be an object such as { key: ${example} } but received ${describe(inputs)}`,
+  );
+}
+
+function noInput(place: string, makers: string, received: unknown): TypeError {
+  const called =
+    typeof received === 'function' && received.name !== '' ? `: call it, ${received.name}()` : '';
+  return new TypeError(
+    `expected ${place} to be made by ${makers} or their like but received ${describe(received)}${called}`,
+  );
 }

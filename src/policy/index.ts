@@ -26,6 +26,7 @@ export {
   clientAddress,
   consumer,
   cookie,
+  type HeadInput,
   header,
   headers,
   host,
@@ -47,15 +48,24 @@ export type {
 } from './knownConsumer.js';
 export type { Duration, LimitDraft as Limit, Period } from './limit.js';
 export {
+  type Longer,
+  type ResponseInput,
+  type ResponseInputRecord,
+  response,
+} from './responseInputs.js';
+export {
   type AllowFields,
   allow,
   type ChargeDraft as Charge,
   type DenyFields,
   deny,
+  edit,
   type HeadEdits,
   type RedirectFields,
   type RequestEdits,
   type RespondFields,
+  type ResponseEdits,
+  type ReviewDraft as Review,
   redirect,
   respond,
   routeTo,

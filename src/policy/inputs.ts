@@ -8,10 +8,14 @@ type PlainKind = 'path' | 'method' | 'clientAddress' | 'host' | 'scheme' | 'rout
 
 export type BodyForm = 'text' | 'json' | 'bytes';
 
+/** Of the head of a request, and what is known about it: what both hooks can read. */
+export type HeadSpec =
+  | { readonly kind: NamedKind; readonly name: string }
+  | { readonly kind: PlainKind };
+
 /** A declaration as plain data: what the configuration compiles and what crosses threads. */
 export type InputSpec =
-  | { readonly kind: NamedKind; readonly name: string }
-  | { readonly kind: PlainKind }
+  | HeadSpec
   | { readonly kind: 'attribute'; readonly policy: string; readonly name: string }
   /** `limit` in bytes. */
   | { readonly kind: 'body'; readonly limit: number; readonly as: BodyForm };
@@ -21,74 +25,80 @@ export type InputDeclaration = InputSpec & { readonly key: string };
 
 declare const valueType: unique symbol;
 
-/** A declaration whose value is a `Value`; the symbol exists for the compiler only. */
-export type Input<Value> = InputSpec & { readonly [valueType]?: () => Value };
+/** Says what the value of a declaration is; the symbol exists for the compiler only. */
+export interface Carries<Value> {
+  readonly [valueType]?: () => Value;
+}
+
+/** A declaration whose value is a `Value`. */
+export type Input<Value> = InputSpec & Carries<Value>;
+export type HeadInput<Value> = HeadSpec & Carries<Value>;
 
 export type InputRecord = Readonly<Record<string, Input<unknown>>>;
 
-/** What `decide` sees of a record of declarations. */
-export type InputValues<Inputs extends InputRecord> = {
-  readonly [Key in keyof Inputs]: Inputs[Key] extends Input<infer Value> ? Value : never;
+/** What a hook sees of a record of declarations. */
+export type InputValues<Inputs extends Readonly<Record<string, Carries<unknown>>>> = {
+  readonly [Key in keyof Inputs]: Inputs[Key] extends Carries<infer Value> ? Value : never;
 };
 
 export type AttributeValue = string | number | boolean;
 
 /** The value of a header; several lines of one name are joined by `, `. */
-export function header(name: string): Input<string | undefined> {
+export function header(name: string): HeadInput<string | undefined> {
   return { kind: 'header', name: headerName(name) };
 }
 
 /** Every line of a header, in order. */
-export function headers(name: string): Input<readonly string[]> {
+export function headers(name: string): HeadInput<readonly string[]> {
   return { kind: 'headers', name: headerName(name) };
 }
 
 /** The first cookie of that name. */
-export function cookie(name: string): Input<string | undefined> {
+export function cookie(name: string): HeadInput<string | undefined> {
   if (!isToken(name))
     throw new TypeError(`expected the name of a cookie but received ${show(name)}`);
   return { kind: 'cookie', name };
 }
 
 /** The first query parameter of that name, decoded. */
-export function query(name: string): Input<string | undefined> {
+export function query(name: string): HeadInput<string | undefined> {
   return { kind: 'query', name: filled(name, 'the name of a query parameter') };
 }
 
 /** A parameter of the route's path: `id` of `/orders/:id`. */
-export function param(name: string): Input<string | undefined> {
+export function param(name: string): HeadInput<string | undefined> {
   return { kind: 'param', name: filled(name, 'the name of a path parameter') };
 }
 
 /** The path as it was routed, without the query. */
-export function path(): Input<string> {
+export function path(): HeadInput<string> {
   return { kind: 'path' };
 }
 
-export function method(): Input<string> {
+export function method(): HeadInput<string> {
   return { kind: 'method' };
 }
 
 /** The client's address without port; the one that trusted proxies report, if the listener trusts any. */
-export function clientAddress(): Input<string> {
+export function clientAddress(): HeadInput<string> {
   return { kind: 'clientAddress' };
 }
 
 /** The host of the request, lower case, without port. */
-export function host(): Input<string> {
+export function host(): HeadInput<string> {
   return { kind: 'host' };
 }
 
-export function scheme(): Input<'http' | 'https'> {
+export function scheme(): HeadInput<'http' | 'https'> {
   return { kind: 'scheme' };
 }
 
-export function routeName(): Input<string> {
+export function routeName(): HeadInput<string> {
   return { kind: 'routeName' };
 }
 
 /** Who the request is from, as an earlier policy of the route found out. */
-export function consumer(): Input<Consumer | undefined> {
+export function consumer(): HeadInput<Consumer | undefined> {
   return { kind: 'consumer' };
 }
 
@@ -123,7 +133,7 @@ export function body<As extends BodyForm>(settings: {
 
 const bodyForms: readonly BodyForm[] = ['text', 'json', 'bytes'];
 
-function bytesOf(limit: string | number): number {
+export function bytesOf(limit: string | number): number {
   const parsed = typeof limit === 'string' ? parseSize(limit) : undefined;
   const bytes = parsed?.ok === true ? parsed.value : limit;
   if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0) return bytes;
@@ -132,7 +142,7 @@ function bytesOf(limit: string | number): number {
   );
 }
 
-function headerName(name: string): string {
+export function headerName(name: string): string {
   if (isToken(name)) return name.toLowerCase();
   throw new TypeError(`expected the name of a header but received ${show(name)}`);
 }
@@ -142,7 +152,7 @@ function filled(name: string, what: string): string {
   throw new TypeError(`expected ${what} but received ${show(name)}`);
 }
 
-function show(value: unknown): string {
+export function show(value: unknown): string {
   return value === undefined ? 'nothing' : JSON.stringify(value);
 }
 

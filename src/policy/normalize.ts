@@ -87,7 +87,7 @@ export const verdictLimits = {
 const builders = 'allow, deny, respond, redirect or routeTo';
 const redirects: ReadonlySet<unknown> = new Set([301, 302, 303, 307, 308]);
 
-type Loose = Readonly<Record<string, unknown>>;
+export type Loose = Readonly<Record<string, unknown>>;
 
 const commonKeys = ['consumer', 'attributes', 'charges', 'replayFor', 'staleIfError', 'tags'];
 const keysOf = {
@@ -121,8 +121,13 @@ export function normalizeVerdict(draft: unknown): Checked<Verdict> {
 const checkedBefore = new WeakMap<object, Checked<Verdict>>();
 
 function check(draft: unknown): Checked<Verdict> {
+  return unlessMisfit(() => verdictOf(draft));
+}
+
+/** What `read` returns, or what it refused. */
+export function unlessMisfit<T>(read: () => T): Checked<T> {
   try {
-    return found(verdictOf(draft));
+    return found(read());
   } catch (error) {
     if (error instanceof Misfit) return error.unfit;
     throw error;
@@ -139,7 +144,7 @@ class Misfit extends Error {
   }
 }
 
-function refuse(at: string, expected: string, received: unknown, remedy?: string): never {
+export function refuse(at: string, expected: string, received: unknown, remedy?: string): never {
   throw new Misfit(fail(at, expected, received, remedy));
 }
 
@@ -148,7 +153,7 @@ function orRefuse<T>(checked: Checked<T>): T {
   return checked.value;
 }
 
-function verdictOf(draft: unknown): Verdict {
+export function verdictOf(draft: unknown): Verdict {
   if (!isObject(draft)) {
     const remedy = draft === undefined ? 'each way through decide ends in a return' : undefined;
     refuse('', `a verdict made by ${builders}`, draft, remedy);
@@ -258,7 +263,7 @@ function respondOf(value: Loose, common: Common): Verdict {
   return answering(common, status, fieldsOf(headers), body);
 }
 
-function refuseBody(
+export function refuseBody(
   body: unknown,
   at: string,
   remedy: string | undefined,
@@ -396,7 +401,7 @@ interface Rules {
   value(name: string, value: string, at: string): string;
 }
 
-function editsOf(
+export function editsOf(
   value: unknown,
   at: string,
   keys: ReadonlySet<string>,
@@ -480,7 +485,7 @@ function textOf(name: string, text: unknown, at: string): string {
 const passedNames = new Map<string, string>();
 const mostPassedNames = 1024;
 
-const headRules: Rules = {
+export const headRules: Rules = {
   name(name, at) {
     const passed = passedNames.get(name);
     if (passed !== undefined) return passed;
@@ -549,7 +554,7 @@ export function isTooLong(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
 }
 
-function refuseStrangers(value: Loose, keys: ReadonlySet<string>, at: string): void {
+export function refuseStrangers(value: Loose, keys: ReadonlySet<string>, at: string): void {
   for (const key of Object.keys(value)) {
     if (keys.has(key)) continue;
     const place = at === '' ? key : at + step(key);
@@ -566,7 +571,7 @@ function isBroken(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
 }
 
-function isObject(value: unknown): value is Loose {
+export function isObject(value: unknown): value is Loose {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -574,7 +579,7 @@ function isWhole(value: unknown, least: number, most: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most;
 }
 
-function isStatus(value: unknown, least: number): value is number {
+export function isStatus(value: unknown, least: number): value is number {
   return isWhole(value, least, 599);
 }
 

@@ -1,4 +1,4 @@
-// Verdicts: what `decide` returns, as authors write it, and the functions that build one.
+// Verdicts: what `decide` and `respond` return, as authors write it, and the functions that build one.
 import type { Consumer } from './consumer.js';
 import type { AttributeValue } from './inputs.js';
 import type { Duration, LimitDraft } from './limit.js';
@@ -18,6 +18,14 @@ export interface RequestEdits extends HeadEdits {
   /** Parameters by their decoded names and values. */
   readonly query?: HeadEdits | undefined;
   /** In place of the client's, by a policy that reads it (`body()`). Its headers are yours to set: only the length is written anew. */
+  readonly body?: string | Uint8Array | undefined;
+}
+
+/** What `respond` changes of a response. */
+export interface ResponseEdits extends HeadEdits {
+  /** 200–599. */
+  readonly status?: number | undefined;
+  /** In place of the upstream's. Its headers are yours to set: only the length is written anew. */
   readonly body?: string | Uint8Array | undefined;
 }
 
@@ -91,6 +99,19 @@ export type VerdictDraft =
   | { readonly kind: 'deny'; readonly fields: DenyFields }
   | { readonly kind: 'respond'; readonly fields: RespondFields }
   | { readonly kind: 'redirect'; readonly fields: RedirectFields };
+
+interface EditDraft {
+  readonly kind: 'edit';
+  readonly fields: ResponseEdits;
+}
+
+/** What `respond` returns; nothing leaves the response as it is. Of verdicts, `deny`, `respond` and `redirect` take its place. */
+export type ReviewDraft = EditDraft | VerdictDraft | undefined;
+
+/** The response goes on, changed: to the policy before this one, then to the client. */
+export function edit(fields: ResponseEdits): EditDraft {
+  return { kind: 'edit', fields };
+}
 
 /** The request goes on: to the next policy, then to the upstream. */
 export function allow(fields: AllowFields = {}): VerdictDraft {

@@ -1,5 +1,7 @@
-// What a policy sees of a request's body: the bytes that the core has collected, in the form that it declares.
+// What a policy sees of a message's body: the bytes that the core has collected, in the form that it declares.
+import { isUtf8 } from 'node:buffer';
 import type { BodyForm } from '../policy/inputs.js';
+import type { ResponseBodySpec } from '../policy/responseInputs.js';
 
 /** Why a body does not reach a policy, which is not the policy's fault. */
 export class UnreadableBody extends Error {
@@ -23,4 +25,17 @@ export function bodyValue(bytes: Uint8Array | undefined, as: BodyForm, limit: nu
   } catch {
     throw new UnreadableBody('the body is not JSON');
   }
+}
+
+/**
+ * The same of a response; undefined where there is none to read. What is not UTF-8 is no text: it would come out as something else,
+ * compressed bodies above all.
+ */
+export function responseBodyValue(
+  bytes: Uint8Array | undefined,
+  { as, limit, longer }: Pick<ResponseBodySpec, 'as' | 'limit' | 'longer'>,
+): unknown {
+  if (bytes === undefined || (bytes.length > limit && longer === 'pass')) return undefined;
+  if (as !== 'bytes' && !isUtf8(bytes)) throw new UnreadableBody('the body is not UTF-8 text');
+  return bodyValue(bytes, as, limit);
 }

@@ -123,14 +123,12 @@ class State {
 }
 
 /** One request on its way through the chain. */
-class Progress {
+class Progress implements Underway {
   state: State;
   /** Microseconds of each link that had its turn. */
   readonly times: number[] = [];
   readonly values: readonly unknown[];
-  /** Nobody waits any more. */
   cancelled = false;
-  /** Of the link under way. */
   context: Context | undefined = undefined;
   /** When the link under way began. */
   #began = performance.now();
@@ -159,13 +157,21 @@ class Progress {
   }
 }
 
+/** What a chain is doing for one message. */
+export interface Underway {
+  /** Nobody waits any more. */
+  cancelled: boolean;
+  /** Of the link under way. */
+  context: Context | undefined;
+}
+
 /** A chain one of whose policies takes its time. */
 export class Running {
   /** Never rejects. */
   readonly outcome: Promise<Outcome>;
-  readonly #progress: Progress;
+  readonly #progress: Underway;
 
-  constructor(outcome: Promise<Outcome>, progress: Progress) {
+  constructor(outcome: Promise<Outcome>, progress: Underway) {
     this.outcome = outcome;
     this.#progress = progress;
   }
@@ -253,7 +259,7 @@ export class Chain {
 /** Of a chain that nobody waits for; the core knows nothing of it any more. */
 const abandoned: End = { kind: 'failed', failure: 'threw', policy: '' };
 
-class Context implements DecideContext {
+export class Context implements DecideContext {
   readonly log: PolicyLog;
   readonly counters: Counters;
   // Made when somebody asks for it: most policies never do.
@@ -278,14 +284,14 @@ class Context implements DecideContext {
   }
 }
 
-const late = Symbol('late');
+export const late = Symbol('late');
 
 /** What comes after the time is up reaches nobody. */
-function within(
-  draft: Promise<VerdictDraft>,
+export function within<Draft>(
+  draft: Promise<Draft>,
   millis: number,
   context: Context,
-): Promise<VerdictDraft | typeof late> {
+): Promise<Draft | typeof late> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       resolve(late);
@@ -295,7 +301,7 @@ function within(
   });
 }
 
-function isPromise(draft: VerdictDraft | Promise<VerdictDraft>): draft is Promise<VerdictDraft> {
+export function isPromise<Draft>(draft: Draft | Promise<Draft>): draft is Promise<Draft> {
   return typeof (draft as { then?: unknown } | undefined)?.then === 'function';
 }
 
@@ -321,6 +327,10 @@ function inputOf(source: InputSource, { values, state }: Progress): unknown {
       return state.consumer;
     case 'attribute':
       return state.attributes?.get(source.policy)?.[source.name];
+    case 'consumer-id':
+    case 'status':
+    case 'response-body':
+      throw new Error(`an input of respond, ${source.from}, in a chain of decide`);
   }
 }
 
@@ -389,7 +399,7 @@ function apply(verdict: Verdict, policy: string, state: State): void {
 }
 
 /** Most lists are empty. */
-function joined<T>(first: readonly T[], second: readonly T[]): readonly T[] {
+export function joined<T>(first: readonly T[], second: readonly T[]): readonly T[] {
   if (second.length === 0) return first;
   return first.length === 0 ? second : [...first, ...second];
 }
@@ -433,15 +443,20 @@ function unreadable(link: Link, error: UnreadableBody, progress: Progress): End 
 }
 
 /** As far as the author's own code goes: what called it is of no use to anybody who reads it. */
-function stackOf(error: unknown): string {
+export function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const lines = (error.stack ?? error.message).split('\n');
-  const own = lines.findIndex((line) => /^ +at (?:async )?Chain\.#step /.test(line));
+  const own = lines.findIndex((line) =>
+    /^ +at (?:async )?(?:Chain|ReviewChain)\.#step /.test(line),
+  );
   return lines.slice(0, own < 0 ? undefined : own).join('\n');
 }
 
-function failed(link: Link, failure: FailureKind, progress: Progress): End | undefined {
-  const { instance, spec, breaker } = link;
+/** Of the policy, and of its breaker. */
+export function countFailure(
+  { instance, spec, breaker }: Pick<Link, 'instance' | 'spec' | 'breaker'>,
+  failure: FailureKind,
+): void {
   if (failure !== 'breaker-open') instance.count('failed');
   if (failure !== 'breaker-open' && breaker?.failed() === true) {
     instance.count('breaker_opened');
@@ -449,6 +464,11 @@ function failed(link: Link, failure: FailureKind, progress: Progress): End | und
       openFor: (spec.breaker as { openFor: number }).openFor,
     });
   }
+}
+
+function failed(link: Link, failure: FailureKind, progress: Progress): End | undefined {
+  const { instance, spec } = link;
+  countFailure(link, failure);
   // What came of a failure is not to be repeated.
   progress.state = progress.state.own();
   progress.state.replayFor = 0;

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { BodyForm } from '../policy/inputs.js';
 import type { KnownConsumer } from '../policy/knownConsumer.js';
+import type { Longer } from '../policy/responseInputs.js';
 import type { TallyEntry } from './tally.js';
 
 /** One configured policy, as a worker sets it up: a module and its options. */
@@ -26,7 +27,11 @@ export type InputSource =
   | { from: 'body'; index: number; as: BodyForm; limit: number }
   /** What an earlier policy of the chain has found out. */
   | { from: 'consumer' }
-  | { from: 'attribute'; policy: string; name: string };
+  | { from: 'attribute'; policy: string; name: string }
+  /** Of `respond`, each at a place in the descriptor's values: who the request is from, by id, and what else is of the response. */
+  | { from: 'consumer-id'; index: number }
+  | { from: 'status'; index: number }
+  | { from: 'response-body'; index: number; as: BodyForm; limit: number; longer: Longer };
 
 export interface BreakerSpec {
   /** Consecutive ones. */
@@ -46,9 +51,11 @@ export interface LinkSpec {
   breaker: BreakerSpec | false;
 }
 
-/** The policies of a route, in their order; `id` is what descriptors name. */
+/** The policies of a route, in the order in which they have their turn; `id` is what descriptors name. */
 export interface ChainSpec {
   id: number;
+  /** Which of their functions is called. */
+  hook: 'decide' | 'respond';
   links: readonly LinkSpec[];
 }
 

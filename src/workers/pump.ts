@@ -16,6 +16,7 @@ import type {
   PumpTask,
   ToWorker,
 } from './messages.js';
+import { ReviewChain } from './review.js';
 import { type PolicyEvent, Tally } from './tally.js';
 import {
   type BatchReader,
@@ -101,7 +102,7 @@ class Policies {
   readonly #post: (message: FromWorker) => void;
   readonly #instances = new Map<number, Instance>();
   readonly #unloaded = new Map<number, AbortController>();
-  readonly #chains = new Map<number, Chain>();
+  readonly #chains = new Map<number, Chain | ReviewChain>();
   #last: PolicySet = { instances: [], chains: [] };
 
   constructor(engine: number, post: (message: FromWorker) => void) {
@@ -117,8 +118,9 @@ class Policies {
       this.#instances.set((fresh[i] as InstanceSpec).id, instance);
     }
     for (const chain of set.chains) {
-      if (!this.#chains.has(chain.id))
-        this.#chains.set(chain.id, new Chain(chain, this.#instances));
+      if (this.#chains.has(chain.id)) continue;
+      const Made = chain.hook === 'respond' ? ReviewChain : Chain;
+      this.#chains.set(chain.id, new Made(chain, this.#instances));
     }
     this.#last = set;
   }

@@ -56,7 +56,16 @@ type Ending =
       /** Undefined: the core writes its own. */
       body: string | Uint8Array | undefined;
     }
-  | { kind: 'failed'; failure: FailureKind; policy: string };
+  | { kind: 'failed'; failure: FailureKind; policy: string }
+  /** Of a response. */
+  | {
+      kind: 'pass';
+      /** Undefined: as it is. */
+      status: number | undefined;
+      response: readonly Edit[];
+      /** In place of its own. */
+      body: string | Uint8Array | undefined;
+    };
 
 export type FailureKind = 'threw' | 'timed-out' | 'unknown-chain' | 'breaker-open';
 
@@ -212,7 +221,7 @@ function writeFrame(
 }
 
 /** Behind the terms. */
-const endingLengths = { 'go-on': 5, answer: 3, deny: 4, failed: 2 } as const;
+const endingLengths = { 'go-on': 5, answer: 3, deny: 4, failed: 2, pass: 2 } as const;
 
 function partsOf(outcome: Outcome): { beforeTimes: Buffer; afterTimes: Buffer } {
   const packed = (values: readonly unknown[]) =>
@@ -245,7 +254,7 @@ function writeArrayHead(frame: Buffer, length: number, at: number): number {
   return frame.writeUInt16BE(length, at + 1);
 }
 
-const outcomeCodes = { 'go-on': 0, answer: 1, deny: 2, failed: 3 } as const;
+const outcomeCodes = { 'go-on': 0, answer: 1, deny: 2, failed: 3, pass: 4 } as const;
 
 function kindOf({ kind }: Outcome): number {
   return outcomeCodes[kind];
@@ -266,6 +275,11 @@ function endingValues(outcome: Outcome): unknown[] {
     }
     case 'failed':
       return [failureCodes[outcome.failure], outcome.policy];
+    case 'pass': {
+      const { status = 0, response, body } = outcome;
+      const ending = [status, flatEdits(response)];
+      return body === undefined ? ending : [...ending, body];
+    }
   }
 }
 

@@ -1,7 +1,11 @@
 // The policy `transform` on made-up requests.
 import { describe, expect, test } from 'vitest';
 import transform from '../../src/policies/transform/index.js';
-import { type MadeUpRequest, testPolicy } from '../../src/policy/testing/index.js';
+import {
+  type MadeUpRequest,
+  type MadeUpResponse,
+  testPolicy,
+} from '../../src/policy/testing/index.js';
 
 type Options = NonNullable<
   NonNullable<Parameters<typeof testPolicy<typeof transform.options>>[1]>['options']
@@ -353,6 +357,81 @@ test('headers of a response are removed, set and added', async () => {
   });
 });
 
+describe('a response', () => {
+  const reviewed = async (
+    response: NonNullable<Options['response']>,
+    made: MadeUpResponse,
+    request: MadeUpRequest = {},
+  ) => (await testPolicy(transform, { options: { response } })).respond(made, request);
+
+  test('is looked at only where that is needed', async () => {
+    const policy = await testPolicy(transform, { options: { response: { set: { 'x-a': '1' } } } });
+    await expect(policy.respond()).rejects.toThrow('the policy sees no response');
+    const options = { response: { set: { 'x-a': '1' }, rename: { 'x-b': 'x-c' } } };
+    expect((await decide(options)).verdict).toMatchObject({ response: [], replayFor: 60_000 });
+  });
+
+  test('has its headers edited one way after the other', async () => {
+    const edits = {
+      remove: ['x-gone'],
+      rename: { 'X-Old': 'x-new' },
+      replace: { server: 'edge', 'x-none': 'x' },
+      default: { 'cache-control': 'no-store', 'x-kept': 'x' },
+      set: { 'x-for': '{consumer.id:-nobody} at {path}' },
+      add: { 'x-new': 'added' },
+    };
+    const headers = { 'x-gone': '1', 'x-old': ['1', '2'], server: 'app', 'x-kept': 'k' };
+    const { response } = await reviewed(
+      edits,
+      { headers },
+      { url: '/a', consumer: { id: 'ada', name: 'Ada' } },
+    );
+    expect(response.headers).toEqual({
+      'x-new': '1, 2, added',
+      server: 'edge',
+      'cache-control': 'no-store',
+      'x-kept': 'k',
+      'x-for': 'ada at /a',
+    });
+  });
+
+  test('has its JSON body edited', async () => {
+    const json = {
+      remove: ['card'],
+      rename: { 'items.*.sku': 'code' },
+      set: { 'for.id': '{header.x-user}' },
+    };
+    const body = { card: 1, items: [{ sku: 2 }] };
+    const { response } = await reviewed(
+      { json, set: { 'x-a': '1' } },
+      { body },
+      { headers: { 'x-user': 'ada' } },
+    );
+    expect(JSON.parse(`${response.body}`)).toEqual({ items: [{ code: 2 }], for: { id: 'ada' } });
+    expect(response.headers['x-a']).toBe('1');
+  });
+
+  test('of another type, or without a body, keeps it', async () => {
+    const json = { remove: ['a'] };
+    for (const made of [
+      { headers: { 'content-type': 'text/plain' }, body: '{"a": 1}' },
+      { status: 204, headers: { 'content-type': 'application/json' } },
+    ]) {
+      expect((await reviewed({ json }, made)).review).toMatchObject({ body: undefined });
+    }
+    const broken = { headers: { 'content-type': 'application/json' }, body: '{' };
+    expect((await reviewed({ json }, broken)).review).toMatchObject({ kind: 'deny', status: 502 });
+  });
+
+  test('is asked for uncompressed where its body is edited', async () => {
+    const headers = { 'accept-encoding': 'br' };
+    const { upstream } = await decide({ response: { json: { remove: ['a'] } } }, { headers });
+    expect(upstream?.headers['accept-encoding']).toBe('identity');
+    const other = await decide({ response: { set: { 'x-a': '1' } } }, { headers });
+    expect(other.upstream?.headers['accept-encoding']).toBe('br');
+  });
+});
+
 describe('options that are none', () => {
   test.each<[Options, string]>([
     [{ request: { set: { host: 'a' } } }, 'a header that a policy may edit'],
@@ -370,6 +449,14 @@ describe('options that are none', () => {
     [{ request: { json: { rename: { a: '__proto__' } } } }, 'a name of a JSON object'],
     [{ request: { json: { set: { a: '{unknown}' } } } }, 'a text, in which braces'],
     [{ request: { json: { limit: '1MiB' } } }, '128KiB'],
+    [
+      { response: { rename: { a: 'b' }, set: { 'x-a': '{attribute.p.n}' } } },
+      'expected no {attribute.p.n} beside rename',
+    ],
+    [
+      { response: { json: { set: { a: '{consumer.name}' } } } },
+      'expected no {consumer.name} beside',
+    ],
   ])('%#: %s', async (options, message) => {
     await expect(decide(options)).rejects.toThrow(message);
   });

@@ -113,6 +113,20 @@ const catalog: PolicyCatalog = {
       ok: true,
       policy: {
         instance: { id: name.length, name, file: `/bundles/${name}.mjs`, options },
+        responseInputs:
+          name === 'tenant'
+            ? [
+                {
+                  key: 'answer',
+                  kind: 'responseBody',
+                  as: 'json',
+                  limit: 2048,
+                  longer: 'fail',
+                  types: ['application/json'],
+                },
+                { key: 'status', kind: 'status' },
+              ]
+            : undefined,
         inputs:
           name === 'tenant'
             ? [
@@ -192,7 +206,7 @@ describe('the snapshot', () => {
       kMatch: route?.match,
       kAccess: snapshot.access[0],
       kChain: snapshot.chains[0],
-      kInput: snapshot.chains[0]?.inputs[0],
+      kInput: snapshot.chains[route?.review ?? 0]?.inputs[0],
       kPathMatch: route?.match.paths[0],
       kValueMatch: route?.match.headers[0],
       kHeaderEdits: route?.requestEdits,

@@ -9,16 +9,46 @@ import {
   consumer,
   cookie,
   definePolicy,
+  edit,
   header,
   headers,
   method,
   param,
+  response,
   type Verdict,
   z,
 } from '../../src/policy/index.js';
 import { checkOptions } from '../../src/policy/modules/index.js';
 
 describe('types follow from the declarations', () => {
+  test('inputs of a response reach respond', () => {
+    definePolicy({
+      setup: () => 7,
+      responseInputs: {
+        status: response.status(),
+        type: response.header('content-type'),
+        cookies: response.headers('set-cookie'),
+        text: response.body({ limit: '64KiB', as: 'text' }),
+        bytes: response.body({ limit: 1024, as: 'bytes', types: ['image/*'], longer: 'pass' }),
+        asked: header('x-asked'),
+        who: consumer(),
+      },
+      respond({ inputs, state }) {
+        expectTypeOf(inputs).toEqualTypeOf<{
+          readonly status: number;
+          readonly type: string | undefined;
+          readonly cookies: readonly string[];
+          readonly text: string | undefined;
+          readonly bytes: Uint8Array | undefined;
+          readonly asked: string | undefined;
+          readonly who: Consumer | undefined;
+        }>();
+        expectTypeOf(state).toEqualTypeOf<number>();
+        return edit({ status: 404, remove: ['x-a'] });
+      },
+    });
+  });
+
   test('inputs, options and state reach decide', () => {
     definePolicy({
       options: z.object({ realm: z.string().default('main'), skew: z.number().optional() }),
@@ -116,6 +146,19 @@ describe('declarations are plain data', () => {
       () => body({ limit: '64 kilo', as: 'text' }),
       'expected a size such as 64KiB for the limit of a body but received "64 kilo"',
     ],
+    [
+      () => response.body({ limit: '1KiB', as: 'text', types: ['text'] }),
+      'expected a media type such as application/json or text/* but received "text"',
+    ],
+    [
+      () => response.body({ limit: '1KiB', as: 'text', types: [] }),
+      'expected 1 to 32 media types for a body but received []',
+    ],
+    [
+      () => response.body({ limit: '1KiB', as: 'text', longer: 'cut' as 'pass' }),
+      'expected fail or pass for longer bodies but received "cut"',
+    ],
+    [() => response.header('a b'), 'expected the name of a header but received "a b"'],
   ])('%s throws', (declare, message) => {
     expect(declare).toThrow(new TypeError(message));
   });
@@ -125,7 +168,29 @@ describe('authors without a type checker are told', () => {
   const define = (definition: unknown) => () => definePolicy(definition as never);
   test.each([
     [undefined, 'definePolicy expected an object with decide but received nothing'],
-    [{}, 'definePolicy expected a function as decide but received nothing'],
+    [{}, 'definePolicy expected a function as decide or respond but received none'],
+    [{ decide: 1 }, 'definePolicy expected a function as decide but received 1'],
+    [{ respond: {} }, 'definePolicy expected a function as respond but received an object'],
+    [
+      { decide() {}, responseInputs: {} },
+      'definePolicy received responseInputs, but no respond that reads them',
+    ],
+    [
+      { decide() {}, inputs: { status: response.status() } },
+      'expected inputs.status to be of the request, but it is of the response (write it under responseInputs)',
+    ],
+    [
+      { respond() {}, responseInputs: { text: body({ limit: 1, as: 'text' }) } },
+      'responseInputs.text cannot be the body of the request (response.body(…) is that of the response)',
+    ],
+    [
+      { respond() {}, responseInputs: { plan: attribute('billing', 'plan') } },
+      'responseInputs.plan cannot be an attribute: attributes are for policies that decide',
+    ],
+    [
+      { respond() {}, responseInputs: { status: response.status } },
+      'expected responseInputs.status to be made by response.status() or their like but received a function: call it, status()',
+    ],
     [{ decide() {}, input: {} }, 'definePolicy knows no key "input" (did you mean inputs?)'],
     [
       { decide() {}, options: { a: 1 } },

@@ -35,7 +35,13 @@ export interface AccessLine {
   retries: number;
   reused: boolean;
   consumer: string | null;
-  policies: { name: string; us?: number | null; replayed?: true; allowed?: boolean }[];
+  policies: {
+    name: string;
+    us?: number | null;
+    replayed?: true;
+    respond_us?: number | null;
+    allowed?: boolean;
+  }[];
   policy_us: number | null;
   queue_us: number | null;
   connect_us: number | null;

@@ -53,7 +53,7 @@ function chainOf(...steps: Step[]) {
       };
     },
   );
-  const chain = new Chain({ id: 1, links }, instances);
+  const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
   return (...values: unknown[]) => {
     const ran = chain.run([0, 0, 1, ...values]);
     return ran instanceof Running ? ran.outcome : ran;
@@ -301,7 +301,7 @@ describe('a chain', () => {
       instance,
       breaker: { failures: 1, openFor: 60_000 },
     }));
-    const chain = new Chain({ id: 1, links }, instances);
+    const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
     const running = chain.run([0, 0, 1]);
     if (!(running instanceof Running)) throw new Error('it did not wait');
     running.cancel();

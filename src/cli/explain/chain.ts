@@ -8,12 +8,16 @@ export interface RouteChain {
   /** Of the whole configuration. */
   instances: readonly InstanceSpec[];
   /** What links find by its index. */
-  inputs: readonly { kind: string; name: string }[];
+  inputs: readonly { kind: string; name: string; types?: readonly string[] }[];
 }
 
-/** Of a route without policies that are to be asked: empty. */
-export function chainOf({ snapshot, policies }: Compiled, route: string): RouteChain {
-  const index = snapshot.routes.find(({ match }) => match.name === route)?.chain;
+/** Of a route without policies that are to be asked: empty. `review`: of those that see responses. */
+export function chainOf(
+  { snapshot, policies }: Compiled,
+  route: string,
+  which: 'chain' | 'review' = 'chain',
+): RouteChain {
+  const index = snapshot.routes.find(({ match }) => match.name === route)?.[which];
   const chain = index === undefined ? undefined : snapshot.chains[index];
   const links = policies.chains.find(({ id }) => id === chain?.id)?.links ?? [];
   return { links, instances: policies.instances, inputs: chain?.inputs ?? [] };
@@ -35,6 +39,8 @@ const words: Readonly<Record<string, string>> = {
   query: 'query parameter',
   clientAddress: "the client's address",
   routeName: "the route's name",
+  responseHeader: 'response header',
+  responseHeaders: 'response headers',
 };
 
 function inputText(source: InputSource, inputs: RouteChain['inputs']): string {
@@ -47,7 +53,15 @@ function inputText(source: InputSource, inputs: RouteChain['inputs']): string {
     case 'body':
       return `body as ${source.as} up to ${formatSize(source.limit)}`;
     case 'consumer':
+    case 'consumer-id':
       return 'consumer';
+    case 'status':
+      return 'status';
+    case 'response-body': {
+      const { types = [] } = inputs[source.index] as RouteChain['inputs'][number];
+      const limit = `up to ${formatSize(source.limit)}${source.longer === 'pass' ? ', longer ones unread' : ''}`;
+      return `body as ${source.as} ${limit} (${types.join(', ')})`;
+    }
     case 'attribute':
       return `attribute ${source.name} of ${source.policy}`;
   }

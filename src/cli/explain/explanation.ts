@@ -97,6 +97,7 @@ function routeOf(
   };
   const originalHost = request.headers.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? '';
   const inputs = inputTexts(chainOf(compiled, route.name));
+  const responseInputs = inputTexts(chainOf(compiled, route.name, 'review'));
   const { steps, forwarded, upstream } = planOf({
     config,
     listener,
@@ -104,6 +105,7 @@ function routeOf(
     values,
     originalHost,
     inputs,
+    responseInputs,
     accesses: compiled.snapshot.access,
   });
   return {

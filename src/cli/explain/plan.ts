@@ -7,6 +7,7 @@ import {
   formatDuration,
   formatSize,
   type ListenerSettings,
+  type PolicySettings,
   type RouteSettings,
   type Unlimited,
   type UpstreamSettings,
@@ -41,8 +42,10 @@ interface PlanInput {
   values: TextValues;
   /** The Host that the client sent, with its port. */
   originalHost: string;
-  /** By policy, what it reads of a request. */
+  /** By policy that decides, what it reads of a request. */
   inputs: ReadonlyMap<string, readonly string[]>;
+  /** By policy that sees responses, what it reads of one; in the order in which they do. */
+  responseInputs: ReadonlyMap<string, readonly string[]>;
   /** Those policies of the configuration that the core carries out by itself. */
   accesses: readonly SnapshotAccess[];
 }
@@ -85,6 +88,7 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
       step: 'retries',
       detail: attempts === 0 ? 'none' : `${attempts} on another endpoint`,
     },
+    ...reviewSteps(input),
     ...serverStep(listener),
     ...editSteps('response', route.headers.response, values),
   ];
@@ -119,17 +123,30 @@ function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[]
     if (policy === undefined) return [];
     const access = accesses.find((each) => each.name === name);
     if (access !== undefined) return [request(`policy ${name}`, accessText(access))];
-    const { use, timeout, onFailure, mode } = policy;
-    const shadow = mode === 'shadow' ? ', in shadow mode' : '';
     const read = inputs.get(name);
+    if (read === undefined) return [];
     return [
-      request(
-        `policy ${name}`,
-        `${use} decides within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`,
-      ),
-      ...(read === undefined ? [] : [request('reads', read.join(', ') || 'nothing')]),
+      request(`policy ${name}`, policyText(policy, 'decides')),
+      request('reads', read.join(', ') || 'nothing'),
     ];
   });
+}
+
+function reviewSteps({ config, responseInputs }: PlanInput): PlanStep[] {
+  return [...responseInputs].flatMap(([name, read]): PlanStep[] => {
+    const policy = config.policies.find((each) => each.name === name);
+    if (policy === undefined) return [];
+    const detail = policyText(policy, 'sees the response');
+    return [
+      { phase: 'response', step: `policy ${name}`, detail },
+      { phase: 'response', step: 'reads', detail: read.join(', ') || 'nothing' },
+    ];
+  });
+}
+
+function policyText({ use, timeout, onFailure, mode }: PolicySettings, does: string): string {
+  const shadow = mode === 'shadow' ? ', in shadow mode' : '';
+  return `${use} ${does} within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`;
 }
 
 function accessText({ others, status, shadow, prefixes }: SnapshotAccess): string {

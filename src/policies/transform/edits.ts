@@ -1,14 +1,6 @@
 // Edits of one head or query, compiled when the policy is set up: what does not depend on the request is made once.
-import * as input from '../../policy/inputs.js';
 import type { HeadEdits } from '../../policy/verdict.js';
-import {
-  declareTemplate,
-  type Inputs,
-  isConstant,
-  render,
-  type Template,
-  type Values,
-} from './template.js';
+import { isConstant, render, type Template, type Values } from './template.js';
 
 /** As the options have them. */
 export interface EditSettings {
@@ -28,21 +20,18 @@ export interface Side {
   readonly encode: (value: string) => string;
   /** Where an edit that depends on what is there finds it. */
   readonly key: (name: string) => string;
-  readonly input: (name: string) => input.Input<unknown>;
 }
 
 export const headerSide: Side = {
   name: (name) => name.toLowerCase(),
   encode: oneLine,
   key: (name) => `lines ${name}`,
-  input: input.headers,
 };
 
 export const querySide: Side = {
   name: (name) => name,
   encode: (value) => value,
   key: (name) => `query.${name}`,
-  input: input.query,
 };
 
 const control = /[\0-\x08\x0a-\x1f\x7f]/g;
@@ -83,17 +72,17 @@ export class Edits {
     this.#constant = this.#isConstant() ? { edits: withoutNothing(this.#make({})) } : undefined;
   }
 
-  /** Adds what make() reads. */
-  declare(inputs: Inputs): void {
-    const { key, input: declaration } = this.#side;
+  /** The names whose values make() looks at, and where it finds them. */
+  *looksAt(): Iterable<{ name: string; key: string }> {
     for (const [name] of [...this.#rename, ...this.#replace, ...this.#default]) {
-      inputs[key(name)] = declaration(name);
+      yield { name, key: this.#side.key(name) };
     }
-    const single = [this.#replace, this.#default, this.#set].flat();
-    for (const [, template] of single) declareTemplate(template, inputs);
-    for (const [, templates] of this.#add) {
-      for (const template of templates) declareTemplate(template, inputs);
-    }
+  }
+
+  /** All that it writes. */
+  *templates(): Iterable<Template> {
+    for (const [, template] of [this.#replace, this.#default, this.#set].flat()) yield template;
+    for (const [, templates] of this.#add) yield* templates;
   }
 
   /** Undefined where nothing is to be edited. */

@@ -1,17 +1,28 @@
-// `use: transform`: edits the heads of requests and responses, the path, the query and JSON bodies of requests.
+// `use: transform`: edits heads and JSON bodies of requests and responses, the path and the query.
 import { z } from 'zod';
 import { expected, headerName, size, text } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import { whyRefused } from '../../policy/fields.js';
 import * as input from '../../policy/inputs.js';
-import { allow, deny, type VerdictDraft } from '../../policy/verdict.js';
-import * as option from '../options.js';
-import { Edits, headerSide, querySide } from './edits.js';
-import { JsonEdits, type JsonValue, NoJson, parsePath } from './json.js';
+import { response } from '../../policy/responseInputs.js';
 import {
+  allow,
+  deny,
+  edit,
+  type HeadEdits,
+  type ReviewDraft,
+  type VerdictDraft,
+} from '../../policy/verdict.js';
+import * as option from '../options.js';
+import { type EditSettings, Edits, headerSide, querySide } from './edits.js';
+import { JsonEdits, type JsonSettings, type JsonValue, NoJson, parsePath } from './json.js';
+import {
+  declareLate,
   declareTemplate,
   type Inputs,
+  lateIn,
   parseTemplate,
+  type ResponseInputs,
   render,
   type Template,
   type Values,
@@ -57,7 +68,7 @@ const names = (name: typeof editable | typeof parameter) =>
 const renames = (name: typeof editable | typeof parameter) =>
   z.record(name, name, mapOf('old names to new ones')).prefault({});
 
-const requestEdits = (name: typeof editable | typeof parameter) => ({
+const headEdits = (name: typeof editable | typeof parameter) => ({
   remove: names(name).describe('Takes them away.'),
   rename: renames(name).describe(
     'Gives the values of one name to another, in place of what that one had.',
@@ -108,41 +119,65 @@ function jsonMap<Value extends z.ZodType>(value: Value, what: string) {
     .prefault({} as never);
 }
 
-const jsonEdits = z.strictObject({
-  remove: z
-    .array(jsonPath(), expected('a list of paths'))
-    .prefault([])
-    .describe('Takes them away.'),
-  rename: jsonMap(keyName(), 'paths to new names').describe(
-    'Gives what is at a path another name, in the same object.',
-  ),
-  replace: jsonMap(jsonValue(), 'paths to values').describe('Sets what is there; adds nothing.'),
-  default: jsonMap(jsonValue(), 'paths to values').describe(
-    'Sets what is not there; changes nothing.',
-  ),
-  set: jsonMap(jsonValue(), 'paths to values').describe('Sets, whether it is there or not.'),
-  append: jsonMap(jsonValue(), 'paths to values').describe(
-    'Adds an element to the end of the array that is there, or to a new one.',
-  ),
-  limit: size(1, 128 * 1024)
-    .prefault('128KiB')
-    .describe('Of the body, at most 128KiB. Requests with longer ones are answered 413.'),
-});
+const jsonEdits = (longer: string) =>
+  z.strictObject({
+    remove: z
+      .array(jsonPath(), expected('a list of paths'))
+      .prefault([])
+      .describe('Takes them away.'),
+    rename: jsonMap(keyName(), 'paths to new names').describe(
+      'Gives what is at a path another name, in the same object.',
+    ),
+    replace: jsonMap(jsonValue(), 'paths to values').describe('Sets what is there; adds nothing.'),
+    default: jsonMap(jsonValue(), 'paths to values').describe(
+      'Sets what is not there; changes nothing.',
+    ),
+    set: jsonMap(jsonValue(), 'paths to values').describe('Sets, whether it is there or not.'),
+    append: jsonMap(jsonValue(), 'paths to values').describe(
+      'Adds an element to the end of the array that is there, or to a new one.',
+    ),
+    limit: size(1, 128 * 1024)
+      .prefault('128KiB')
+      .describe(`Of the body, at most 128KiB. ${longer}`),
+  });
+
+interface ResponseOptions extends Required<EditSettings> {
+  readonly json?: (JsonSettings & { readonly limit: number }) | undefined;
+}
+
+/** Whether the response has to be there: the rest is said with the verdict about the request, and replayed with it. */
+function needsResponse({ rename, replace, default: defaults, json }: ResponseOptions): boolean {
+  const looking = [rename, replace, defaults].some((edits) => Object.keys(edits).length > 0);
+  return looking || json !== undefined;
+}
+
+function refuseLate(response: ResponseOptions, ctx: z.core.$RefinementCtx<ResponseOptions>): void {
+  if (!needsResponse(response)) return;
+  const { templates } = new ResponseEdits(response);
+  for (const template of templates) {
+    const late = lateIn(template);
+    if (late === undefined) continue;
+    ctx.addIssue({
+      code: 'custom',
+      message: `expected no {${late}} beside rename, replace, default and json: of what policies have found out a response has {consumer.id} only`,
+    });
+  }
+}
 
 const options = z.strictObject({
   request: z
     .strictObject({
-      ...requestEdits(editable),
+      ...headEdits(editable),
       path: path
         .optional()
         .describe(
           'The path that the upstream sees. Values are percent-encoded; one that would lead out of its segment is answered 400.',
         ),
       query: z
-        .strictObject(requestEdits(parameter))
+        .strictObject(headEdits(parameter))
         .prefault({})
         .describe('Query parameters, by their decoded names and values.'),
-      json: jsonEdits
+      json: jsonEdits('Requests with longer ones are answered 413.')
         .optional()
         .describe('The body, where it is JSON by its `content-type`. Others pass as they are.'),
     })
@@ -150,10 +185,12 @@ const options = z.strictObject({
     .describe('What the upstream gets.'),
   response: z
     .strictObject({
-      remove: names(editable).describe('Takes them away.'),
-      set: texts(editable).describe('Sets, in place of everything of that name.'),
-      add: several(editable).describe('Adds, beside what is there.'),
+      ...headEdits(editable),
+      json: jsonEdits('Longer responses are answered 502.')
+        .optional()
+        .describe('The body, where it is JSON by its `content-type`. Others pass as they are.'),
     })
+    .superRefine(refuseLate)
     .prefault({})
     .describe('What the client gets. Texts hold parts of the request.'),
   replayFor: option.replayFor('1m'),
@@ -187,12 +224,54 @@ function encodeRest(path: string): string {
   );
 }
 
+/** The edits of a response: head, then body. */
+class ResponseEdits {
+  readonly head: Edits;
+  readonly json: JsonEdits | undefined;
+  readonly limit: number;
+
+  constructor({ json, ...head }: ResponseOptions) {
+    this.head = new Edits(head, headerSide);
+    this.json = json && new JsonEdits(json);
+    this.limit = json?.limit ?? 0;
+  }
+
+  get templates(): Template[] {
+    return [...this.head.templates(), ...(this.json?.templates() ?? [])];
+  }
+
+  /** What make() reads. */
+  get inputs(): ResponseInputs {
+    const inputs: ResponseInputs = {};
+    for (const { name, key } of this.head.looksAt()) inputs[key] = response.headers(name);
+    for (const template of this.templates) declareLate(template, inputs);
+    if (this.json !== undefined) {
+      inputs[bodyKey] = response.body({ as: 'text', limit: this.limit, types: jsonTypes });
+    }
+    return inputs;
+  }
+
+  make(values: Values): ReviewDraft {
+    const head = this.head.make(values);
+    const text = this.json && (values[bodyKey] as string | undefined);
+    if (text === undefined || this.json === undefined) return head && edit(head);
+    try {
+      return edit({ ...head, body: this.json.make(text, values) });
+    } catch (error) {
+      if (!(error instanceof NoJson)) throw error;
+      return deny({ status: 502, reason: 'the response is not JSON' });
+    }
+  }
+}
+
 class Transformer {
   readonly #replayFor: number;
   readonly #path: Template | undefined;
   readonly #request: Edits;
   readonly #query: Edits;
-  readonly #response: Edits;
+  readonly #response: ResponseEdits;
+  /** The edits of the response are made when it is there. */
+  readonly responds: boolean;
   readonly #json: { readonly edits: JsonEdits; readonly limit: number } | undefined;
 
   constructor({ request, response, replayFor }: Options) {
@@ -200,7 +279,8 @@ class Transformer {
     this.#path = request.path;
     this.#request = new Edits(request, headerSide);
     this.#query = new Edits(request.query, querySide);
-    this.#response = new Edits(response, headerSide);
+    this.#response = new ResponseEdits(response);
+    this.responds = needsResponse(response);
     this.#json = request.json && {
       edits: new JsonEdits(request.json),
       limit: request.json.limit,
@@ -210,14 +290,26 @@ class Transformer {
   /** What decide() reads. */
   get inputs(): Inputs {
     const inputs: Inputs = {};
-    for (const edits of [this.#request, this.#query, this.#response]) edits.declare(inputs);
-    if (this.#path !== undefined) declareTemplate(this.#path, inputs);
+    for (const { name, key } of this.#request.looksAt()) inputs[key] = input.headers(name);
+    for (const { name, key } of this.#query.looksAt()) inputs[key] = input.query(name);
+    const texts = [
+      ...this.#request.templates(),
+      ...this.#query.templates(),
+      ...(this.responds ? [] : this.#response.templates),
+      ...(this.#json?.edits.templates() ?? []),
+      ...(this.#path === undefined ? [] : [this.#path]),
+    ];
+    for (const text of texts) declareTemplate(text, inputs);
     if (this.#json !== undefined) {
-      this.#json.edits.declare(inputs);
       inputs[bodyKey] = input.body({ as: 'text', limit: this.#json.limit });
       inputs[typeKey] = input.header('content-type');
     }
     return inputs;
+  }
+
+  /** What respond() reads. */
+  get responseInputs(): ResponseInputs | undefined {
+    return this.responds ? this.#response.inputs : undefined;
   }
 
   decide(values: Values): VerdictDraft {
@@ -234,16 +326,27 @@ class Transformer {
       if (reason === undefined) throw error;
       return deny({ status: 400, reason, replayFor: Math.min(replayFor, 5000) });
     }
-    const head = this.#request.make(values);
+    const head = this.#headOf(values);
     const query = this.#query.make(values);
     return allow({
       request:
         path === undefined && query === undefined && body === undefined
           ? head
           : { set: head?.set, add: head?.add, remove: head?.remove, path, query, body },
-      response: this.#response.make(values),
+      response: this.responds ? undefined : this.#response.head.make(values),
       replayFor,
     });
+  }
+
+  respond(values: Values): ReviewDraft {
+    return this.#response.make(values);
+  }
+
+  #headOf(values: Values): HeadEdits | undefined {
+    const head = this.#request.make(values);
+    if (this.#response.json === undefined) return head;
+    // A compressed body could not be edited.
+    return { ...head, set: { ...head?.set, 'accept-encoding': 'identity' } };
   }
 
   /** Undefined where it stays as it is. */
@@ -255,6 +358,7 @@ class Transformer {
 // Keys that no text in braces has.
 const bodyKey = 'the body';
 const typeKey = 'its type';
+const jsonTypes = ['application/json', 'application/*+json'];
 
 /** RFC 8259, 11 and RFC 6839, 3.1. */
 function isJson(contentType: unknown): boolean {
@@ -274,4 +378,6 @@ export default definePolicy({
   inputs: (given) => new Transformer(given).inputs,
   setup: ({ options: given }) => new Transformer(given),
   decide: ({ inputs, state }) => state.decide(inputs),
+  responseInputs: (given) => new Transformer(given).responseInputs,
+  respond: ({ inputs, state }) => state.respond(inputs),
 });

@@ -1,7 +1,7 @@
 // Edits of a JSON body by paths: `customer.name`, `items.0.id`, `items.*.id`.
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { accept, type Parsed, refuse } from '../../config/parsed.js';
-import { declareTemplate, type Inputs, render, type Template, type Values } from './template.js';
+import { render, type Template, type Values } from './template.js';
 
 /** Keys, or positions of an array; `*` is each of them. */
 export type JsonPath = readonly string[];
@@ -55,11 +55,9 @@ export class JsonEdits {
     return remove.length + rename.length + this.#valued.length === 0;
   }
 
-  /** Adds what make() reads of a request beside its body. */
-  declare(inputs: Inputs): void {
-    for (const [, value] of this.#valued) {
-      if (value.kind === 'text') declareTemplate(value.template, inputs);
-    }
+  /** All that it writes beside constants. */
+  *templates(): Iterable<Template> {
+    for (const [, value] of this.#valued) if (value.kind === 'text') yield value.template;
   }
 
   /** The text with all edits made, one after the other: remove, rename, replace, default, set, append. Throws NoJson. */

@@ -2,6 +2,7 @@
 import { accept, type Parsed, refuse } from '../../config/parsed.js';
 import type { Consumer } from '../../policy/consumer.js';
 import * as input from '../../policy/inputs.js';
+import type { ResponseInput } from '../../policy/responseInputs.js';
 
 export type Values = Readonly<Record<string, unknown>>;
 
@@ -20,8 +21,10 @@ export type Part =
 
 export type Template = readonly Part[];
 
-/** Of a policy, by their keys. */
+/** Of `decide`, by their keys. */
 export type Inputs = Record<string, input.Input<unknown>>;
+/** Of `respond`. */
+export type ResponseInputs = Record<string, input.HeadInput<unknown> | ResponseInput<unknown>>;
 
 const plain: Readonly<Record<string, () => input.Input<unknown>>> = {
   path: input.path,
@@ -106,6 +109,24 @@ export function isConstant(template: Template): boolean {
 /** Adds what a text reads. */
 export function declareTemplate(template: Template, inputs: Inputs): void {
   for (const part of template) if (part.kind === 'value') inputs[part.key] = part.input;
+}
+
+/** The first part that is not there any more when the response comes: what other policies have found out, but for who it is. */
+export function lateIn(template: Template): string | undefined {
+  for (const part of template) {
+    if (part.kind !== 'value' || part.name === 'consumer.id') continue;
+    if (part.input.kind === 'attribute' || part.input.kind === 'consumer') return part.name;
+  }
+  return undefined;
+}
+
+/** Adds what a text reads of the request when the response is here: lateIn() of it is undefined. */
+export function declareLate(template: Template, inputs: ResponseInputs): void {
+  for (const part of template) {
+    if (part.kind !== 'value') continue;
+    const { input: declared } = part;
+    if (declared.kind !== 'attribute' && declared.kind !== 'body') inputs[part.key] = declared;
+  }
 }
 
 /** Undefined where the request does not have it, and there is nothing to stand in. */

@@ -4,14 +4,22 @@ import { describeValue, valueAt } from '../../config/value.js';
 import { describe, problemText } from '../checked.js';
 import { type Counters, PolicyCounters } from '../counters.js';
 import { isPolicy, type OptionsSchema, type Policy, type PolicyLog } from '../define.js';
-import type { InputDeclaration } from '../inputs.js';
 import type { Credentials, KnownConsumer } from '../knownConsumer.js';
 import { normalizeVerdict, type Verdict } from '../normalize.js';
+import { normalizeReview, type Review } from '../normalizeReview.js';
 import { checkOptions, type OptionsIssue } from '../options.js';
 import { FakeClock } from './clock.js';
 import { type ChargeResult, FakeCounters } from './counters.js';
-import { type Answer, answerOf, limitedAnswer, type SentRequest, sentRequest } from './outcome.js';
+import {
+  type Answer,
+  answerOf,
+  limitedAnswer,
+  reviewed,
+  type SentRequest,
+  sentRequest,
+} from './outcome.js';
 import { complete, type FullRequest, type MadeUpRequest, readInput } from './request.js';
+import { completeResponse, type MadeUpResponse, readResponseInput } from './response.js';
 
 export interface HarnessSettings<Options> {
   /** As `with:` in the configuration. */
@@ -47,6 +55,12 @@ export interface Outcome {
   end(): void;
 }
 
+export interface ResponseOutcome {
+  readonly review: Review;
+  /** What the client gets: the upstream's, edits applied, or the policy's own. */
+  readonly response: Answer;
+}
+
 export interface Harness {
   readonly clock: FakeClock;
   /** What the policy sees as `ctx.counters`. */
@@ -54,6 +68,8 @@ export interface Harness {
   /** What the policy has logged. */
   readonly log: readonly LogLine[];
   decide(request?: MadeUpRequest): Promise<Outcome>;
+  /** The hook of that name, on a response that an upstream would have sent to the request. */
+  respond(response?: MadeUpResponse, request?: MadeUpRequest): Promise<ResponseOutcome>;
   /** As when the policy is unloaded: fires the signal that `setup` got, and gives back what it holds of its counters. */
   close(): void;
 }
@@ -92,13 +108,31 @@ export async function testPolicy<Schema extends OptionsSchema>(
       const request = complete(made);
       const signal = made.signal ?? new AbortController().signal;
       const ctx = { log, signal, counters, now };
-      const values = declaredOnly(inputs, request);
+      const values = declaredOnly('decide', inputs, (input) => readInput(input, request));
       const verdict = normalizeVerdict(
         await policy.decide({ inputs: values, options, state, ctx }),
       );
       if (!verdict.ok)
         throw new TypeError(`decide returned what is no verdict: ${problemText(verdict)}`);
       return outcomeOf(verdict.value, request, fake, clock.now());
+    },
+    async respond(made = {}, request = {}) {
+      const declared = policy.responseInputs(options);
+      if (policy.respond === undefined || declared === undefined) {
+        throw new TypeError(
+          'the policy sees no response: it has no respond, or none with such options',
+        );
+      }
+      const asked = complete(request);
+      const response = completeResponse(made);
+      const signal = request.signal ?? new AbortController().signal;
+      const ctx = { log, signal, counters, now };
+      const values = declaredOnly('respond', declared, (input) =>
+        readResponseInput(input, response, asked),
+      );
+      const review = normalizeReview(await policy.respond({ inputs: values, options, state, ctx }));
+      if (!review.ok) throw new TypeError(`respond returned what is none: ${problemText(review)}`);
+      return { review: review.value, response: reviewed(review.value, response) };
     },
     close() {
       unloaded.abort();
@@ -143,17 +177,18 @@ function outcomeOf(
 }
 
 /** Reading what is not declared is a mistake that a gateway cannot see: it would be undefined for every request. */
-function declaredOnly(
-  inputs: readonly InputDeclaration[],
-  request: FullRequest,
+function declaredOnly<Declaration extends { readonly key: string }>(
+  hook: string,
+  inputs: readonly Declaration[],
+  read: (input: Declaration) => unknown,
 ): Readonly<Record<string, unknown>> {
-  const values = Object.fromEntries(inputs.map((input) => [input.key, readInput(input, request)]));
+  const values = Object.fromEntries(inputs.map((input) => [input.key, read(input)]));
   return new Proxy(values, {
     get(target, key) {
       if (typeof key === 'symbol' || Object.hasOwn(target, key)) return Reflect.get(target, key);
       const declared = Object.keys(target);
       throw new TypeError(
-        `decide reads inputs.${key}, which the policy does not declare (its inputs: ${declared.join(', ') || 'none'})`,
+        `${hook} reads inputs.${key}, which the policy does not declare (its inputs: ${declared.join(', ') || 'none'})`,
       );
     },
   });

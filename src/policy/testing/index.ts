@@ -4,6 +4,7 @@ import type { Policy } from '../define.js';
 import { loadPolicyModule, problemLine } from '../modules/index.js';
 
 export type { Edit, Verdict } from '../normalize.js';
+export type { Review } from '../normalizeReview.js';
 export type { FakeClock } from './clock.js';
 export type { ChargeResult } from './counters.js';
 export {
@@ -12,10 +13,12 @@ export {
   type LogLine,
   type MadeUpConsumer,
   type Outcome,
+  type ResponseOutcome,
   testPolicy,
 } from './harness.js';
 export type { Answer, SentRequest } from './outcome.js';
 export type { MadeUpRequest } from './request.js';
+export type { MadeUpResponse } from './response.js';
 
 /** Loads a policy as the gateway does, TypeScript included: `await loadPolicy('./tenant.ts', import.meta.url)`. */
 export async function loadPolicy(specifier: string, from: string): Promise<Policy> {

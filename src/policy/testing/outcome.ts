@@ -1,7 +1,9 @@
 // What the gateway would do with a verdict: the request that goes upstream, or the answer.
 import type { Edit, Fields, Verdict } from '../normalize.js';
+import type { Review } from '../normalizeReview.js';
 import type { ChargeResult } from './counters.js';
 import { type FullRequest, queryOf } from './request.js';
+import type { FullResponse } from './response.js';
 
 export interface SentRequest {
   /** Of `routeTo`; absent when the route's own stands. */
@@ -40,6 +42,17 @@ export function answerOf(verdict: Verdict): Answer | undefined {
   if (verdict.kind !== 'deny' && verdict.kind !== 'respond') return undefined;
   const { status, fields, body } = verdict;
   return { status, headers: joined(fields), ...(body === undefined ? {} : { body }) };
+}
+
+/** What becomes of a response. */
+export function reviewed(review: Review, response: FullResponse): Answer {
+  if (review.kind !== 'pass') {
+    const { status, fields, body } = review;
+    return { status, headers: joined(fields), ...(body === undefined ? {} : { body }) };
+  }
+  const headers = joined(edited([...response.headers].flatMap(linesOf), review.edits));
+  const { status = response.status, body = response.body } = review;
+  return { status, headers, body };
 }
 
 /** Of the gateway itself, when a limit is reached. */

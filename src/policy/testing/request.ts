@@ -144,7 +144,7 @@ function bodyOf(bytes: Uint8Array, as: BodyForm, limit: number): unknown {
   }
 }
 
-function bytesOf(body: unknown): Uint8Array {
+export function bytesOf(body: unknown): Uint8Array {
   if (body instanceof Uint8Array) return body;
   if (body === undefined) return new Uint8Array();
   return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
