@@ -94,6 +94,19 @@ export default definePolicy({
 `,
 );
 file(
+  'stamp.ts',
+  `import { consumer, definePolicy, edit, header, response } from 'tidegate/policy';
+export default definePolicy({
+  responseInputs: {
+    status: response.status(), who: consumer(), asked: header('x-asked'),
+    answer: response.body({ as: 'json', limit: '16KiB' }),
+    page: response.body({ as: 'text', limit: 100, types: ['text/html'], longer: 'pass' }),
+  },
+  respond: () => edit({ set: { 'x-stamp': '1' } }),
+});
+`,
+);
+file(
   'tidegate.yaml',
   `
 listeners: [{ name: public, bind: "127.0.0.1:8080" }]
@@ -109,6 +122,8 @@ policies:
   - { name: blind, use: ./wrap.ts, with: { reads: false } }
   - { name: lingering, use: ./lingering.ts }
   - { name: keys, use: api-key, with: { header: x-api-key } }
+  - { name: stamp, use: ./stamp.ts, timeout: 2s }
+  - { name: names, use: transform, mode: shadow, with: { response: { rename: { x-a: x-b } } } }
 consumers:
   - { id: acme, credentials: { apiKeys: [acme-key-1] } }
 routes:
@@ -121,6 +136,7 @@ routes:
   - { name: wrapped, match: { path: /wrapped }, policies: [wrap, text], upstream: blue }
   - { name: blind, match: { path: /blind }, policies: [blind], upstream: blue }
   - { name: lingering, match: { path: /lingering }, policies: [lingering], respond: {} }
+  - { name: stamped, match: { path: /stamped }, policies: [keys, stamp, names], upstream: blue }
   - { name: open, match: { path: /open }, upstream: blue }
 upstreams:
   - { name: blue, endpoints: ["127.0.0.1:9001"] }
@@ -269,6 +285,21 @@ describe('tidegate explain --run', () => {
       kind: 'bad-verdict',
       error: expect.stringContaining('a policy that does not read the body'),
     });
+  });
+
+  it('says which policies see the response, in their order, and runs none of those', async () => {
+    const { stdout } = await explain('--run', '/stamped', '-H', 'x-api-key: acme-key-1');
+    const steps = stdout.slice(stdout.indexOf('response '), stdout.indexOf('\n\npolicies'));
+    expect(steps).toBe(
+      [
+        'response  policy names       transform sees the response within 1s, on failure deny, in shadow mode',
+        '            reads              response headers x-a',
+        '            policy stamp       ./stamp.ts sees the response within 2s, on failure deny',
+        '            reads              status, consumer, header x-asked, body as json up to 16KiB (application/json, application/*+json), body as text up to 100, longer ones unread (text/html)',
+      ].join('\n'),
+    );
+    const { policies } = await ran('/stamped', '-H', 'x-api-key: acme-key-1');
+    expect(policies.map(({ name }) => name)).toEqual(['keys', 'names']);
   });
 
   it('knows the consumers of the configuration', async () => {
