@@ -35,7 +35,7 @@ struct PolicyInput {
   InputKind kind = InputKind::Path;
   std::string name;                  // lower-case for headers; empty for the kinds that have none
   FieldId id = FieldId::Other;       // of fields
-  std::vector<std::string> types{};  // of ResponseBody: isMediaPattern()
+  std::vector<std::string> types;  // of ResponseBody: isMediaPattern()
 };
 
 }  // namespace tidegate

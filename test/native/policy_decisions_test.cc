@@ -43,7 +43,7 @@ struct Call {
 class Fixture {
  public:
   Fixture() {
-    inputs_.push_back({InputKind::Path, "", FieldId::Other});
+    inputs_.push_back({InputKind::Path, "", FieldId::Other, {}});
     calls.setWorker(0, worker_, std::make_shared<PolicyLoad>(0));
   }
 

@@ -44,7 +44,7 @@ class Request {
 
   // Of one input; nullopt is nil.
   std::optional<std::string> value(InputKind kind, const std::string& name = "") const {
-    const std::vector<std::byte> bytes = describe({{kind, name, fieldIdOf(name)}});
+    const std::vector<std::byte> bytes = describe({{kind, name, fieldIdOf(name), {}}});
     MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
     std::uint32_t count = 0;
     CHECK(reader.array(count) && count == 4);
@@ -111,8 +111,9 @@ TEST("a review reads the response beside the request") {
 
 TEST("each line of a header can be had by itself") {
   const Request request({{"x-a", "1"}, {"x-a", "\xe9"}});
-  const std::vector<std::byte> bytes = request.describe(
-      {{InputKind::Headers, "x-a", FieldId::Other}, {InputKind::Headers, "x-b", FieldId::Other}});
+  const std::vector<std::byte> bytes =
+      request.describe({{InputKind::Headers, "x-a", FieldId::Other, {}},
+                        {InputKind::Headers, "x-b", FieldId::Other, {}}});
   MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
   std::uint32_t count = 0;
   std::uint64_t number = 0;
@@ -172,7 +173,8 @@ TEST(
     "collected") {
   Request request({});
   const auto body = [&]() -> std::optional<std::string> {
-    const std::vector<std::byte> bytes = request.describe({{InputKind::Body, "", FieldId::Other}});
+    const std::vector<std::byte> bytes =
+        request.describe({{InputKind::Body, "", FieldId::Other, {}}});
     MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
     std::uint32_t count = 0;
     std::uint64_t number = 0;
@@ -201,9 +203,9 @@ TEST("texts that are UTF-8 already stay, others are Latin-1") {
 
 TEST("a descriptor that does not fit is not written") {
   const Request request({{"x-a", std::string(100, 'a')}, {"x-b", "\xe9"}});
-  std::vector<PolicyInput> inputs(20, {InputKind::Path, "", FieldId::Other});
-  inputs.push_back({InputKind::Header, "x-a", FieldId::Other});
-  inputs.push_back({InputKind::Header, "x-b", FieldId::Other});
+  std::vector<PolicyInput> inputs(20, {InputKind::Path, "", FieldId::Other, {}});
+  inputs.push_back({InputKind::Header, "x-a", FieldId::Other, {}});
+  inputs.push_back({InputKind::Header, "x-b", FieldId::Other, {}});
   const std::size_t whole = request.describe(inputs).size();
   CHECK(whole > 120);
   for (std::size_t room = 0; room < whole; ++room) CHECK(request.describe(inputs, room).empty());
@@ -212,7 +214,7 @@ TEST("a descriptor that does not fit is not written") {
 
 TEST("numbers of any size, long lists and long texts come through") {
   const Request request({{"x-a", std::string(40, 'a')}});
-  const std::vector<PolicyInput> inputs(20, {InputKind::Header, "x-a", FieldId::Other});
+  const std::vector<PolicyInput> inputs(20, {InputKind::Header, "x-a", FieldId::Other, {}});
   std::vector<std::byte> values(4096);
   values.resize(writeInputs(70'000, inputs, request.source, values));
   std::vector<std::byte> bytes(4096);
