@@ -33,8 +33,8 @@ enum class InputKind : std::uint8_t {
 
 struct PolicyInput {
   InputKind kind = InputKind::Path;
-  std::string name;                  // lower-case for headers; empty for the kinds that have none
-  FieldId id = FieldId::Other;       // of fields
+  std::string name;                // lower-case for headers; empty for the kinds that have none
+  FieldId id = FieldId::Other;     // of fields
   std::vector<std::string> types;  // of ResponseBody: isMediaPattern()
 };
 
