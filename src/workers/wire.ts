@@ -1,8 +1,9 @@
 // Descriptors and verdicts as they cross the channel: msgpack arrays in frames of a 4-byte length. The core's side of the
 // format is native/policy/descriptor.h and verdict.h.
-import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr';
+import { Packr, RESERVE_START_SPACE } from 'msgpackr';
 import { algorithmOf, spanOf } from '../policy/limit.js';
 import type { Charge, Edit, Fields } from '../policy/normalize.js';
+import { readMessage } from './reader.js';
 
 /** One request: which call of the I/O thread, which chain, and the values of the chain's inputs. */
 export interface Descriptor {
@@ -87,7 +88,6 @@ const failureCodes: Readonly<Record<FailureKind, number>> = {
 };
 const opCodes = { set: 0, add: 1, remove: 2 } as const;
 
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 const packr = new Packr({ useRecords: false });
 
 const frameHead = 4;
@@ -103,13 +103,10 @@ export interface BatchReader {
 
 /** Reads every message in the first `length` bytes; the core framed them. */
 export function readBatch(batch: Buffer, length: number, reader: BatchReader): void {
-  // Read where they stand: a view for each would cost more than the reading.
-  const range = { start: 0, end: 0 };
   for (let at = 0; at < length; ) {
-    range.start = at + frameHead;
-    at = range.start + batch.readUInt32LE(at);
-    range.end = at;
-    const values = unpackr.unpack(batch, range) as unknown[];
+    const start = at + frameHead;
+    at = start + batch.readUInt32LE(at);
+    const values = readMessage(batch, start, at);
     const [index, generation, chain] = values as [number, number, number | undefined];
     if (chain === undefined) reader.cancel(index, generation);
     else reader.ask({ index, generation, chain, values });
