@@ -2,6 +2,7 @@
 import * as input from '../policy/inputs.js';
 import type { RequestEdits } from '../policy/verdict.js';
 import { cookieIn, withoutCookies } from './cookies.js';
+import { propertyName } from './propertyName.js';
 
 /** Inputs of a policy, by their keys. */
 export type Values = Readonly<Record<string, unknown>>;
@@ -22,40 +23,53 @@ export function placeInputs({
   cookies,
 }: PlaceNames): Record<string, input.Input<unknown>> {
   const inputs: Record<string, input.Input<unknown>> = {};
-  for (const name of headers) inputs[`header ${name}`] = input.header(name);
-  for (const name of queries) inputs[`query ${name}`] = input.query(name);
+  for (const { name, key } of placesOf('header', headers)) inputs[key] = input.header(name);
+  for (const { name, key } of placesOf('query', queries)) inputs[key] = input.query(name);
   // All of them, since what is left of them has to be written anew.
   if (cookies.length > 0) inputs['cookies'] = input.headers('cookie');
   return inputs;
 }
 
+/** A place of one name, and the key of its input: made once, not for every request. */
+interface Place {
+  readonly name: string;
+  readonly key: string;
+}
+
+function placesOf(kind: 'header' | 'query', names: readonly string[]): readonly Place[] {
+  return names.map((name) => ({ name, key: propertyName(`${kind} ${name}`) }));
+}
+
 export class Places {
-  readonly #names: PlaceNames;
+  readonly #headers: readonly Place[];
+  readonly #queries: readonly Place[];
+  readonly #cookies: readonly string[];
   readonly #read: ReadHeader;
   /** A header of that name holds a credential and nothing else. */
   readonly #ownHeaders: boolean;
   readonly #cookieNames: ReadonlySet<string>;
 
   /** Without `read`, the whole value of a header is the credential. */
-  constructor(names: PlaceNames, read?: ReadHeader) {
-    this.#names = names;
+  constructor({ headers, queries, cookies }: PlaceNames, read?: ReadHeader) {
+    this.#headers = placesOf('header', headers);
+    this.#queries = placesOf('query', queries);
+    this.#cookies = cookies;
     this.#read = read ?? ((value) => value);
     this.#ownHeaders = read === undefined;
-    this.#cookieNames = new Set(names.cookies);
+    this.#cookieNames = new Set(cookies);
   }
 
   /** Headers go before the query, the query before cookies. An empty one is none. */
   find(values: Values): string | undefined {
-    const { headers, queries, cookies } = this.#names;
-    for (const name of headers) {
-      const found = this.#inHeader(values, name);
+    for (const place of this.#headers) {
+      const found = this.#inHeader(values, place);
       if (found !== undefined && found !== '') return found;
     }
-    for (const name of queries) {
-      const found = values[`query ${name}`];
+    for (const { key } of this.#queries) {
+      const found = values[key];
       if (typeof found === 'string' && found !== '') return found;
     }
-    for (const name of cookies) {
+    for (const name of this.#cookies) {
       const found = cookieIn(linesIn(values), name);
       if (found !== undefined && found !== '') return found;
     }
@@ -64,11 +78,10 @@ export class Places {
 
   /** Requests in which find() has found something all need the same removal: what is not there costs nothing to remove. */
   isPlain(values: Values): boolean {
-    const { headers, queries, cookies } = this.#names;
     return (
-      (this.#ownHeaders || headers.length === 1) &&
-      queries.every((name) => values[`query ${name}`] === undefined) &&
-      (cookies.length === 0 || linesIn(values).length === 0)
+      (this.#ownHeaders || this.#headers.length === 1) &&
+      this.#queries.every(({ key }) => values[key] === undefined) &&
+      (this.#cookies.length === 0 || linesIn(values).length === 0)
     );
   }
 
@@ -76,13 +89,14 @@ export class Places {
   removal(
     values: Values,
   ): Required<Pick<RequestEdits, 'set' | 'remove'>> & Pick<RequestEdits, 'query'> {
-    const { headers, queries, cookies } = this.#names;
-    const remove = this.#ownHeaders
-      ? [...headers]
-      : headers.filter((name) => this.#inHeader(values, name) !== undefined);
-    const sent = queries.filter((name) => values[`query ${name}`] !== undefined);
-    const lines = cookies.length === 0 ? [] : linesIn(values);
-    const hasCookie = cookies.some((name) => cookieIn(lines, name) !== undefined);
+    const remove = this.#headers
+      .filter((place) => this.#ownHeaders || this.#inHeader(values, place) !== undefined)
+      .map(({ name }) => name);
+    const sent = this.#queries
+      .filter(({ key }) => values[key] !== undefined)
+      .map(({ name }) => name);
+    const lines = this.#cookies.length === 0 ? [] : linesIn(values);
+    const hasCookie = this.#cookies.some((name) => cookieIn(lines, name) !== undefined);
     const left = hasCookie ? withoutCookies(lines, this.#cookieNames) : '';
     if (hasCookie && left === '') remove.push('cookie');
     return {
@@ -92,8 +106,8 @@ export class Places {
     };
   }
 
-  #inHeader(values: Values, name: string): string | undefined {
-    const value = values[`header ${name}`];
+  #inHeader(values: Values, { name, key }: Place): string | undefined {
+    const value = values[key];
     return typeof value === 'string' ? this.#read(value, name) : undefined;
   }
 }

@@ -1,6 +1,7 @@
 // What requests are counted by: parts of a request, put together so that no two requests with other parts get one counter.
 import type { Consumer } from '../../policy/consumer.js';
 import * as input from '../../policy/inputs.js';
+import { propertyName } from '../propertyName.js';
 import { sha256Hex } from '../sha256.js';
 
 const plain = ['consumer', 'address', 'route', 'host', 'method', 'path'] as const;
@@ -41,7 +42,7 @@ export function inputOf(part: Part): input.Input<unknown> {
 
 /** Under which key its value is among the inputs: equal parts have equal ones. */
 export function inputKey(part: Part): string {
-  return typeof part === 'string' ? part : JSON.stringify(part);
+  return propertyName(typeof part === 'string' ? part : JSON.stringify(part));
 }
 
 /** Of the input with this key; undefined where the request has none. */
@@ -53,7 +54,7 @@ export function partValue(key: string, values: Values): string | undefined {
 }
 
 /** Longer values are counted by their hash: the core takes keys of 1 KiB. In UTF-16 units, of three bytes at most. */
-const longestValue = 64;
+export const longestValue = 64;
 
 /** The length before each value makes the key unambiguous: "a" and "bc" are not "ab" and "c". */
 export function keyPart(tag: string, value: string): string {
