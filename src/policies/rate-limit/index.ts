@@ -3,12 +3,18 @@ import { z } from 'zod';
 import { choice, expected, headerName, wholeNumber } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import type { Input } from '../../policy/inputs.js';
-import { allow, type ChargeDraft, type VerdictDraft } from '../../policy/verdict.js';
+import {
+  type AllowFields,
+  allow,
+  type ChargeDraft,
+  type VerdictDraft,
+} from '../../policy/verdict.js';
 import * as option from '../options.js';
 import {
   inputKey,
   inputOf,
   keyPart,
+  longestValue,
   type Part,
   partValue,
   plainParts,
@@ -108,7 +114,12 @@ class Limiter {
   readonly #parts: readonly KeyPart[];
   readonly #costInput: string | undefined;
   readonly #unlimited: VerdictDraft;
+  /** By their keys. */
   readonly #recent = new RecentVerdicts();
+  /** Of the only part, where there is one and the cost is always the same. */
+  readonly #onlyInput: string | undefined;
+  /** By the value of that part, which saves most requests making a key. */
+  readonly #recentValues = new RecentVerdicts();
 
   constructor(name: string, given: Options) {
     const { by, fallback, cost, scope, replayFor } = given;
@@ -120,29 +131,40 @@ class Limiter {
       return { input: inputKey(each), tag, absentTag: `no ${tag} ${fallback}` };
     });
     this.#costInput = typeof cost === 'number' ? undefined : inputKey(cost);
+    const [only] = this.#parts;
+    const isOne = this.#parts.length === 1 && this.#costInput === undefined;
+    this.#onlyInput = isOne ? only?.input : undefined;
     this.#unlimited = allow({ replayFor });
   }
 
   decide(values: Values): VerdictDraft {
+    const value = this.#shortValue(values);
+    if (value !== undefined) {
+      const known = this.#recentValues.find(value);
+      if (known !== undefined) return known;
+    }
     const key = this.#keyOf(values);
     if (key === undefined) return this.#unlimited;
-    const { replayFor } = this.#options;
-    if (this.#costInput !== undefined) {
-      return allow({ charges: this.#chargesOf(key, this.#costOf(values)), replayFor });
-    }
-    return this.#recent.of(key, () => ({
-      charges: this.#chargesOf(key, this.#costOf(values)),
-      replayFor,
-    }));
+    if (this.#costInput !== undefined) return allow(this.#fieldsOf(key, values));
+    if (value !== undefined) return this.#recentValues.add(value, this.#fieldsOf(key, values));
+    return this.#recent.find(key) ?? this.#recent.add(key, this.#fieldsOf(key, values));
   }
 
-  #chargesOf(key: string, cost: number): ChargeDraft[] {
-    const { limits, headers, status, reason } = this.#options;
+  /** Of the only part. What is long is not kept. */
+  #shortValue(values: Values): string | undefined {
+    if (this.#onlyInput === undefined) return undefined;
+    const value = partValue(this.#onlyInput, values);
+    return value !== undefined && value.length <= longestValue ? value : undefined;
+  }
+
+  #fieldsOf(key: string, values: Values): AllowFields {
+    const { limits, headers, status, reason, replayFor } = this.#options;
+    const cost = this.#costOf(values);
     const charges: ChargeDraft[] = [];
     for (const { limit, name } of limits) {
       charges.push({ limit, key, cost, name, headers, status, reason });
     }
-    return charges;
+    return { charges, replayFor };
   }
 
   #keyOf(values: Values): string | undefined {
