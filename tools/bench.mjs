@@ -1,5 +1,5 @@
 // npm run bench: side by side with HAProxy and nginx; `npm run bench -- micro` runs the
-// micro-benchmarks of TypeScript. Further arguments go to the bench.
+// micro-benchmarks of TypeScript and of a crossing. Further arguments go to the bench.
 import { inRoot } from './lib/files.mjs';
 import { buildNative } from './lib/native-build.mjs';
 import { ensurePackages } from './lib/packages.mjs';

@@ -1,33 +1,41 @@
-// npm run bench -- micro: the hot spots of TypeScript, each by itself, in operations a second.
+// npm run bench -- micro: the hot spots of TypeScript, each by itself, in operations a second, and a crossing to a policy worker.
 import Benchmark from 'benchmark';
 import { UsageError } from '../common/command-line.js';
-import { cases, type MicroCase } from './cases.js';
+import { barCases, cases, type MicroCase } from './cases.js';
 import { readOptions, usage } from './options.js';
 import { Progress } from './progress.js';
-import { type Measured, resultLines } from './results.js';
+import { type Barred, barLines, type Measured, resultLines } from './results.js';
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   if (options.help) return console.log(usage);
-  const chosen = choose(options.words);
-  if (options.list) return console.log(chosen.map(({ name }) => name).join('\n'));
-  const progress = new Progress(chosen.length);
+  const chosen = { timed: choose(cases, options.words), barred: choose(barCases, options.words) };
+  const all = [...chosen.timed, ...chosen.barred];
+  if (all.length === 0) {
+    const wanted = options.words.map((word) => `'${word}'`).join(', ');
+    throw new UsageError(`no case has ${wanted} in its name; --list says which there are`);
+  }
+  if (options.list) return console.log(all.map(({ name }) => name).join('\n'));
+  const progress = new Progress(all.length);
   const results: Measured[] = [];
-  for (const each of chosen) {
+  for (const each of chosen.timed) {
     progress.begin(each.name);
     results.push(await measure(each, options.seconds, progress));
   }
+  const barred: Barred[] = [];
+  for (const { name, unit, bar, measure } of chosen.barred) {
+    progress.begin(name);
+    const rounds = await measure(options.seconds, (count) => progress.update(count));
+    barred.push({ name, unit, bar, rounds });
+  }
   progress.end();
-  console.log(resultLines(results).join('\n'));
+  if (results.length > 0) console.log(resultLines(results).join('\n'));
+  if (results.length > 0 && barred.length > 0) console.log();
+  if (barred.length > 0) console.log(barLines(barred).join('\n'));
 }
 
-function choose(words: readonly string[]): MicroCase[] {
-  const chosen = cases.filter(
-    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
-  );
-  if (chosen.length > 0) return chosen;
-  const wanted = words.map((word) => `'${word}'`).join(', ');
-  throw new UsageError(`no case has ${wanted} in its name; --list says which there are`);
+function choose<T extends { name: string }>(from: readonly T[], words: readonly string[]): T[] {
+  return from.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
 }
 
 async function measure(

@@ -8,8 +8,33 @@ export interface Measured {
   error: number;
 }
 
+/** A figure in several rounds, and what its median is to be at most. */
+export interface Barred {
+  name: string;
+  unit: string;
+  bar: number;
+  rounds: readonly number[];
+}
+
+export function barLines(results: readonly Barred[]): string[] {
+  return table([
+    ['name', 'median', 'least', 'bar', 'unit'],
+    ...results.map(({ name, unit, bar, rounds }) => [
+      name,
+      readable(median(rounds)),
+      readable(Math.min(...rounds)),
+      `≤ ${bar}`,
+      unit,
+    ]),
+  ]);
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
+
 export function resultLines(results: readonly Measured[]): string[] {
-  const rows = [
+  return table([
     ['name', 'ops/s', '±%', 'µs/op'],
     ...results.map(({ name, perSecond, error }) => [
       name,
@@ -17,8 +42,12 @@ export function resultLines(results: readonly Measured[]): string[] {
       error.toFixed(1),
       readable(1e6 / perSecond),
     ]),
-  ];
-  const widths = [0, 1, 2, 3].map((column) =>
+  ]);
+}
+
+/** Names stand on the left, figures on the right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? '').length)),
   );
   return rows.map((row) =>

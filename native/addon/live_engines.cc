@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "addon/policy_port_object.h"
+
 namespace tidegate {
 namespace {
 
@@ -68,6 +70,12 @@ std::shared_ptr<Engine> findEngine(std::uint64_t id) {
     if (entry.id == id) return entry.engine.lock();
   }
   return nullptr;
+}
+
+std::unique_ptr<PolicyPort> openPort(std::uint64_t engine, std::size_t worker,
+                                     const std::shared_ptr<Bell>& bell) {
+  const std::shared_ptr<Engine> found = findEngine(engine);
+  return found == nullptr ? nullptr : found->openPolicyPort(worker, bell);
 }
 
 void installExitHooks(Napi::Env env) {

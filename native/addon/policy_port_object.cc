@@ -1,6 +1,5 @@
 #include "addon/policy_port_object.h"
 
-#include "addon/live_engines.h"
 #include "addon/values.h"
 
 namespace tidegate {
@@ -26,12 +25,9 @@ PolicyPortObject::PolicyPortObject(const Napi::CallbackInfo& info) : ObjectWrap(
     Napi::TypeError::New(env, "expected a function for onBell").ThrowAsJavaScriptException();
     return;
   }
-  const std::shared_ptr<Engine> engine = findEngine(*id);
-  std::shared_ptr<AsyncBell> bell;
-  if (engine != nullptr) bell = AsyncBell::make(info[2].As<Napi::Function>());
-  if (env.IsExceptionPending()) return;
-  std::unique_ptr<PolicyPort> port;
-  if (bell != nullptr) port = engine->openPolicyPort(*worker, bell);
+  std::shared_ptr<AsyncBell> bell = AsyncBell::make(info[2].As<Napi::Function>());
+  if (bell == nullptr) return;
+  std::unique_ptr<PolicyPort> port = openPort(*id, *worker, bell);
   if (port == nullptr) {
     throwEngineError(env, {"core_stopped", "the core has no place for this policy worker"});
     return;

@@ -4,12 +4,20 @@
 
 #include <napi.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "addon/async_bell.h"
 #include "policy/port.h"
 
 namespace tidegate {
+
+// The port of that worker of the engine under this number, which rings `bell`; nullptr when there
+// is no such engine or place. Any thread. The addon's is in live_engines.cc; a bench has one of its
+// own.
+std::unique_ptr<PolicyPort> openPort(std::uint64_t engine, std::size_t worker,
+                                     const std::shared_ptr<Bell>& bell);
 
 class PolicyPortObject : public Napi::ObjectWrap<PolicyPortObject> {
  public:

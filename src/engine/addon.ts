@@ -119,9 +119,12 @@ export function addonPlaces(root: URL = packageRoot): string[] {
 
 let loaded: Addon | undefined;
 
-/** The addon; loaded at the first call. Throws `core_missing`, which names every place and what went wrong there. */
-export function loadAddon(): Addon {
-  loaded ??= loadFrom(addonPlaces());
+/**
+ * The addon; loaded at the first call, which may name other places. Throws `core_missing`, which names every place and what went
+ * wrong there.
+ */
+export function loadAddon(places: readonly string[] = addonPlaces()): Addon {
+  loaded ??= loadFrom(places);
   return loaded;
 }
 

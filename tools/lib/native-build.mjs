@@ -24,6 +24,7 @@ const executables = {
     'bench/common',
     'bench/floor',
     'bench/load',
+    'bench/micro/crossing',
     'bench/origin',
   ],
   outputs: [
@@ -33,6 +34,7 @@ const executables = {
     'build/Release/bench_floor',
     'build/Release/bench_load',
     'build/Release/bench_origin',
+    'build/Release/bench_crossing.node',
   ],
 };
 
