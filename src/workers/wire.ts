@@ -1,6 +1,6 @@
 // Descriptors and verdicts as they cross the channel: msgpack arrays in frames of a 4-byte length. The core's side of the
 // format is native/policy/descriptor.h and verdict.h.
-import { Packr, RESERVE_START_SPACE } from 'msgpackr';
+import { Packr, RESERVE_START_SPACE, RESET_BUFFER_MODE } from 'msgpackr';
 import { algorithmOf, spanOf } from '../policy/limit.js';
 import type { Charge, Edit, Fields } from '../policy/normalize.js';
 import { readMessage } from './reader.js';
@@ -91,8 +91,8 @@ const opCodes = { set: 0, add: 1, remove: 2 } as const;
 const packr = new Packr({ useRecords: false });
 
 const frameHead = 4;
-/** To msgpackr: so many bytes stay free in front. */
-const reserveFrameHead = RESERVE_START_SPACE | frameHead;
+/** To msgpackr: so many bytes stay free in front, and the next message may overwrite this one. */
+const asFrame = RESERVE_START_SPACE | frameHead | RESET_BUFFER_MODE;
 
 /** Who takes what a batch has. */
 export interface BatchReader {
@@ -148,7 +148,7 @@ export class VerdictBatch {
     if (memo === undefined) {
       const rest = endingValues(outcome);
       const array = [index, generation, kindOf(outcome), termsOf(outcome.terms), ...rest];
-      const frame = packr.pack(array, reserveFrameHead);
+      const frame = packr.pack(array, asFrame);
       if (frame.length > this.#largest) return frame.length;
       frame.writeUInt32LE(frame.length - frameHead, 0);
       this.#makeRoom(frame.length);
