@@ -325,6 +325,8 @@ function sourceOf(source: InputSource): InputSource {
       return { ...source, from: 'consumer' };
     case 'attribute':
       return { ...source, from: 'attribute' };
+    default:
+      return source;
   }
 }
 

@@ -28,6 +28,7 @@ const set: PolicySet = {
   chains: [
     {
       id: 1,
+      hook: 'decide',
       links: [
         {
           instance: 1,
