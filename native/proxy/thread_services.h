@@ -17,6 +17,7 @@
 #include "proxy/charging.h"
 #include "proxy/collected_body.h"
 #include "proxy/endpoint_pool.h"
+#include "proxy/fetch_stream.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
 
@@ -77,6 +78,7 @@ struct ThreadServices {
   std::vector<Charge> charges;  // of the verdict being carried out
   Slab<ExchangeCharges> exchangeCharges;
   Slab<CollectedBody> collectedBodies;
+  Slab<FetchStream> fetches;
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;
