@@ -3,6 +3,7 @@
 import type { Config, PolicySettings, RouteSettings } from '../config/index.js';
 import type { ConfigPath, ProblemCode } from '../config/problem.js';
 import type { Finding } from '../config/source.js';
+import type { HookName } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
 import type {
   ChainSpec,
@@ -13,6 +14,8 @@ import type {
 } from '../workers/messages.js';
 import { type AccessRules, compileAccess } from './access.js';
 import { type ConsumerSet, consumerSet } from './consumers.js';
+import { fetchNameFindings } from './fetches.js';
+import { handlerFindings, shadowFindings } from './handlers.js';
 import type { MetricSlots } from './metricSlots.js';
 import type { PolicyNumbers } from './policyModules.js';
 import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js';
@@ -21,6 +24,8 @@ import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js
 export interface LoadedPolicy {
   readonly instance: InstanceSpec;
   readonly inputs: readonly InputDeclaration[];
+  /** What it does; by default it decides. */
+  readonly hooks?: readonly HookName[];
 }
 
 /** What is wrong with a policy: at a path below its settings, or in its module's own source. */
@@ -71,8 +76,10 @@ export async function compilePolicies(
   for (const [index, route] of config.routes.entries()) {
     findings.push(...parameterFindings(route, index, loaded));
     findings.push(...attributeFindings(route, index, loaded));
+    findings.push(...handlerFindings(route, index, loaded));
     if (findings.length === 0) builder.add(route);
   }
+  if (builder.snapshot.length > 0) findings.push(...fetchNameFindings(config));
   return { compiled: builder, findings };
 }
 
@@ -107,6 +114,7 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
     }
     loaded.set(result.policy.instance.name, result.policy);
   }
+  findings.push(...shadowFindings(config, loaded));
   return { loaded, natives, findings };
 }
 
@@ -226,7 +234,7 @@ class ChainBuilder implements CompiledPolicies {
     this.#indices.set(key, this.snapshot.length);
     this.snapshot.push({
       id,
-      timeout: settings.reduce((sum, { timeout }) => sum + timeout, 0),
+      timeout: settings.reduce((sum, policy) => sum + this.#longest(policy), 0),
       onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
         ? 'allow'
         : 'deny',
@@ -235,6 +243,11 @@ class ChainBuilder implements CompiledPolicies {
       ...this.#bodyOf(settings),
     });
     this.#chains.push({ id, links });
+  }
+
+  /** Each of its hooks has the whole time. */
+  #longest({ name, timeout }: PolicySettings): number {
+    return timeout * (this.#found(this.#loaded, name).hooks?.length ?? 1);
   }
 
   /** A policy in shadow mode refuses nothing, and so no body that is too long for it. */

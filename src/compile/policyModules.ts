@@ -7,7 +7,7 @@ import { oneOf } from '../config/schema/scalars.js';
 import { builtinNames, builtinPolicy } from '../policies/builtin.js';
 import * as ipAccess from '../policies/ip-access/index.js';
 import { readAccess } from '../policies/ip-access/read.js';
-import type { Policy } from '../policy/define.js';
+import { hookNames, type Policy } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
 import {
   checkOptions,
@@ -90,7 +90,8 @@ export class ModuleCatalog implements PolicyCatalog {
       return { ok: false, faults: [{ code: 'policy_module', path: ['use'], message }] };
     }
     const instance = this.#numbers.instance(found, settings, consumers);
-    return { ok: true, policy: { instance, inputs } };
+    const hooks = hookNames.filter((name) => found.policy[name] !== undefined);
+    return { ok: true, policy: { instance, inputs, hooks } };
   }
 
   /** What the core carries out by itself has options, and files of its own, but no module. */

@@ -1,8 +1,10 @@
 // `definePolicy`: what a policy module exports, typed for its author and plain for the gateway.
 import { z } from 'zod';
 import { nearest } from '../config/nearest.js';
+import type { Answer } from './answer.js';
 import { describe } from './checked.js';
 import type { Counters } from './counters.js';
+import type { Fetch } from './fetch.js';
 import { type InputDeclaration, type InputRecord, type InputValues, isInput } from './inputs.js';
 import type { KnownConsumer } from './knownConsumer.js';
 import type { VerdictDraft } from './verdict.js';
@@ -36,6 +38,8 @@ export interface DecideContext {
   readonly counters: Counters;
   /** Fires when the client has gone or the policy's time is up. */
   readonly signal: AbortSignal;
+  /** Asks an upstream of the configuration; until the policy has decided. */
+  readonly fetch: Fetch;
   /** Milliseconds since 1970. The clock of tests, where there is one. */
   now(): number;
 }
@@ -57,9 +61,16 @@ export interface PolicyDefinition<Schema extends OptionsSchema, Inputs extends I
   /** Once for each configured policy and worker, before the first request. What it throws refuses the policy. */
   setup?: (ctx: SetupContext<z.output<Schema>>) => State | Promise<State>;
   /** Throwing counts as a failure of the policy: `onFailure` says what becomes of the request. */
-  decide: (
+  decide?: (
     decision: Decision<z.output<Schema>, InputValues<Inputs>, State>,
   ) => VerdictDraft | Promise<VerdictDraft>;
+  /**
+   * Answers the request in place of the route's own action, when every `decide` of the route has let it go on. One policy of a route
+   * may have it. Never replayed; failures are those of `decide`.
+   */
+  handle?: (
+    decision: Decision<z.output<Schema>, InputValues<Inputs>, State>,
+  ) => Answer | Promise<Answer>;
 }
 
 /** What the gateway gives to `setup`; without `consumers` there are none. */
@@ -78,14 +89,26 @@ export interface Policy<Schema extends OptionsSchema = OptionsSchema> {
   /** Throws a TypeError that explains when the declarations are not ones. `options` have been parsed. */
   inputs(options: unknown): readonly InputDeclaration[];
   setup(ctx: GivenContext): Promise<unknown>;
-  decide(
-    decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
-  ): VerdictDraft | Promise<VerdictDraft>;
+  /** At least one of the hooks is there. */
+  readonly decide?:
+    | ((
+        decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
+      ) => VerdictDraft | Promise<VerdictDraft>)
+    | undefined;
+  readonly handle?:
+    | ((
+        decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
+      ) => Answer | Promise<Answer>)
+    | undefined;
 }
+
+/** What a policy does with a request; one at least. */
+export const hookNames = ['decide', 'handle'] as const;
+export type HookName = (typeof hookNames)[number];
 
 type NoOptions = z.ZodObject<Record<never, never>, z.core.$strict>;
 
-const definitionKeys = ['options', 'inputs', 'consumers', 'setup', 'decide'];
+const definitionKeys = ['options', 'inputs', 'consumers', 'setup', ...hookNames];
 
 export function definePolicy<
   Schema extends OptionsSchema = NoOptions,
@@ -93,7 +116,7 @@ export function definePolicy<
   State = undefined,
 >(definition: PolicyDefinition<Schema, Inputs, State>): Policy<Schema> {
   checkDefinition(definition);
-  const { options, inputs, consumers = false, setup, decide } = definition;
+  const { options, inputs, consumers = false, setup, decide, handle } = definition;
   return Object.freeze<Policy<Schema>>({
     [brand]: true,
     // Without a schema, Schema is NoOptions: there is nothing that it could be inferred from.
@@ -109,6 +132,7 @@ export function definePolicy<
       return await setup?.(given as SetupContext<z.output<Schema>>);
     },
     decide: decide as Policy['decide'],
+    handle: handle as Policy['handle'],
   });
 }
 
@@ -135,12 +159,13 @@ function checkDefinition(definition: unknown): void {
       near === undefined ? `expected ${definitionKeys.join(', ')}` : `did you mean ${near}?`;
     throw new TypeError(`definePolicy knows no key "${key}" (${remedy})`);
   }
-  const { options, inputs, consumers, setup, decide } = definition as Readonly<
-    Record<string, unknown>
-  >;
-  if (typeof decide !== 'function') {
+  const given = definition as Readonly<Record<string, unknown>>;
+  const { options, inputs, consumers, setup } = given;
+  const hooks = hookNames.filter((name) => given[name] !== undefined);
+  for (const name of hooks.length === 0 ? (['decide'] as const) : hooks) {
+    if (typeof given[name] === 'function') continue;
     throw new TypeError(
-      `definePolicy expected a function as decide but received ${describe(decide)}`,
+      `definePolicy expected a function as ${name} but received ${describe(given[name])}`,
     );
   }
   if (setup !== undefined && typeof setup !== 'function') {

@@ -8,6 +8,8 @@ import { isPolicy, type PolicyLog } from '../policy/define.js';
 import { checkOptions } from '../policy/options.js';
 import { Chain, type Instance, Running } from './chain.js';
 import { coreCounters } from './counters.js';
+import { FetchPort } from './fetches.js';
+import { readReply } from './fetchWire.js';
 import type {
   FromWorker,
   InstanceSpec,
@@ -40,7 +42,7 @@ export default async function pump({ engine, worker, set, control }: PumpTask): 
   const channels = new Channels(
     engine,
     worker,
-    (descriptor) => policies.decide(descriptor),
+    (descriptor, port) => policies.decide(descriptor, port),
     (message) => policies.complain(message),
   );
   const ended = new Promise<void>((resolve) => {
@@ -145,11 +147,11 @@ class Policies {
     this.#post({ kind: 'log', level: 'error', policy: '', message, fields: {} });
   }
 
-  decide(descriptor: Descriptor): Outcome | Running {
+  decide(descriptor: Descriptor, port: FetchPort): Outcome | Running {
     const chain = this.#chains.get(descriptor.chain);
     if (chain === undefined)
       return { kind: 'failed', terms: noTerms, failure: 'unknown-chain', policy: '' };
-    return chain.run(descriptor.values);
+    return chain.run(descriptor.values, port);
   }
 
   async #setUp({ id, name, file, options, consumers = [] }: InstanceSpec): Promise<Instance> {
@@ -204,7 +206,7 @@ function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 /** This worker's ends of the channels, and the verdicts that have not found room in them yet. */
 class Channels {
   readonly #port: NativePolicyPort;
-  readonly #decide: (descriptor: Descriptor) => Outcome | Running;
+  readonly #decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running;
   readonly #complain: (message: string) => void;
   /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
@@ -217,7 +219,7 @@ class Channels {
   constructor(
     engine: number,
     worker: number,
-    decide: (descriptor: Descriptor) => Outcome | Running,
+    decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running,
     complain: (message: string) => void,
   ) {
     const addon = loadAddon();
@@ -257,9 +259,14 @@ class Channels {
 
   #readerOf(thread: number): BatchReader {
     const running = new Map<number, { generation: number; chain: Running }>();
+    const fetches = new FetchPort((frame) => {
+      this.#flushSoon();
+      return (this.#verdicts[thread] as VerdictBatch).putFrame(frame);
+    });
     return {
+      fetched: (values) => fetches.receive(readReply(values)),
       ask: (descriptor) => {
-        const outcome = this.#decide(descriptor);
+        const outcome = this.#decide(descriptor, fetches);
         if (!(outcome instanceof Running)) {
           this.#put(thread, descriptor, outcome);
           return;

@@ -1,15 +1,23 @@
 // Runs a policy on made-up requests, with a clock and counters of the test's own and no gateway.
 import type { z } from 'zod';
 import { describeValue, valueAt } from '../../config/value.js';
+import { normalizeAnswer } from '../answer.js';
 import { describe, problemText } from '../checked.js';
 import { type Counters, PolicyCounters } from '../counters.js';
-import { isPolicy, type OptionsSchema, type Policy, type PolicyLog } from '../define.js';
+import {
+  type HookName,
+  isPolicy,
+  type OptionsSchema,
+  type Policy,
+  type PolicyLog,
+} from '../define.js';
 import type { InputDeclaration } from '../inputs.js';
 import type { Credentials, KnownConsumer } from '../knownConsumer.js';
 import { normalizeVerdict, type Verdict } from '../normalize.js';
 import { checkOptions, type OptionsIssue } from '../options.js';
 import { FakeClock } from './clock.js';
 import { type ChargeResult, FakeCounters } from './counters.js';
+import { fetchFrom, type MadeUpUpstreams } from './fetch.js';
 import { type Answer, answerOf, limitedAnswer, type SentRequest, sentRequest } from './outcome.js';
 import { complete, type FullRequest, type MadeUpRequest, readInput } from './request.js';
 
@@ -22,6 +30,8 @@ export interface HarnessSettings<Options> {
   readonly consumers?: readonly MadeUpConsumer[];
   /** Where the clock starts: milliseconds since 1970, or a date. By default 2026-01-01T00:00:00Z. */
   readonly now?: number | Date | string;
+  /** The upstreams that `ctx.fetch` asks. */
+  readonly fetch?: MadeUpUpstreams;
 }
 
 /** A consumer has no credentials but those that are given. */
@@ -54,6 +64,8 @@ export interface Harness {
   /** What the policy has logged. */
   readonly log: readonly LogLine[];
   decide(request?: MadeUpRequest): Promise<Outcome>;
+  /** What the policy answers to a request that all policies have let go on. */
+  handle(request?: MadeUpRequest): Promise<Outcome>;
   /** As when the policy is unloaded: fires the signal that `setup` got, and gives back what it holds of its counters. */
   close(): void;
 }
@@ -84,22 +96,27 @@ export async function testPolicy<Schema extends OptionsSchema>(
   const consumers = consumersOf(policy, settings.consumers);
   const state = await policy.setup({ options, name, log, signal, counters, consumers });
 
+  const run = async (hook: HookName, made: MadeUpRequest): Promise<Outcome> => {
+    const ask = policy[hook];
+    if (ask === undefined) throw new TypeError(`the policy has no ${hook}`);
+    const request = complete(made);
+    const signal = made.signal ?? new AbortController().signal;
+    const fetch = fetchFrom(settings.fetch, signal);
+    const ctx = { log, signal, counters, now, fetch };
+    const values = declaredOnly(hook, inputs, request);
+    const given = await ask({ inputs: values, options, state, ctx });
+    const verdict = hook === 'decide' ? normalizeVerdict(given) : normalizeAnswer(given);
+    if (verdict.ok) return outcomeOf(verdict.value, request, fake, clock.now());
+    const wanted = hook === 'decide' ? 'verdict' : 'answer';
+    throw new TypeError(`${hook} returned what is no ${wanted}: ${problemText(verdict)}`);
+  };
+
   return {
     clock,
     counters,
     log: lines,
-    async decide(made = {}) {
-      const request = complete(made);
-      const signal = made.signal ?? new AbortController().signal;
-      const ctx = { log, signal, counters, now };
-      const values = declaredOnly(inputs, request);
-      const verdict = normalizeVerdict(
-        await policy.decide({ inputs: values, options, state, ctx }),
-      );
-      if (!verdict.ok)
-        throw new TypeError(`decide returned what is no verdict: ${problemText(verdict)}`);
-      return outcomeOf(verdict.value, request, fake, clock.now());
-    },
+    decide: (made = {}) => run('decide', made),
+    handle: (made = {}) => run('handle', made),
     close() {
       unloaded.abort();
       counters.close();
@@ -144,6 +161,7 @@ function outcomeOf(
 
 /** Reading what is not declared is a mistake that a gateway cannot see: it would be undefined for every request. */
 function declaredOnly(
+  hook: HookName,
   inputs: readonly InputDeclaration[],
   request: FullRequest,
 ): Readonly<Record<string, unknown>> {
@@ -153,7 +171,7 @@ function declaredOnly(
       if (typeof key === 'symbol' || Object.hasOwn(target, key)) return Reflect.get(target, key);
       const declared = Object.keys(target);
       throw new TypeError(
-        `decide reads inputs.${key}, which the policy does not declare (its inputs: ${declared.join(', ') || 'none'})`,
+        `${hook} reads inputs.${key}, which the policy does not declare (its inputs: ${declared.join(', ') || 'none'})`,
       );
     },
   });

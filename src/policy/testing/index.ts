@@ -6,6 +6,7 @@ import { loadPolicyModule, problemLine } from '../modules/index.js';
 export type { Edit, Verdict } from '../normalize.js';
 export type { FakeClock } from './clock.js';
 export type { ChargeResult } from './counters.js';
+export type { FetchedRequest, MadeUpResponse, MadeUpUpstreams } from './fetch.js';
 export {
   type Harness,
   type HarnessSettings,
