@@ -5,6 +5,7 @@ import { setImmediate as laterThisTurn } from 'node:timers';
 import type { MessagePort } from 'node:worker_threads';
 import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
 import { isPolicy, type PolicyLog } from '../policy/define.js';
+import { isFetchError } from '../policy/fetch.js';
 import { checkOptions } from '../policy/options.js';
 import { Chain, type Instance, Running } from './chain.js';
 import { coreCounters } from './counters.js';
@@ -45,6 +46,11 @@ export default async function pump({ engine, worker, set, control }: PumpTask): 
     (descriptor, port) => policies.decide(descriptor, port),
     (message) => policies.complain(message),
   );
+  // A promise that a policy leaves behind may wait for a fetch, which ends with the policy's turn.
+  process.on('unhandledRejection', (error) => {
+    if (!isFetchError(error)) throw error;
+    policies.complain(`a policy has left a fetch behind: ${error.message}`);
+  });
   const ended = new Promise<void>((resolve) => {
     control.on('message', (message: ToWorker) => {
       if (message.kind === 'stop') resolve();
