@@ -157,9 +157,13 @@ function attributeFindings(
   route: number,
   loaded: ReadonlyMap<string, LoadedPolicy>,
 ): Finding[] {
-  return policies.flatMap((name, index) =>
-    (loaded.get(name)?.inputs ?? []).flatMap((input): Finding[] => {
-      if (input.kind !== 'attribute' || policies.slice(0, index).includes(input.policy)) return [];
+  return policies.flatMap((name, index) => {
+    const { inputs = [], hooks = [] } = loaded.get(name) ?? {};
+    // Who only answers does so when all have decided.
+    const before =
+      hooks.length === 1 && hooks[0] === 'handle' ? policies : policies.slice(0, index);
+    return inputs.flatMap((input): Finding[] => {
+      if (input.kind !== 'attribute' || before.includes(input.policy)) return [];
       return [
         {
           code: 'policy_input',
@@ -170,8 +174,8 @@ function attributeFindings(
             : `the route does not have ${input.policy}`,
         },
       ];
-    }),
-  );
+    });
+  });
 }
 
 class ChainBuilder implements CompiledPolicies {

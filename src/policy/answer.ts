@@ -10,26 +10,25 @@ export type Answer = AnswerDraft | FetchResponse;
 export type NormalAnswer = Extract<Verdict, { kind: 'deny' | 'respond' }>;
 
 const builders = 'respond, deny or redirect, or a response of ctx.fetch';
+const kinds: ReadonlySet<unknown> = new Set(['respond', 'deny', 'redirect']);
 
 /** `answer` is whatever `handle` returned. */
 export function normalizeAnswer(answer: unknown): Checked<NormalAnswer> {
-  if (isFetchResponse(answer)) return normalized(draftOf(answer));
-  const fields = (answer as { fields?: Readonly<Record<string, unknown>> } | undefined)?.fields;
+  const draft = isFetchResponse(answer) ? draftOf(answer) : answer;
+  const { kind, fields } = (draft ?? {}) as { kind?: unknown; fields?: unknown };
+  if (!kinds.has(kind)) {
+    const remedy =
+      draft === undefined
+        ? 'each way through handle ends in a return'
+        : 'decide lets a request go on, handle answers it';
+    return fail('', `an answer made by ${builders},`, draft, remedy);
+  }
   for (const key of ['replayFor', 'staleIfError']) {
-    const value = fields?.[key];
+    const value = (fields as Readonly<Record<string, unknown>> | undefined)?.[key];
     if (value === undefined) continue;
     return fail(key, `no ${key}, because answers of handle are not kept,`, value);
   }
-  return normalized(answer);
-}
-
-function normalized(draft: unknown): Checked<NormalAnswer> {
-  const checked = normalizeVerdict(draft);
-  if (!checked.ok) return checked;
-  const { value } = checked;
-  if (value.kind === 'deny' || value.kind === 'respond') return { ok: true, value };
-  const remedy = 'decide lets a request go on, handle answers it';
-  return fail('', `an answer made by ${builders},`, draft, remedy);
+  return normalizeVerdict(draft) as Checked<NormalAnswer>;
 }
 
 function draftOf(response: FetchResponse): AnswerDraft {

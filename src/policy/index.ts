@@ -25,7 +25,7 @@ export {
   FetchError,
   type FetchErrorCode,
   type FetchInit,
-  FetchResponse,
+  type FetchResponse,
 } from './fetch.js';
 export {
   type AttributeValue,
