@@ -268,7 +268,7 @@ class ChainBuilder implements CompiledPolicies {
   }
 
   #link(settings: PolicySettings, inputs: SnapshotInput[]): LinkSpec {
-    const { instance, inputs: declared } = this.#found(this.#loaded, settings.name);
+    const { instance, inputs: declared, hooks } = this.#found(this.#loaded, settings.name);
     this.#instances.set(instance.id, instance);
     const { timeout, onFailure, mode, breaker } = settings;
     return {
@@ -278,6 +278,7 @@ class ChainBuilder implements CompiledPolicies {
       onFailure,
       mode,
       breaker,
+      ...(hooks?.includes('handle') ? { answers: true } : {}),
     };
   }
 

@@ -44,6 +44,8 @@ export interface LinkSpec {
   onFailure: 'deny' | 'allow';
   mode: 'enforce' | 'shadow';
   breaker: BreakerSpec | false;
+  /** It answers in place of the route's action; absent where it only decides. */
+  answers?: true;
 }
 
 /** The policies of a route, in their order; `id` is what descriptors name. */

@@ -43,6 +43,8 @@ interface PlanInput {
   originalHost: string;
   /** By policy, what it reads of a request. */
   inputs: ReadonlyMap<string, readonly string[]>;
+  /** The policy that answers in place of the route. */
+  answerer: string | undefined;
   /** Those policies of the configuration that the core carries out by itself. */
   accesses: readonly SnapshotAccess[];
 }
@@ -113,7 +115,7 @@ function answerPlan(input: PlanInput): Plan {
 }
 
 /** They decide first: what follows is for requests that they let go on. */
-function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[] {
+function policySteps({ config, route, inputs, answerer, accesses }: PlanInput): PlanStep[] {
   return (route.policies ?? []).flatMap((name) => {
     const policy = config.policies.find((each) => each.name === name);
     if (policy === undefined) return [];
@@ -122,10 +124,11 @@ function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[]
     const { use, timeout, onFailure, mode } = policy;
     const shadow = mode === 'shadow' ? ', in shadow mode' : '';
     const read = inputs.get(name);
+    const does = name === answerer ? 'answers in place of the route' : 'decides';
     return [
       request(
         `policy ${name}`,
-        `${use} decides within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`,
+        `${use} ${does} within ${formatDuration(timeout)}, on failure ${onFailure}${shadow}`,
       ),
       ...(read === undefined ? [] : [request('reads', read.join(', ') || 'nothing')]),
     ];
