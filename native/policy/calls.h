@@ -101,7 +101,7 @@ class PolicyCalls {
     std::uint32_t worker = kUnsent;
     // Those of which the worker has not been told yet; they end with the call.
     IntrusiveList<PolicyFetch, FetchOfCall> fetches;
-    std::uint32_t fetchCount = 0;   // now
+    std::uint32_t fetchCount = 0;    // now
     std::uint32_t fetchesBegun = 0;  // in all
     TimerFor<Call, &Call::onTimeout> timer{*this};
   };
@@ -141,7 +141,7 @@ class PolicyCalls {
   ThreadCounters& counters_;
   std::deque<Call> calls_;  // never moved
   std::vector<std::uint32_t> free_;
-  IntrusiveList<Call, WaitingLink> waiting_;  // oldest first
+  IntrusiveList<Call, WaitingLink> waiting_;        // oldest first
   IntrusiveList<PolicyFetch, FetchReply> replies_;  // that wait for room; oldest first
   std::vector<Worker> workers_;
   std::size_t nextWorker_ = 0;  // where the search for the least loaded begins

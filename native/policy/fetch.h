@@ -77,7 +77,7 @@ struct FetchMessage {
   bool hasQuery = false;
   FetchFields fields;
   bool hasBody = false;
-  std::string_view body;           // at most kMaxFetchBody
+  std::string_view body;            // at most kMaxFetchBody
   std::uint64_t timeoutMillis = 0;  // 0: no limit of its own
 };
 
@@ -114,8 +114,8 @@ class PolicyFetch : private ListNode<FetchOfCall>, private ListNode<FetchReply> 
   // again where there was no room.
   virtual std::size_t describe(const FetchId& id, std::span<std::byte> out) = 0;
 
-  // The ends, exactly one of them: the worker has been told (perhaps from within reply()); or nobody
-  // waits for it any more.
+  // The ends, exactly one of them: the worker has been told (perhaps from within reply()); or
+  // nobody waits for it any more.
   virtual void onReplied() = 0;
   virtual void onUnwanted() = 0;
 

@@ -307,10 +307,8 @@ void Exchange::askPolicies() {
 }
 
 PolicyFetch& Exchange::makeFetch() {
-  const PeerInfo client{identity_.address, identity_.port,
-                        client_.peer().isUnix && !trustedPeer_};
-  return *services_.fetches.create(services_,
-                                   FetchAsker{snapshot_, listener_, client, requestId_});
+  const PeerInfo client{identity_.address, identity_.port, client_.peer().isUnix && !trustedPeer_};
+  return *services_.fetches.create(services_, FetchAsker{snapshot_, listener_, client, requestId_});
 }
 
 void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
@@ -472,10 +470,11 @@ void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
-  const ForwardedRequest what{
-      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
-      values,     client_.peer(), trustedPeer_, head_.view(line_.authority),
-      verdict(),  own_};
+  const ForwardedRequest what{listener(),   *plan_,
+                              upstream,     upstream.endpoints[endpoint_],
+                              values,       client_.peer(),
+                              trustedPeer_, head_.view(line_.authority),
+                              verdict(),    own_};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);

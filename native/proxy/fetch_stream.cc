@@ -110,7 +110,8 @@ void FetchStream::sendHead(const OutgoingResponse& head) {
   }
   const std::size_t room = fetchFieldsRoom(head.fields);
   fields_ = services_.pool.acquire(room);
-  fieldBytes_ = packFetchFields(head.fields, std::as_writable_bytes(std::span(fields_.data(), room)));
+  fieldBytes_ =
+      packFetchFields(head.fields, std::as_writable_bytes(std::span(fields_.data(), room)));
 }
 
 void FetchStream::sendBody(std::string_view bytes) {

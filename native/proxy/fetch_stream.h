@@ -69,7 +69,7 @@ class FetchStream final : public ClientStream, public PolicyFetch, private Polla
   std::string_view requestId_;  // until begin()
   Exchange* exchange_ = nullptr;
   bool inCall_ = true;
-  bool replied_ = false;          // PolicyCalls has been asked to tell the worker
+  bool replied_ = false;           // PolicyCalls has been asked to tell the worker
   Reason failure_ = Reason::None;  // None: there is a response
   std::uint16_t status_ = 0;
   Block fields_;  // as packFetchFields() writes them

@@ -219,8 +219,8 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
   return !out.host.empty() && std::all_of(out.host.begin(), out.host.end(), isHostByte);
 }
 
-void markForwardingFields(HeadFields& head, const RequestLine& line,
-                          const ListenerConfig& listener, bool own) {
+void markForwardingFields(HeadFields& head, const RequestLine& line, const ListenerConfig& listener,
+                          bool own) {
   for (Field& f : head.fields()) {
     switch (f.id) {
       case FieldId::XForwardedFor:

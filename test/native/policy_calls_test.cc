@@ -45,9 +45,7 @@ class Waiter final : public PolicyWaiter {
     std::memcpy(out.data() + 4, &id.generation, 4);
     return size_;
   }
-  PolicyFetch& makeFetch() override {
-    return *fetches.emplace_back(std::make_shared<Fetch>());
-  }
+  PolicyFetch& makeFetch() override { return *fetches.emplace_back(std::make_shared<Fetch>()); }
   void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override {
     CHECK(static_cast<bool>(bytes) && size > 0);
     ended = "verdict " + std::to_string(static_cast<int>(verdict.kind));

@@ -65,8 +65,8 @@ TEST("a fetch that a request could be smuggled with is refused") {
     CHECK_EQ(refused(std::string(R"("o", ")") + method + R"(", "/", null, [], null, null)"),
              "expected a method");
   }
-  for (const char* path : {"", "a", "*", "http://a/", "/a b", "/a\\r\\nx: 1", "/a?b", "/a#b", "/%zz",
-                           "/../a", "/a/..", "/./a", "/é"}) {
+  for (const char* path : {"", "a", "*", "http://a/", "/a b", "/a\\r\\nx: 1", "/a?b", "/a#b",
+                           "/%zz", "/../a", "/a/..", "/./a", "/é"}) {
     CHECK_EQ(refused(std::string(R"("o", "GET", ")") + path + R"(", null, [], null, null)"),
              "expected a path");
   }
@@ -166,12 +166,16 @@ TEST("a worker is told of a response without what is for one hop, and of a failu
   const std::size_t size = packFetchFields(fields, out);
   CHECK(size > 0 && size <= fetchFieldsRoom(fields));
   CHECK_EQ(std::string(reinterpret_cast<const char*>(out.data()), size),
-           "\x94\xa3x-a\xa1" "1\xa3Via\xa6" "1.1 \xc3\xa9");
+           "\x94\xa3x-a\xa1"
+           "1\xa3Via\xa6"
+           "1.1 \xc3\xa9");
   CHECK_EQ(packFetchFields(fields, std::span(out).first(size - 1)), 0);
 
   const std::size_t response = writeFetchResponse({1, 2, 3}, 200, "\x90", "ab", out);
   CHECK_EQ(std::string(reinterpret_cast<const char*>(out.data()), response),
-           std::string("\x97\x01\x02\xc0\x03\xce\0\0\0\xc8\x90\xc6\0\0\0\x02" "ab", 18));
+           std::string("\x97\x01\x02\xc0\x03\xce\0\0\0\xc8\x90\xc6\0\0\0\x02"
+                       "ab",
+                       18));
   const std::size_t failure = writeFetchFailure({1, 2, 3}, Reason::FetchTooLarge, out);
   MsgpackReader reader({reinterpret_cast<const std::uint8_t*>(out.data()), failure});
   std::uint32_t count = 0;
