@@ -68,6 +68,12 @@ namespace tidegate {
   X(ClientWriteTimeout, "client_write_timeout", 0, "The client stopped reading the response.")     \
   X(UpgradeRefused, "upgrade_refused", 502,                                                        \
     "The endpoint switched protocols without being asked.")                                        \
+  X(FetchUnknownUpstream, "fetch_unknown_upstream", 0,                                             \
+    "The configuration has no upstream of the name that a policy fetches from.")                   \
+  X(FetchTooLarge, "fetch_too_large", 0,                                                           \
+    "The response to a policy's fetch is longer than what crosses to policies.")                   \
+  X(FetchAborted, "fetch_aborted", 0,                                                              \
+    "The policy that fetches does not wait for the response any more.")                            \
   X(Draining, "draining", 0, "The drain time ran out, and the gateway closed the connection.")
 
 enum class Reason : std::uint8_t {

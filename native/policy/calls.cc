@@ -1,4 +1,4 @@
-// Order of this file: asking, sending, receiving, the ends of a call.
+// Order of this file: asking, sending, receiving, fetches, the ends of a call.
 #include "policy/calls.h"
 
 #include <algorithm>
@@ -85,8 +85,10 @@ PolicyCalls::Worker* PolicyCalls::leastLoaded() {
   Worker* best = nullptr;
   std::uint32_t least = ~std::uint32_t{0};
   for (std::size_t i = 0; i < workers_.size(); ++i) {
-    Worker& worker = workers_[(nextWorker_ + i) % workers_.size()];
+    const std::size_t index = (nextWorker_ + i) % workers_.size();
+    Worker& worker = workers_[index];
     if (worker.channel == nullptr || worker.full) continue;
+    if (!replies_.empty() && owesReplies(static_cast<std::uint32_t>(index))) continue;
     const std::uint32_t load = worker.load->load(std::memory_order_relaxed);
     if (load < least) {
       least = load;
@@ -129,6 +131,7 @@ bool PolicyCalls::receive() {
     if (workers_[i].channel == nullptr) continue;
     any = receiveFrom(i) || any;
   }
+  if (!replies_.empty()) sendReplies();
   if (!waiting_.empty()) sendWaiting();
   return any;
 }
@@ -144,6 +147,12 @@ bool PolicyCalls::receiveFrom(std::uint32_t worker) {
 }
 
 void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> message) {
+  const std::span<const std::uint8_t> asIs(reinterpret_cast<const std::uint8_t*>(message.data()),
+                                           message.size());
+  if (isFetchMessage(asIs)) {
+    handOutFetch(workerIndex, asIs);
+    return;
+  }
   Worker& worker = workers_[workerIndex];
   if (worker.inHands > 0) {
     --worker.inHands;
@@ -183,6 +192,93 @@ bool PolicyCalls::prepareToSleep() {
   });
 }
 
+// Fetches
+
+void PolicyCalls::handOutFetch(std::uint32_t worker, std::span<const std::uint8_t> message) {
+  const Result<FetchMessage, VerdictError> fetch = decodeFetch(message);
+  const PolicyCallId id = fetch ? PolicyCallId{fetch->index, fetch->generation}
+                                : PolicyCallId{fetch.error().index, fetch.error().generation};
+  Call* const call = fetch || fetch.error().named ? callOf(id, worker) : nullptr;
+  if (!fetch || (call != nullptr && !fetch->takenBack && !mayBegin(*call, fetch->number))) {
+    counters_.policyBadVerdicts.add();
+    if (call != nullptr) release(*call).onNoVerdict(Reason::PolicyFailed);
+    return;
+  }
+  // Of a call that has ended; its worker hears of that, if it has not already.
+  if (call == nullptr) return;
+  if (fetch->takenBack) {
+    takeBack(*call, fetch->number);
+    return;
+  }
+  PolicyFetch& begun = call->waiter->makeFetch();
+  begun.id_ = {id.index, id.generation, fetch->number};
+  call->fetches.pushBack(&begun);
+  ++call->fetchCount;
+  ++call->fetchesBegun;
+  counters_.policyFetches.add();
+  begun.begin(*fetch);
+}
+
+// What our own side of the worker takes care of: it waits, and does not use a number twice.
+bool PolicyCalls::mayBegin(Call& call, std::uint32_t number) {
+  if (call.fetchCount == kMaxFetchesAtOnce || call.fetchesBegun == kMaxFetches) return false;
+  for (PolicyFetch* each = call.fetches.front(); each != nullptr; each = call.fetches.after(each)) {
+    if (each->id_.number == number) return false;
+  }
+  return true;
+}
+
+void PolicyCalls::takeBack(Call& call, std::uint32_t number) {
+  for (PolicyFetch* each = call.fetches.front(); each != nullptr; each = call.fetches.after(each)) {
+    if (each->id_.number != number) continue;
+    forget(call, *each);
+    each->onUnwanted();
+    return;
+  }
+}
+
+void PolicyCalls::reply(PolicyFetch& fetch) {
+  const Call& call = calls_[fetch.id_.index];
+  if (owesReplies(call.worker) || !sendReply(fetch)) replies_.pushBack(&fetch);
+}
+
+// False when there is no room.
+bool PolicyCalls::sendReply(PolicyFetch& fetch) {
+  Call& call = calls_[fetch.id_.index];
+  Worker& worker = workers_[call.worker];
+  if (scratch_.empty()) scratch_.resize(Channel::kLargestMessage);
+  std::size_t size = fetch.describe(fetch.id_, scratch_);
+  if (size == 0) size = writeFetchFailure(fetch.id_, Reason::FetchTooLarge, scratch_);
+  if (!worker.channel->client().send({scratch_.data(), size})) return false;
+  worker.unflushed = true;
+  forget(call, fetch);
+  fetch.onReplied();
+  return true;
+}
+
+void PolicyCalls::sendReplies() {
+  for (PolicyFetch* each = replies_.front(); each != nullptr;) {
+    PolicyFetch& fetch = *each;
+    each = replies_.after(each);
+    Worker& worker = workers_[calls_[fetch.id_.index].worker];
+    if (!worker.full) worker.full = !sendReply(fetch);
+  }
+  for (Worker& worker : workers_) worker.full = false;
+}
+
+bool PolicyCalls::owesReplies(std::uint32_t worker) {
+  for (PolicyFetch* each = replies_.front(); each != nullptr; each = replies_.after(each)) {
+    if (calls_[each->id_.index].worker == worker) return true;
+  }
+  return false;
+}
+
+void PolicyCalls::forget(Call& call, PolicyFetch& fetch) {
+  fetch.ListNode<FetchOfCall>::unlink();
+  fetch.ListNode<FetchReply>::unlink();
+  --call.fetchCount;
+}
+
 // The ends
 
 void PolicyCalls::setWorker(std::size_t worker, std::shared_ptr<Channel> channel,
@@ -215,6 +311,11 @@ void PolicyCalls::expire(Call& call) {
 PolicyWaiter& PolicyCalls::release(Call& call) {
   call.timer.unlink();
   call.ListNode<WaitingLink>::unlink();
+  while (PolicyFetch* const fetch = call.fetches.front()) {
+    forget(call, *fetch);
+    fetch->onUnwanted();
+  }
+  call.fetchesBegun = 0;
   ++call.id.generation;
   call.worker = kUnsent;
   free_.push_back(call.id.index);

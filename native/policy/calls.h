@@ -20,6 +20,7 @@
 #include "io/event_loop.h"
 #include "observe/stats.h"
 #include "policy/channel.h"
+#include "policy/fetch.h"
 #include "policy/verdict.h"
 
 namespace tidegate {
@@ -39,6 +40,8 @@ class PolicyWaiter {
   // Writes the descriptor of the request under this number and returns its size; 0 when it does not
   // fit. Called again where a worker had no room.
   virtual std::size_t describe(PolicyCallId id, std::span<std::byte> out) = 0;
+  // A fetch for the policies that decide; it is begun next.
+  virtual PolicyFetch& makeFetch() = 0;
   // The end of the call, one of the two. `verdict` points into the first `size` bytes.
   virtual void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) = 0;
   virtual void onNoVerdict(Reason reason) = 0;
@@ -63,6 +66,9 @@ class PolicyCalls {
   // Nothing more is heard of the call, which is under way. Its worker is told if there is room: it
   // may go on, and then its verdict is late.
   void cancel(PolicyCallId id);
+
+  // What came of a fetch: its worker is told as soon as there is room. Once for each fetch.
+  void reply(PolicyFetch& fetch);
 
   // From now on the worker is behind this channel. Calls that its predecessor had fail with
   // PolicyWorkerLost.
@@ -93,6 +99,10 @@ class PolicyCalls {
     PolicyCallId id;
     PolicyWaiter* waiter = nullptr;  // nullptr: free
     std::uint32_t worker = kUnsent;
+    // Those of which the worker has not been told yet; they end with the call.
+    IntrusiveList<PolicyFetch, FetchOfCall> fetches;
+    std::uint32_t fetchCount = 0;    // now
+    std::uint32_t fetchesBegun = 0;  // in all
     TimerFor<Call, &Call::onTimeout> timer{*this};
   };
 
@@ -101,7 +111,7 @@ class PolicyCalls {
     std::shared_ptr<PolicyLoad> load;
     std::uint32_t inHands = 0;  // sent by this thread, no verdict yet
     bool unflushed = false;
-    bool full = false;  // while a place for one call is looked for
+    bool full = false;  // while a place for one call, or for replies, is looked for
   };
 
   enum class Sent : std::uint8_t { Yes, NoRoom, TooLarge };
@@ -114,6 +124,14 @@ class PolicyCalls {
   void handOut(std::uint32_t worker, std::span<const std::byte> message);
   // The call under way of that number, if this worker has it.
   Call* callOf(PolicyCallId id, std::uint32_t worker);
+  void handOutFetch(std::uint32_t worker, std::span<const std::uint8_t> message);
+  void takeBack(Call& call, std::uint32_t number);
+  bool mayBegin(Call& call, std::uint32_t number);
+  bool sendReply(PolicyFetch& fetch);
+  void sendReplies();
+  // Replies go before new calls.
+  bool owesReplies(std::uint32_t worker);
+  static void forget(Call& call, PolicyFetch& fetch);
   void lose(std::uint32_t index);
   void expire(Call& call);
   PolicyWaiter& release(Call& call);
@@ -123,7 +141,8 @@ class PolicyCalls {
   ThreadCounters& counters_;
   std::deque<Call> calls_;  // never moved
   std::vector<std::uint32_t> free_;
-  IntrusiveList<Call, WaitingLink> waiting_;  // oldest first
+  IntrusiveList<Call, WaitingLink> waiting_;        // oldest first
+  IntrusiveList<PolicyFetch, FetchReply> replies_;  // that wait for room; oldest first
   std::vector<Worker> workers_;
   std::size_t nextWorker_ = 0;  // where the search for the least loaded begins
   std::vector<std::byte> scratch_;

@@ -11,6 +11,9 @@ std::size_t Question::describe(PolicyCallId id, std::span<std::byte> out) {
   return writeDescriptor(id.index, id.generation, inputCount_, inputs(), out);
 }
 
+// Somebody waits as long as the call is under way.
+PolicyFetch& Question::makeFetch() { return waiters_.front()->makeFetch(); }
+
 void Question::onVerdict(const Verdict& verdict, Block bytes, std::size_t size) {
   call_ = {};
   decisions_.answered(*this, verdict, std::move(bytes), size);

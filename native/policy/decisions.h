@@ -28,6 +28,8 @@ struct QuestionLink;
 // Whose verdict it is, when a request waits for one.
 class DecisionWaiter : private ListNode<WaiterLink> {
  public:
+  // A fetch for policies that decide about this request (and others with equal inputs).
+  virtual PolicyFetch& makeFetch() = 0;
   // The end of a wait, one of the two; never from within ask(). `replayed`: it was not decided for
   // this request.
   virtual void onVerdict(VerdictRef verdict, bool replayed) = 0;
@@ -53,6 +55,7 @@ class Question final : private PolicyWaiter, private ListNode<QuestionLink> {
   explicit Question(Decisions& decisions) : decisions_(decisions) {}
 
   std::size_t describe(PolicyCallId id, std::span<std::byte> out) override;
+  PolicyFetch& makeFetch() override;
   void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override;
   void onNoVerdict(Reason reason) override;
 

@@ -1,109 +1,15 @@
 #include "policy/descriptor.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/ascii.h"
 #include "base/msgpack.h"
 #include "http/media_type.h"
 #include "http/query.h"
+#include "policy/message_writer.h"
 
 namespace tidegate {
 namespace {
-
-bool isAscii(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-}
-
-// Bytes of a Latin-1 text in UTF-8: those above 0x7f become two.
-std::size_t latin1Size(std::string_view text) {
-  return text.size() + static_cast<std::size_t>(std::ranges::count_if(
-                           text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }));
-}
-
-// Writes msgpack as long as there is room; then nothing more, and size() is 0.
-class Writer {
- public:
-  explicit Writer(std::span<std::byte> out) : out_(out) {}
-
-  std::size_t size() const { return full_ ? 0 : used_; }
-
-  void nil() { byte(0xc0); }
-
-  void number(std::uint32_t value) {
-    if (value < 0x80) return byte(value);
-    byte(0xce);
-    bigEndian(value, 4);
-  }
-
-  void array(std::size_t count) {
-    if (count < 16) return byte(0x90 | count);
-    byte(0xdc);
-    bigEndian(count, 2);
-  }
-
-  void textHeader(std::size_t size) {
-    if (size < 32) return byte(0xa0 | size);
-    byte(0xdb);
-    bigEndian(size, 4);
-  }
-
-  void bytes(std::string_view value) {
-    byte(0xc6);
-    bigEndian(value.size(), 4);
-    raw(value);
-  }
-
-  void raw(std::string_view bytes) {
-    if (full_ || bytes.size() > out_.size() - used_) {
-      full_ = true;
-      return;
-    }
-    if (!bytes.empty()) std::memcpy(out_.data() + used_, bytes.data(), bytes.size());
-    used_ += bytes.size();
-  }
-
-  void latin1(std::string_view text) {
-    if (isAscii(text)) return raw(text);
-    for (const char c : text) {
-      const auto code = static_cast<unsigned char>(c);
-      if (code < 0x80) {
-        byte(code);
-      } else {
-        byte(0xc0 | code >> 6);
-        byte(0x80 | (code & 0x3f));
-      }
-    }
-  }
-
-  void latin1Text(std::string_view text) {
-    textHeader(latin1Size(text));
-    latin1(text);
-  }
-
-  void anyText(std::string_view text) {
-    if (!isUtf8(text)) return latin1Text(text);
-    textHeader(text.size());
-    raw(text);
-  }
-
- private:
-  void byte(std::size_t value) {
-    if (full_ || used_ == out_.size()) {
-      full_ = true;
-      return;
-    }
-    out_[used_++] = static_cast<std::byte>(value);
-  }
-
-  void bigEndian(std::size_t value, unsigned width) {
-    for (unsigned shift = width * 8; shift > 0; shift -= 8) byte(value >> (shift - 8) & 0xff);
-  }
-
-  std::span<std::byte> out_;
-  std::size_t used_ = 0;
-  bool full_ = false;
-};
 
 template <typename Visit>
 void eachLine(const HeadFields& fields, const PolicyInput& input, Visit visit) {
@@ -116,7 +22,7 @@ void eachLine(const HeadFields& fields, const PolicyInput& input, Visit visit) {
   }
 }
 
-void writeHeader(Writer& writer, const HeadFields& fields, const PolicyInput& input) {
+void writeHeader(MessageWriter& writer, const HeadFields& fields, const PolicyInput& input) {
   std::size_t lines = 0;
   std::size_t size = 0;
   eachLine(fields, input, [&](std::string_view value) {
@@ -133,7 +39,7 @@ void writeHeader(Writer& writer, const HeadFields& fields, const PolicyInput& in
   });
 }
 
-void writeHeaders(Writer& writer, const HeadFields& fields, const PolicyInput& input) {
+void writeHeaders(MessageWriter& writer, const HeadFields& fields, const PolicyInput& input) {
   std::size_t lines = 0;
   eachLine(fields, input, [&](std::string_view) { ++lines; });
   writer.array(lines);
@@ -156,7 +62,7 @@ bool findCookie(std::string_view list, std::string_view name, std::string_view& 
   return false;
 }
 
-void writeCookie(Writer& writer, const HeadFields& fields, std::string_view name) {
+void writeCookie(MessageWriter& writer, const HeadFields& fields, std::string_view name) {
   for (const Field& field : fields.fields()) {
     std::string_view value;
     if (field.id == FieldId::Cookie && findCookie(fields.value(field), name, value))
@@ -165,7 +71,7 @@ void writeCookie(Writer& writer, const HeadFields& fields, std::string_view name
   writer.nil();
 }
 
-void writeQuery(Writer& writer, std::string_view query, std::string_view name) {
+void writeQuery(MessageWriter& writer, std::string_view query, std::string_view name) {
   const bool found = anyParameter(query, [&](EncodedText parameter, EncodedText value) {
     if (!parameter.equals(name)) return false;
     writer.anyText(value.decoded());
@@ -174,14 +80,14 @@ void writeQuery(Writer& writer, std::string_view query, std::string_view name) {
   if (!found) writer.nil();
 }
 
-void writeParam(Writer& writer, const RouteResult& match, std::string_view name) {
+void writeParam(MessageWriter& writer, const RouteResult& match, std::string_view name) {
   for (std::size_t i = 0; i < match.paramCount; ++i) {
     if (match.params[i].name == name) return writer.anyText(match.params[i].value);
   }
   writer.nil();
 }
 
-void writeValue(Writer& writer, const PolicyInput& input, const InputSource& source) {
+void writeValue(MessageWriter& writer, const PolicyInput& input, const InputSource& source) {
   switch (input.kind) {
     case InputKind::Body:
       return source.body ? writer.bytes(*source.body) : writer.nil();
@@ -237,14 +143,14 @@ bool readsBodyOf(const PolicyInput& input, const HeadFields& response) {
 
 std::size_t writeInputs(std::uint32_t chain, std::span<const PolicyInput> inputs,
                         const InputSource& source, std::span<std::byte> out) {
-  Writer writer(out);
+  MessageWriter writer(out);
   writer.number(chain);
   for (const PolicyInput& input : inputs) writeValue(writer, input, source);
   return writer.size();
 }
 
 std::size_t writeCancel(std::uint32_t index, std::uint32_t generation, std::span<std::byte> out) {
-  Writer writer(out);
+  MessageWriter writer(out);
   writer.array(2);
   writer.number(index);
   writer.number(generation);
@@ -253,7 +159,7 @@ std::size_t writeCancel(std::uint32_t index, std::uint32_t generation, std::span
 
 std::size_t writeDescriptor(std::uint32_t index, std::uint32_t generation, std::size_t inputCount,
                             std::span<const std::byte> inputs, std::span<std::byte> out) {
-  Writer writer(out);
+  MessageWriter writer(out);
   writer.array(3 + inputCount);
   writer.number(index);
   writer.number(generation);

@@ -4,15 +4,13 @@
 
 #include "base/ascii.h"
 #include "http/field_rules.h"
-#include "http/message.h"
+#include "http/target_rules.h"
 
 namespace tidegate {
 
 namespace {
 
 constexpr std::uint32_t kChargeWidth = 10;
-
-constexpr std::string_view kNeverInPath = "\"<>\\^`{|}?#[]";
 
 bool isName(std::string_view text) {
   return text.size() <= kMaxVerdictNameBytes && isPlainText(text);
@@ -46,24 +44,6 @@ std::uint64_t windowSeconds(const LimitSpec& spec) {
 
 bool isSentence(std::string_view text) {
   return text.size() <= kMaxVerdictDetailBytes && isPlainText(text);
-}
-
-// RFC 3986 3.3, without dot segments, which would lead out of where the path points.
-bool isPath(std::string_view text) {
-  if (!text.starts_with('/') || text.size() > kMaxHeadBytes) return false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const char c = text[at];
-    if (c == '%') {
-      if (at + 2 >= text.size() || hexValue(text[at + 1]) < 0 || hexValue(text[at + 2]) < 0)
-        return false;
-      continue;
-    }
-    if (c <= 0x20 || c >= 0x7f || kNeverInPath.find(c) != std::string_view::npos) return false;
-    if (c != '/') continue;
-    const std::string_view segment = text.substr(at + 1, text.find('/', at + 1) - at - 1);
-    if (segment == "." || segment == "..") return false;
-  }
-  return true;
 }
 
 template <bool First>
@@ -267,7 +247,7 @@ class VerdictDecoder {
   }
 
   bool path() {
-    return reader_.nil() || (reader_.text(verdict_.path) && isPath(verdict_.path)) ||
+    return reader_.nil() || (reader_.text(verdict_.path) && isSafePath(verdict_.path)) ||
            fail("expected a path or nil");
   }
 

@@ -18,6 +18,7 @@
 //
 // charges are flat, ten elements each (VerdictCharge); replay and stale are milliseconds; tags are
 // names; times are the microseconds that each policy of the chain took, as far as they ran.
+// Kind 5 is no verdict: see fetch.h.
 // TypeScript writes it in src/workers/wire.ts, but the core believes nothing that a worker writes.
 #pragma once
 
@@ -162,7 +163,7 @@ struct Verdict {
   VerdictTimes times;
   // GoOn
   std::string_view upstream;  // empty: the route's own
-  std::string_view path;      // empty: as it is; otherwise isPath() of verdict.cc
+  std::string_view path;      // empty: as it is; otherwise isSafePath()
   VerdictEdits queryEdits;
   VerdictEdits requestEdits;
   VerdictEdits responseEdits;  // also of Pass

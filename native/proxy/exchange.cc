@@ -76,6 +76,24 @@ void Exchange::startRefused(Reason reason) {
   answer(reason);
 }
 
+void Exchange::startOwn(const RequestHead& head, const OwnRequest& own) {
+  keepHead(head);
+  own_ = true;
+  requestId_ = head_.view(own.requestId);
+  path_ = head_.view(line_.path);
+  identity_ = {client_.peer().address, client_.peer().port, false};
+  trustedPeer_ = false;
+  bytesIn_ = own.body.size();
+  if (!own.body.empty()) {
+    // Kept, so that it can be sent again.
+    body_ = {services_.collectedBodies, services_.collectedBodies.create(services_.pool)};
+    body_->append(own.body);
+  }
+  match_.route = own.route;
+  takePlan(own.timeoutMillis == 0 ? kUnlimited : own.timeoutMillis);
+  act();
+}
+
 // Deciding
 
 void Exchange::keepHead(const RequestHead& head) {
@@ -143,14 +161,18 @@ void Exchange::route() {
   runPlan();
 }
 
-void Exchange::runPlan() {
+// The plan of the route; no longer than `timeoutMillis`.
+void Exchange::takePlan(std::uint64_t timeoutMillis) {
   plan_ = &snapshot_->plans().of(match_.route);
   upstreamIndex_ = plan_->upstream;
   routeSlot().active.add();
-  if (plan_->requestTimeout != kUnlimited) {
-    services_.loop.timers().schedule(requestTimer_,
-                                     services_.loop.nowMillis() + plan_->requestTimeout);
-  }
+  timeoutMillis = std::min(timeoutMillis, plan_->requestTimeout);
+  if (timeoutMillis != kUnlimited)
+    services_.loop.timers().schedule(requestTimer_, services_.loop.nowMillis() + timeoutMillis);
+}
+
+void Exchange::runPlan() {
+  takePlan(kUnlimited);
   if (plan_->has(PlanStep::Access) && !admitted()) return;
   const std::uint64_t bodyLimit = std::min(plan_->bodyBytes, listener().bodyBytes);
   client_.limitBody(bodyLimit);
@@ -298,6 +320,11 @@ void Exchange::askPolicies() {
   }
 }
 
+PolicyFetch& Exchange::makeFetch() {
+  const PeerInfo client{identity_.address, identity_.port, client_.peer().isUnix && !trustedPeer_};
+  return *services_.fetches.create(services_, FetchAsker{snapshot_, listener_, client, requestId_});
+}
+
 void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
   if (state_ == State::Reviewing) {
     held_->verdict = std::move(verdict);
@@ -389,8 +416,11 @@ void Exchange::answerVerdict(const Verdict& verdict) {
   reason_ = verdict.kind == VerdictKind::Deny ? Reason::PolicyDenied : Reason::PolicyAnswered;
   services_.arena.reset();
   services_.fields.clear();
-  verdict.fields.each(
-      [&](const VerdictEdit& field) { services_.fields.push_back({field.name, field.value}); });
+  bool hasDate = false;
+  verdict.fields.each([&](const VerdictEdit& field) {
+    hasDate = hasDate || field.id == FieldId::Date;
+    services_.fields.push_back({field.name, field.value});
+  });
   if (charges_) charges_->addFields(nullptr, services_.arena, services_.fields);
   if (!verdict.hasBody) {
     answerError(verdict.status, verdict.detail);
@@ -398,7 +428,9 @@ void Exchange::answerVerdict(const Verdict& verdict) {
   }
   OutgoingResponse out;
   out.status = verdict.status;
-  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  // A response that a policy has fetched and passes on keeps its own.
+  if (!hasDate)
+    services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
   sendAnswer(out, verdict.body);
 }
 
@@ -461,10 +493,11 @@ void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
-  const ForwardedRequest what{
-      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
-      values,     client_.peer(), trustedPeer_, head_.view(line_.authority),
-      verdict()};
+  const ForwardedRequest what{listener(),   *plan_,
+                              upstream,     upstream.endpoints[endpoint_],
+                              values,       client_.peer(),
+                              trustedPeer_, head_.view(line_.authority),
+                              verdict(),    own_};
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);

@@ -28,6 +28,14 @@
 
 namespace tidegate {
 
+// A request of the gateway's own, for a policy.
+struct OwnRequest {
+  std::uint32_t route;          // UpstreamConfig::fetchRoute
+  Slice requestId;              // of the request that asked; stands in the head
+  std::string_view body;        // the whole of it; borrowed for the call
+  std::uint64_t timeoutMillis;  // 0: only the route's
+};
+
 class Exchange final : public ClientStreamEvents,
                        public UpstreamStreamEvents,
                        public DecisionWaiter {
@@ -38,9 +46,13 @@ class Exchange final : public ClientStreamEvents,
            ClientStream& client);
   ~Exchange();
 
-  // Exactly one of the two, once, right after it was made.
+  // Exactly one of them, once, right after it was made.
   void start(const RequestHead& head);
   void startRefused(Reason reason);
+  void startOwn(const RequestHead& head, const OwnRequest& own);
+
+  // Why it ends, as far as it is known; None where an upstream's response is passed on.
+  Reason reason() const { return reason_; }
 
   // ClientStreamEvents
   void onClientBody(std::string_view bytes) override;
@@ -62,6 +74,7 @@ class Exchange final : public ClientStreamEvents,
   void onUpstreamDrained() override;
 
   // DecisionWaiter
+  PolicyFetch& makeFetch() override;
   void onVerdict(VerdictRef verdict, bool replayed) override;
   void onNoVerdict(Reason reason) override;
 
@@ -81,6 +94,7 @@ class Exchange final : public ClientStreamEvents,
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
+  void takePlan(std::uint64_t timeoutMillis);
   bool admitted();
   void collectBody(const PolicyChain& chain);
   void collect(std::string_view bytes);
@@ -167,6 +181,7 @@ class Exchange final : public ClientStreamEvents,
   std::uint16_t status_ = 0;
   std::uint8_t retries_ = 0;
   bool hasHead_ = false;
+  bool own_ = false;  // the gateway's own request, for a policy
   bool reused_ = false;
   bool requestDone_ = true;
   bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again

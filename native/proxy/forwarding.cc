@@ -147,6 +147,16 @@ void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::str
       believe ? joinWith(head, FieldId::Forwarded, element, arena) : element);
 }
 
+void addPeer(const HeadFields& head, const ForwardedRequest& what, ThreadServices& services) {
+  std::string_view peerText = "unknown";
+  if (!what.peer.isUnix) {
+    char* text = services.arena.allocate(IpAddress::kMaxText);
+    peerText = {text, what.peer.address.format(text)};
+  }
+  addXForwarded(head, what, peerText, services);
+  addForwarded(head, what, peerText, services);
+}
+
 std::string_view versionText(std::uint8_t minorVersion) {
   return minorVersion == 0 ? "1.0 " : "1.1 ";
 }
@@ -198,7 +208,7 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
                               services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
-  } else if (what.upstream.hostHeader == HostHeader::Endpoint) {
+  } else if (what.upstream.hostHeader == HostHeader::Endpoint || what.own) {
     out.host = std::string_view(what.endpoint.address).starts_with("unix:")
                    ? "localhost"
                    : std::string_view(what.endpoint.address);
@@ -209,17 +219,17 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
   return !out.host.empty() && std::all_of(out.host.begin(), out.host.end(), isHostByte);
 }
 
-void markForwardingFields(HeadFields& head, const RequestLine& line,
-                          const ListenerConfig& listener) {
+void markForwardingFields(HeadFields& head, const RequestLine& line, const ListenerConfig& listener,
+                          bool own) {
   for (Field& f : head.fields()) {
     switch (f.id) {
       case FieldId::XForwardedFor:
       case FieldId::XForwardedHost:
       case FieldId::XForwardedProto:
-        f.dropped = listener.xForwarded != ForwardMode::Keep;
+        f.dropped = !own && listener.xForwarded != ForwardMode::Keep;
         break;
       case FieldId::Forwarded:
-        f.dropped = listener.forwarded != ForwardMode::Keep;
+        f.dropped = !own && listener.forwarded != ForwardMode::Keep;
         break;
       case FieldId::Via:
         f.dropped = !listener.via.empty();
@@ -319,14 +329,8 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   }
   if (!composeHost(what, services, out)) return false;
 
-  markForwardingFields(head, line, what.listener);
-  std::string_view peerText = "unknown";
-  if (!what.peer.isUnix) {
-    char* text = services.arena.allocate(IpAddress::kMaxText);
-    peerText = {text, what.peer.address.format(text)};
-  }
-  addXForwarded(head, what, peerText, services);
-  addForwarded(head, what, peerText, services);
+  markForwardingFields(head, line, what.listener, what.own);
+  if (!what.own) addPeer(head, what, services);
   if (!what.listener.via.empty()) {
     const std::string_view hop =
         services.arena.join({versionText(line.minorVersion), what.listener.via});

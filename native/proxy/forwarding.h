@@ -44,6 +44,8 @@ struct ForwardedRequest {
   bool trustedPeer;
   std::string_view originalHost;  // as the client sent it, with port
   const Verdict& verdict;         // of the policies
+  // The gateway's own, for a policy: nobody is forwarded for, and there is no Host to preserve.
+  bool own = false;
 };
 
 // Fills path, host and fields of `out`; may be called again for another endpoint. False when the

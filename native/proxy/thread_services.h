@@ -17,6 +17,7 @@
 #include "proxy/charging.h"
 #include "proxy/collected_body.h"
 #include "proxy/endpoint_pool.h"
+#include "proxy/fetch_stream.h"
 #include "proxy/held_response.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
@@ -79,6 +80,7 @@ struct ThreadServices {
   Slab<ExchangeCharges> exchangeCharges;
   Slab<CollectedBody> collectedBodies;
   Slab<HeldResponse> heldResponses;
+  Slab<FetchStream> fetches;
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;

@@ -577,6 +577,8 @@ constexpr Member<Upstream> kUpstream[] = {
      [](Reader& r, Upstream& u) { return r.number(u.passiveFailures, limits::kPassiveFailures); }},
     {"passiveDownFor",
      [](Reader& r, Upstream& u) { return r.number(u.passiveDownFor, limits::kDownFor); }},
+    {"fetchSlot",
+     [](Reader& r, Upstream& u) { return r.number(u.fetchSlot.emplace(), limits::kMetricSlot); }},
 };
 
 bool upstream(Reader& reader, Upstream& target) {
@@ -701,6 +703,22 @@ std::string buildRouter(Snapshot& snapshot) {
   return {};
 }
 
+// Behind those that the router knows: no request takes one of them.
+void addFetchRoutes(Snapshot& snapshot) {
+  for (std::uint32_t i = 0; i < snapshot.upstreams.size(); ++i) {
+    UpstreamConfig& upstream = snapshot.upstreams[i];
+    if (!upstream.fetchSlot) continue;
+    upstream.fetchRoute = static_cast<std::uint32_t>(snapshot.routes.size());
+    RouteConfig& route = snapshot.routes.emplace_back();
+    route.match.name = "fetch:" + upstream.name;
+    route.metricSlot = *upstream.fetchSlot;
+    route.upstream = i;
+    route.firstByteTimeout = upstream.firstByteTimeout;
+    route.idleTimeout = upstream.idleTimeout;
+    route.retries = upstream.retries;
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>, DecodeError> decodeSnapshot(
@@ -722,6 +740,7 @@ Result<std::shared_ptr<const Snapshot>, DecodeError> decodeSnapshot(
   for (std::uint32_t i = 0; i < snapshot->upstreams.size(); ++i)
     snapshot->upstreamsByName.emplace(snapshot->upstreams[i].name, i);
   if (!error.empty()) return Failure{DecodeError{std::move(error)}};
+  addFetchRoutes(*snapshot);
   return std::shared_ptr<const Snapshot>(std::move(snapshot));
 }
 

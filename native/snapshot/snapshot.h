@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -174,6 +175,10 @@ struct UpstreamConfig {
   std::uint32_t retries = 1;
   std::uint32_t passiveFailures = 3;  // 0: passive health is off
   std::uint64_t passiveDownFor = 10'000;
+  // For what policies fetch: a metric slot, where there are such policies; and an index of `routes`
+  // that the decoder has made of it.
+  std::optional<std::uint32_t> fetchSlot;
+  std::uint32_t fetchRoute = kNoRoute;
 };
 
 enum class AccessLogFormat : std::uint8_t { Off, Json, Common, Combined };
@@ -191,6 +196,7 @@ struct Snapshot {
   std::vector<ListenerConfig> listeners;
   std::vector<AccessConfig> access;
   std::vector<PolicyChain> chains;
+  // Those that requests are matched with, then those of the upstreams' fetches.
   std::vector<RouteConfig> routes;
   std::vector<UpstreamConfig> upstreams;
   std::unique_ptr<const Router> router;  // route indices are those of `routes`

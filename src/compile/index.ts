@@ -5,6 +5,7 @@ import { problemAt } from '../config/source.js';
 import type { PolicySet } from '../workers/messages.js';
 import { coreFinding } from './coreProblem.js';
 import { encodeSnapshot } from './encode.js';
+import { fetchRoutes } from './fetches.js';
 import { compileListener } from './listeners.js';
 import { type MetricSlots, maxMetricSlots } from './metricSlots.js';
 import { type CompiledPolicies, compilePolicies, type PolicyCatalog } from './policies.js';
@@ -14,6 +15,7 @@ import { compileRoute } from './routes.js';
 import type { Snapshot } from './snapshot.js';
 import { compileUpstream } from './upstreams.js';
 
+export { fetchRoutes } from './fetches.js';
 export { MetricSlots } from './metricSlots.js';
 export type { LoadedPolicy, PolicyCatalog, PolicyFault, PolicyLoad } from './policies.js';
 export { PolicyNumbers } from './policyModules.js';
@@ -125,7 +127,9 @@ function build(
         : { format: accessLog.format, path: accessLog.output === 'stdout' ? '' : accessLog.output },
     listeners,
     chains: policies.snapshot,
-    upstreams: config.upstreams.map((upstream) => compileUpstream(upstream, addresses, slots)),
+    upstreams: config.upstreams.map((upstream) =>
+      compileUpstream(upstream, addresses, slots, policies.snapshot.length > 0),
+    ),
     routes: config.routes.map((route) => compileRoute(route, context)),
   };
   return { ...snapshot, access: policies.access(slots) };
@@ -133,7 +137,10 @@ function build(
 
 function namesOf({ routes, upstreams }: Snapshot): SnapshotNames {
   return {
-    routes: routes.map(({ match, metricSlot }) => ({ name: match.name, slot: metricSlot })),
+    routes: [
+      ...routes.map(({ match, metricSlot }) => ({ name: match.name, slot: metricSlot })),
+      ...fetchRoutes(upstreams),
+    ],
     upstreams: upstreams.map(({ name, metricSlot }) => ({ name, slot: metricSlot })),
     endpoints: upstreams.flatMap(({ name, endpoints }) =>
       endpoints.map(({ address, metricSlot }) => ({ upstream: name, address, slot: metricSlot })),

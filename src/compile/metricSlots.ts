@@ -4,6 +4,7 @@
 export type MetricSubject =
   | { kind: 'route'; route: string }
   | { kind: 'upstream'; upstream: string }
+  | { kind: 'fetch'; upstream: string }
   | { kind: 'access'; policy: string; mode: 'enforce' | 'shadow' }
   | { kind: 'endpoint'; upstream: string; endpoint: string };
 
@@ -35,6 +36,8 @@ function keyOf(subject: MetricSubject): string {
       return `route:${subject.route}`;
     case 'access':
       return `access:${subject.mode}:${subject.policy}`;
+    case 'fetch':
+      return `fetch:${subject.upstream}`;
     case 'upstream':
       return `upstream:${subject.upstream}`;
     case 'endpoint':

@@ -3,6 +3,7 @@
 import type { Config, PolicySettings, RouteSettings } from '../config/index.js';
 import type { ConfigPath, ProblemCode } from '../config/problem.js';
 import type { Finding } from '../config/source.js';
+import type { HookName } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
 import type { ResponseInputDeclaration } from '../policy/responseInputs.js';
 import type {
@@ -14,6 +15,8 @@ import type {
 } from '../workers/messages.js';
 import { type AccessRules, compileAccess } from './access.js';
 import { type ConsumerSet, consumerSet } from './consumers.js';
+import { fetchNameFindings } from './fetches.js';
+import { handlerFindings, shadowFindings } from './handlers.js';
 import type { MetricSlots } from './metricSlots.js';
 import type { PolicyNumbers } from './policyModules.js';
 import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js';
@@ -21,13 +24,15 @@ import type { SnapshotAccess, SnapshotChain, SnapshotInput } from './snapshot.js
 /** A policy of the configuration, loaded and with its options checked. */
 export interface LoadedPolicy {
   readonly instance: InstanceSpec;
-  /** Of `decide`; undefined: the policy has none. */
+  /** Of the hooks for requests; undefined: the policy has none. */
   readonly inputs: readonly InputDeclaration[] | undefined;
+  /** What it does with requests; by default it decides. */
+  readonly hooks?: readonly HookName[];
   /** Of `respond`; undefined: the policy has none. */
   readonly responseInputs?: readonly ResponseInputDeclaration[] | undefined;
 }
 
-/** Of either hook. */
+/** Of requests or of responses. */
 type Declaration = InputDeclaration | ResponseInputDeclaration;
 
 function allInputs({ inputs = [], responseInputs = [] }: LoadedPolicy): Declaration[] {
@@ -84,8 +89,10 @@ export async function compilePolicies(
   for (const [index, route] of config.routes.entries()) {
     findings.push(...parameterFindings(route, index, loaded));
     findings.push(...attributeFindings(route, index, loaded));
+    findings.push(...handlerFindings(route, index, loaded));
     if (findings.length === 0) builder.add(route);
   }
+  if (builder.snapshot.length > 0) findings.push(...fetchNameFindings(config));
   return { compiled: builder, findings };
 }
 
@@ -121,6 +128,7 @@ async function loadAll(config: Config, catalog: PolicyCatalog) {
     }
     loaded.set(result.policy.instance.name, result.policy);
   }
+  findings.push(...shadowFindings(config, loaded));
   return { loaded, natives, findings };
 }
 
@@ -168,9 +176,13 @@ function attributeFindings(
   route: number,
   loaded: ReadonlyMap<string, LoadedPolicy>,
 ): Finding[] {
-  return policies.flatMap((name, index) =>
-    inputsOf(name, loaded).flatMap((input): Finding[] => {
-      if (input.kind !== 'attribute' || policies.slice(0, index).includes(input.policy)) return [];
+  return policies.flatMap((name, index) => {
+    const { hooks = [] } = loaded.get(name) ?? {};
+    // Who only answers does so when all have decided.
+    const before =
+      hooks.length === 1 && hooks[0] === 'handle' ? policies : policies.slice(0, index);
+    return inputsOf(name, loaded).flatMap((input): Finding[] => {
+      if (input.kind !== 'attribute' || before.includes(input.policy)) return [];
       return [
         {
           code: 'policy_input',
@@ -181,8 +193,8 @@ function attributeFindings(
             : `the route does not have ${input.policy}`,
         },
       ];
-    }),
-  );
+    });
+  });
 }
 
 class ChainBuilder implements CompiledPolicies {
@@ -261,7 +273,7 @@ class ChainBuilder implements CompiledPolicies {
     this.#indices.set(key, this.snapshot.length);
     this.snapshot.push({
       id,
-      timeout: settings.reduce((sum, { timeout }) => sum + timeout, 0),
+      timeout: settings.reduce((sum, policy) => sum + this.#longest(policy), 0),
       onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
         ? 'allow'
         : 'deny',
@@ -270,6 +282,11 @@ class ChainBuilder implements CompiledPolicies {
       ...this.#bodyOf(settings, hook),
     });
     this.#chains.push({ id, hook, links });
+  }
+
+  /** Each of its hooks has the whole time. */
+  #longest({ name, timeout }: PolicySettings): number {
+    return timeout * (this.#found(this.#loaded, name).hooks?.length ?? 1);
   }
 
   /** A policy in shadow mode refuses nothing, and so no body that is too long for it. */
@@ -299,7 +316,7 @@ class ChainBuilder implements CompiledPolicies {
 
   #link(settings: PolicySettings, hook: ChainSpec['hook'], inputs: SnapshotInput[]): LinkSpec {
     const { name, timeout, onFailure, mode, breaker } = settings;
-    const { instance } = this.#found(this.#loaded, name);
+    const { instance, hooks } = this.#found(this.#loaded, name);
     this.#instances.set(instance.id, instance);
     const source = hook === 'decide' ? sourceOf : sourceOfReview;
     return {
@@ -311,6 +328,7 @@ class ChainBuilder implements CompiledPolicies {
       onFailure,
       mode,
       breaker,
+      ...(hooks?.includes('handle') ? { answers: true } : {}),
     };
   }
 

@@ -7,7 +7,7 @@ import { oneOf } from '../config/schema/scalars.js';
 import { builtinNames, builtinPolicy } from '../policies/builtin.js';
 import * as ipAccess from '../policies/ip-access/index.js';
 import { readAccess } from '../policies/ip-access/read.js';
-import type { Policy } from '../policy/define.js';
+import { hookNames, type Policy } from '../policy/define.js';
 import type { InputDeclaration } from '../policy/inputs.js';
 import {
   checkOptions,
@@ -83,7 +83,6 @@ export class ModuleCatalog implements PolicyCatalog {
     if (Array.isArray(found)) return { ok: false, faults: found };
     const checked = await checkOptions(found.policy, settings.with);
     if (!checked.ok) return { ok: false, faults: checked.issues.map(faultOfOption) };
-    const { decides } = found.policy;
     let inputs: readonly InputDeclaration[];
     let responseInputs: readonly ResponseInputDeclaration[] | undefined;
     try {
@@ -94,11 +93,13 @@ export class ModuleCatalog implements PolicyCatalog {
       return { ok: false, faults: [{ code: 'policy_module', path: ['use'], message }] };
     }
     const instance = this.#numbers.instance(found, settings, consumers);
+    const hooks = hookNames.filter((name) => found.policy[name] !== undefined);
     return {
       ok: true,
       policy: {
         instance,
-        inputs: decides ? inputs : undefined,
+        inputs: hooks.length > 0 ? inputs : undefined,
+        hooks,
         responseInputs,
       },
     };

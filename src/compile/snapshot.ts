@@ -163,6 +163,8 @@ export interface SnapshotUpstream {
   retries: number;
   passiveFailures: number;
   passiveDownFor?: Limit;
+  /** Of the fetches of policies; absent where there are no policies. */
+  fetchSlot?: number;
 }
 
 export interface Snapshot {

@@ -10,11 +10,12 @@ const algorithms = {
   'least-connections': 'leastConnections',
 } as const;
 
-/** `addresses` maps each host name of an endpoint to its IP address. */
+/** `addresses` maps each host name of an endpoint to its IP address; `fetched`: policies may fetch from it. */
 export function compileUpstream(
   upstream: UpstreamSettings,
   addresses: ReadonlyMap<string, string>,
   slots: MetricSlots,
+  fetched = false,
 ): SnapshotUpstream {
   const { hostHeader, timeouts, pool, limits, retries, health } = upstream;
   return {
@@ -45,6 +46,7 @@ export function compileUpstream(
     retries: retries.attempts,
     passiveFailures: health.passive === false ? 0 : health.passive.failures,
     ...(health.passive === false ? {} : { passiveDownFor: health.passive.downFor }),
+    ...(fetched ? { fetchSlot: slots.slotOf({ kind: 'fetch', upstream: upstream.name }) } : {}),
   };
 }
 

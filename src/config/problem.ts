@@ -21,6 +21,7 @@ export const problemCodes = {
   forbidden_header: 'A header that frames or routes the message cannot be edited.',
   policy_module: 'The module of a policy does not load, or exports no policy.',
   policy_input: 'A policy reads something that its route does not have.',
+  policy_handler: 'A policy that answers requests stands where it cannot.',
   no_policy_workers: 'A route has policies, and there is no thread to run them.',
   unresolved_endpoint: 'The name of an endpoint could not be resolved.',
   too_many_things:

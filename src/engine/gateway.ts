@@ -8,7 +8,13 @@ import {
   problemAnswer,
   startAdmin,
 } from '../admin/server.js';
-import { type Compiled, compileSnapshot, MetricSlots, PolicyNumbers } from '../compile/index.js';
+import {
+  type Compiled,
+  compileSnapshot,
+  fetchRoutes,
+  MetricSlots,
+  PolicyNumbers,
+} from '../compile/index.js';
 import { parseBind } from '../config/address.js';
 import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.js';
 import type { Logger } from '../observe/log.js';
@@ -353,10 +359,10 @@ function warnOfFileLimit({ maxConnections, ioThreads }: CoreOptions, log: Logger
 
 function slotNames({ snapshot }: Compiled): MetricSlotNames {
   return {
-    routes: snapshot.routes.map(({ match, metricSlot }) => ({
-      name: match.name,
-      slot: metricSlot,
-    })),
+    routes: [
+      ...snapshot.routes.map(({ match, metricSlot }) => ({ name: match.name, slot: metricSlot })),
+      ...fetchRoutes(snapshot.upstreams),
+    ],
     upstreams: snapshot.upstreams.map(({ name, metricSlot }) => ({ name, slot: metricSlot })),
     endpoints: snapshot.upstreams.flatMap(({ name, endpoints }) =>
       endpoints.map(({ address, metricSlot }) => ({ upstream: name, address, slot: metricSlot })),

@@ -103,7 +103,11 @@ export class Policies {
   }
 }
 
+/** A policy that answers may have decided before, and has its time again. */
 function longestTimeout({ chains }: PolicySet): number {
-  const ofChain = chains.map(({ links }) => links.reduce((sum, { timeout }) => sum + timeout, 0));
+  const ofChain = chains.map(({ links }) => {
+    const timeouts = links.map(({ timeout }) => timeout);
+    return timeouts.reduce((sum, timeout) => sum + timeout, Math.max(0, ...timeouts));
+  });
   return Math.max(0, ...ofChain);
 }

@@ -1,8 +1,10 @@
 // `definePolicy`: what a policy module exports, typed for its author and plain for the gateway.
 import { z } from 'zod';
 import { nearest } from '../config/nearest.js';
+import type { Answer } from './answer.js';
 import { describe } from './checked.js';
 import type { Counters } from './counters.js';
+import type { Fetch } from './fetch.js';
 import { type InputDeclaration, type InputRecord, type InputValues, isInput } from './inputs.js';
 import type { KnownConsumer } from './knownConsumer.js';
 import {
@@ -10,7 +12,7 @@ import {
   type ResponseInputDeclaration,
   type ResponseInputRecord,
 } from './responseInputs.js';
-import { allow, type ReviewDraft, type VerdictDraft } from './verdict.js';
+import type { ReviewDraft, VerdictDraft } from './verdict.js';
 
 export type OptionsSchema = z.ZodObject;
 
@@ -41,6 +43,8 @@ export interface DecideContext {
   readonly counters: Counters;
   /** Fires when the client has gone or the policy's time is up. */
   readonly signal: AbortSignal;
+  /** Asks an upstream of the configuration; until the policy has decided. */
+  readonly fetch: Fetch;
   /** Milliseconds since 1970. The clock of tests, where there is one. */
   now(): number;
 }
@@ -69,11 +73,18 @@ export interface PolicyDefinition<
   setup?: (ctx: SetupContext<z.output<Schema>>) => State | Promise<State>;
   /**
    * About a request, before it goes anywhere. Throwing counts as a failure of the policy: `onFailure` says what becomes of the
-   * request. A policy without it lets every request pass.
+   * request.
    */
   decide?: (
     decision: Decision<z.output<Schema>, InputValues<Inputs>, State>,
   ) => VerdictDraft | Promise<VerdictDraft>;
+  /**
+   * Answers the request in place of the route's own action, when every `decide` of the route has let it go on. One policy of a route
+   * may have it. Never replayed; failures are those of `decide`.
+   */
+  handle?: (
+    decision: Decision<z.output<Schema>, InputValues<Inputs>, State>,
+  ) => Answer | Promise<Answer>;
   /** All that `respond` sees of a request and its response. Default: nothing. Undefined: with such options it sees no response. */
   responseInputs?: ResponseInputs | ((options: z.output<Schema>) => ResponseInputs | undefined);
   /** About the response of an upstream, before the client gets it. Throwing is a failure as that of `decide`. */
@@ -98,20 +109,29 @@ export interface Policy<Schema extends OptionsSchema = OptionsSchema> {
   /** Throws a TypeError that explains when the declarations are not ones. `options` have been parsed. */
   inputs(options: unknown): readonly InputDeclaration[];
   setup(ctx: GivenContext): Promise<unknown>;
-  /** Its author has written a `decide`; one without lets every request pass. */
-  readonly decides: boolean;
-  decide(
-    decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
-  ): VerdictDraft | Promise<VerdictDraft>;
+  /** At least one of the hooks is there. */
+  readonly decide?:
+    | ((
+        decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
+      ) => VerdictDraft | Promise<VerdictDraft>)
+    | undefined;
+  readonly handle?:
+    | ((
+        decision: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
+      ) => Answer | Promise<Answer>)
+    | undefined;
   /** As `inputs`; undefined: no response is for it. */
   responseInputs(options: unknown): readonly ResponseInputDeclaration[] | undefined;
-  /** Undefined where its author has written none. */
-  readonly respond:
+  readonly respond?:
     | ((
         review: Decision<unknown, Readonly<Record<string, unknown>>, unknown>,
       ) => ReviewDraft | Promise<ReviewDraft>)
     | undefined;
 }
+
+/** What a policy does with a request; one at least. */
+export const hookNames = ['decide', 'handle'] as const;
+export type HookName = (typeof hookNames)[number];
 
 type NoOptions = z.ZodObject<Record<never, never>, z.core.$strict>;
 
@@ -120,7 +140,7 @@ const definitionKeys = [
   'inputs',
   'consumers',
   'setup',
-  'decide',
+  ...hookNames,
   'responseInputs',
   'respond',
 ];
@@ -132,7 +152,7 @@ export function definePolicy<
   State = undefined,
 >(definition: PolicyDefinition<Schema, Inputs, ResponseInputs, State>): Policy<Schema> {
   checkDefinition(definition);
-  const { options, inputs, consumers = false, setup, decide } = definition;
+  const { options, inputs, consumers = false, setup, decide, handle } = definition;
   const { responseInputs, respond } = definition;
   return Object.freeze<Policy<Schema>>({
     [brand]: true,
@@ -156,13 +176,11 @@ export function definePolicy<
       const given = { ...ctx, consumers: ctx.consumers ?? [] };
       return await setup?.(given as SetupContext<z.output<Schema>>);
     },
-    decides: decide !== undefined,
-    decide: (decide ?? (() => passOn)) as Policy['decide'],
+    decide: decide as Policy['decide'],
+    handle: handle as Policy['handle'],
     respond: respond as Policy['respond'],
   });
 }
-
-const passOn = Object.freeze(allow());
 
 export function isPolicy(value: unknown): value is Policy {
   return typeof value === 'object' && value !== null && brand in value;
@@ -189,14 +207,15 @@ function checkDefinition(definition: unknown): void {
   }
   const given = definition as Readonly<Record<string, unknown>>;
   const { options, inputs, consumers, responseInputs } = given;
-  if (given['decide'] === undefined && given['respond'] === undefined) {
-    throw new TypeError('definePolicy expected a function as decide or respond but received none');
-  }
-  for (const hook of ['setup', 'decide', 'respond']) {
-    const value = given[hook];
-    if (value === undefined || typeof value === 'function') continue;
+  if ([...hookNames, 'respond'].every((name) => given[name] === undefined)) {
     throw new TypeError(
-      `definePolicy expected a function as ${hook} but received ${describe(value)}`,
+      'definePolicy expected a function as decide, handle or respond but received none',
+    );
+  }
+  for (const name of ['setup', ...hookNames, 'respond']) {
+    if (given[name] === undefined || typeof given[name] === 'function') continue;
+    throw new TypeError(
+      `definePolicy expected a function as ${name} but received ${describe(given[name])}`,
     );
   }
   if (responseInputs !== undefined && given['respond'] === undefined) {

@@ -1,5 +1,6 @@
 // `tidegate/policy`: what the author of a policy imports.
 export { z } from 'zod';
+export type { Answer } from './answer.js';
 export type { Consumer } from './consumer.js';
 export type {
   Acquired,
@@ -19,6 +20,13 @@ export {
   type PolicyLog,
   type SetupContext,
 } from './define.js';
+export {
+  type Fetch,
+  FetchError,
+  type FetchErrorCode,
+  type FetchInit,
+  type FetchResponse,
+} from './fetch.js';
 export {
   type AttributeValue,
   attribute,

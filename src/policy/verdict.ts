@@ -112,6 +112,8 @@ export type ReviewDraft = EditDraft | VerdictDraft | undefined;
 export function edit(fields: ResponseEdits): EditDraft {
   return { kind: 'edit', fields };
 }
+/** What ends the request here. */
+export type AnswerDraft = Extract<VerdictDraft, { kind: 'deny' | 'respond' | 'redirect' }>;
 
 /** The request goes on: to the next policy, then to the upstream. */
 export function allow(fields: AllowFields = {}): VerdictDraft {
@@ -124,16 +126,16 @@ export function routeTo(upstream: string, fields: AllowFields = {}): VerdictDraf
 }
 
 /** The request ends here, refused. */
-export function deny(fields: DenyFields = {}): VerdictDraft {
+export function deny(fields: DenyFields = {}): AnswerDraft {
   return { kind: 'deny', fields };
 }
 
 /** The request ends here, with this answer. */
-export function respond(fields: RespondFields = {}): VerdictDraft {
+export function respond(fields: RespondFields = {}): AnswerDraft {
   return { kind: 'respond', fields };
 }
 
 /** The request ends here, with the client sent elsewhere. */
-export function redirect(fields: RedirectFields): VerdictDraft {
+export function redirect(fields: RedirectFields): AnswerDraft {
   return { kind: 'redirect', fields };
 }

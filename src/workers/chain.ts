@@ -1,10 +1,12 @@
 // One route's policies, run in order on one request: the first that ends the request ends the chain. What a policy does wrong
 // stays here: it becomes what its `onFailure` says.
 import { performance } from 'node:perf_hooks';
+import { normalizeAnswer } from '../policy/answer.js';
 import { problemText } from '../policy/checked.js';
 import type { Consumer } from '../policy/consumer.js';
 import type { Counters } from '../policy/counters.js';
-import type { DecideContext, Policy, PolicyLog } from '../policy/define.js';
+import type { DecideContext, HookName, Policy, PolicyLog } from '../policy/define.js';
+import type { Fetch } from '../policy/fetch.js';
 import type { AttributeValue } from '../policy/inputs.js';
 import {
   type Charge,
@@ -16,6 +18,7 @@ import {
 import type { VerdictDraft } from '../policy/verdict.js';
 import { bodyValue, UnreadableBody } from './body.js';
 import { Breaker } from './breaker.js';
+import { aborted, CallFetches, type FetchPort, TurnFetches } from './fetches.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import type { PolicyEvent } from './tally.js';
 import {
@@ -129,20 +132,40 @@ class Progress implements Underway {
   /** Microseconds of each link that had its turn. */
   readonly times: number[] = [];
   readonly values: readonly unknown[];
+  readonly #port: FetchPort;
+  #fetches: CallFetches | undefined = undefined;
   cancelled = false;
   context: Context | undefined = undefined;
   /** When the link under way began. */
   #began = performance.now();
 
-  constructor(values: readonly unknown[], state: State) {
+  constructor(values: readonly unknown[], state: State, port: FetchPort) {
     this.values = values;
     this.state = state;
+    this.#port = port;
+  }
+
+  get fetches(): CallFetches {
+    const [index, generation] = this.values as [number, number];
+    this.#fetches ??= new CallFetches(this.#port, { index, generation });
+    return this.#fetches;
   }
 
   stepEnded(): void {
+    this.times.push(this.#turnEnded());
+  }
+
+  /** The handler's time is its policy's, which may have decided before. */
+  handlerEnded(place: number): void {
+    this.times[place] = (this.times[place] ?? 0) + this.#turnEnded();
+  }
+
+  #turnEnded(): number {
     const now = performance.now();
-    this.times.push(Math.round((now - this.#began) * 1000));
+    const micros = Math.round((now - this.#began) * 1000);
     this.#began = now;
+    this.context?.end('the policy has decided');
+    return micros;
   }
 
   get terms(): Terms {
@@ -164,6 +187,8 @@ export interface Underway {
   cancelled: boolean;
   /** Of the link under way. */
   context: Context | undefined;
+  /** Made when a policy fetches: most never do. */
+  readonly fetches: CallFetches;
 }
 
 /** A chain one of whose policies takes its time. */
@@ -186,6 +211,8 @@ export class Running {
 
 export class Chain {
   readonly #links: readonly Link[];
+  /** The place of the link that answers, when all have let the request go on; -1: none does. */
+  readonly #handler: number;
   readonly #start = State.lasting();
 
   /** `instances` holds every instance that the links name. */
@@ -201,11 +228,14 @@ export class Chain {
         breaker: link.breaker === false ? undefined : new Breaker(link.breaker),
       };
     });
+    this.#handler = this.#links.findIndex(
+      ({ instance, spec }) => instance.policy.handle !== undefined && spec.mode === 'enforce',
+    );
   }
 
-  /** `values` as a descriptor has them. Running only where a policy returned a promise. Never throws. */
-  run(values: readonly unknown[]): Outcome | Running {
-    const progress = new Progress(values, this.#start);
+  /** `values` as a descriptor has them; `port` to where they came from. Running only where a policy returned a promise. Never throws. */
+  run(values: readonly unknown[], port: FetchPort): Outcome | Running {
+    const progress = new Progress(values, this.#start, port);
     const outcome = this.#from(0, progress);
     return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }
@@ -213,7 +243,11 @@ export class Chain {
   #from(first: number, progress: Progress): Outcome | Promise<Outcome> {
     for (let i = first; i < this.#links.length; i += 1) {
       const link = this.#links[i] as Link;
-      const ended = this.#step(link, progress);
+      if (link.instance.policy.decide === undefined) {
+        progress.stepEnded();
+        continue;
+      }
+      const ended = this.#step(link, 'decide', progress);
       if (ended instanceof Promise) {
         return ended.then((outcome) => {
           progress.stepEnded();
@@ -224,21 +258,33 @@ export class Chain {
       progress.stepEnded();
       if (ended !== undefined) return withTerms(ended, progress);
     }
-    const { upstream, path, query, request, response, body, memo } = progress.state;
-    const { terms } = progress;
-    return { kind: 'go-on', terms, upstream, path, query, request, response, body, memo };
+    return this.#handler < 0 ? goesOn(progress) : this.#handle(this.#handler, progress);
   }
 
-  /** Undefined: the next link has its turn. */
-  #step(link: Link, progress: Progress): End | undefined | Promise<End | undefined> {
+  #handle(place: number, progress: Progress): Outcome | Promise<Outcome> {
+    const finish = (ended: End | undefined): Outcome => {
+      progress.handlerEnded(place);
+      return ended === undefined ? goesOn(progress) : withTerms(ended, progress);
+    };
+    const ended = this.#step(this.#links[place] as Link, 'handle', progress);
+    return ended instanceof Promise ? ended.then(finish) : finish(ended);
+  }
+
+  /** Undefined: the next link has its turn, or after a handler the route's own action. */
+  #step(
+    link: Link,
+    hook: HookName,
+    progress: Progress,
+  ): End | undefined | Promise<End | undefined> {
     if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open', progress);
-    const context = new Context(link.instance);
+    const context = new Context(link.instance, progress);
     progress.context = context;
-    let draft: VerdictDraft | Promise<VerdictDraft>;
+    const take = hook === 'decide' ? takeVerdict : takeAnswer;
+    let draft: unknown;
     try {
       const { policy, options, state } = link.instance;
       const inputs = inputsOf(link, progress);
-      draft = policy.decide({ inputs, options, state, ctx: context });
+      draft = policy[hook]?.({ inputs, options, state, ctx: context });
     } catch (error) {
       return error instanceof UnreadableBody
         ? unreadable(link, error, progress)
@@ -257,18 +303,43 @@ export class Chain {
   }
 }
 
+function goesOn({ state, terms }: Progress): Outcome {
+  const { upstream, path, query, request, response, body, memo } = state;
+  return { kind: 'go-on', terms, upstream, path, query, request, response, body, memo };
+}
+
 /** Of a chain that nobody waits for; the core knows nothing of it any more. */
 const abandoned: End = { kind: 'failed', failure: 'threw', policy: '' };
 
 export class Context implements DecideContext {
   readonly log: PolicyLog;
   readonly counters: Counters;
-  // Made when somebody asks for it: most policies never do.
+  readonly #underway: Underway;
+  // Made when somebody asks for them: most policies never do.
   #controller: AbortController | undefined;
+  #fetches: TurnFetches | undefined;
+  /** Why nothing is fetched any more. */
+  #over: string | undefined;
 
-  constructor({ log, counters }: Instance) {
+  constructor({ log, counters }: Instance, underway: Underway) {
     this.log = log;
     this.counters = counters;
+    this.#underway = underway;
+  }
+
+  get fetch(): Fetch {
+    return (upstream, init) => {
+      const response = this.#fetch(upstream, init);
+      // A policy that leaves it behind does not learn how it ends, and that is no error of the worker's.
+      response.catch(() => {});
+      return response;
+    };
+  }
+
+  async #fetch(...[upstream, init]: Parameters<Fetch>): ReturnType<Fetch> {
+    if (this.#over !== undefined) throw aborted(upstream, this.#over);
+    this.#fetches ??= new TurnFetches(this.#underway.fetches);
+    return await this.#fetches.begin(upstream, init);
   }
 
   get signal(): AbortSignal {
@@ -282,6 +353,13 @@ export class Context implements DecideContext {
 
   abort(reason: Error): void {
     this.#controller?.abort(reason);
+    this.end(reason.message);
+  }
+
+  /** Idempotent. */
+  end(why: string): void {
+    this.#over ??= why;
+    this.#fetches?.end(why);
   }
 }
 
@@ -352,9 +430,9 @@ function inputOf(source: InputSource, { values, state }: Progress): unknown {
 }
 
 /** Carries a verdict out; undefined when the chain goes on. */
-function take(link: Link, draft: VerdictDraft, progress: Progress): End | undefined {
+function takeVerdict(link: Link, draft: unknown, progress: Progress): End | undefined {
   const before = progress.state;
-  const known = before.next(draft);
+  const known = before.next(draft as VerdictDraft);
   if (known !== undefined) {
     link.breaker?.succeeded();
     progress.state = known;
@@ -382,7 +460,26 @@ function take(link: Link, draft: VerdictDraft, progress: Progress): End | undefi
   state.charges = charges;
   state.tags = tags;
   apply(verdict, link.instance.name, state);
-  if (Object.isFrozen(draft) && state.body === undefined) before.remember(draft, state);
+  if (Object.isFrozen(draft) && state.body === undefined)
+    before.remember(draft as VerdictDraft, state);
+  return state.end;
+}
+
+/** The same for what a handler returned, which is for its request alone. */
+function takeAnswer(link: Link, answer: unknown, progress: Progress): End | undefined {
+  const checked = normalizeAnswer(answer);
+  if (!checked.ok) return misbehaved(link, `bad answer: ${problemText(checked)}`, progress);
+  const state = progress.state.own();
+  const charges = joined(state.charges, checked.value.charges);
+  const tags = joined(state.tags, checked.value.tags);
+  const tooMuch = beyondLimits(charges, tags);
+  if (tooMuch !== undefined) return misbehaved(link, tooMuch, progress);
+  link.breaker?.succeeded();
+  progress.state = state;
+  state.replayFor = 0;
+  state.charges = charges;
+  state.tags = tags;
+  apply(checked.value, link.instance.name, state);
   return state.end;
 }
 

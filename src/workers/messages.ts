@@ -49,6 +49,8 @@ export interface LinkSpec {
   onFailure: 'deny' | 'allow';
   mode: 'enforce' | 'shadow';
   breaker: BreakerSpec | false;
+  /** It answers in place of the route's action; absent where it only decides. */
+  answers?: true;
 }
 
 /** The policies of a route, in the order in which they have their turn; `id` is what descriptors name. */

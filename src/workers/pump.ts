@@ -5,9 +5,12 @@ import { setImmediate as laterThisTurn } from 'node:timers';
 import type { MessagePort } from 'node:worker_threads';
 import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
 import { isPolicy, type PolicyLog } from '../policy/define.js';
+import { isFetchError } from '../policy/fetch.js';
 import { checkOptions } from '../policy/options.js';
 import { Chain, type Instance, Running } from './chain.js';
 import { coreCounters } from './counters.js';
+import { FetchPort } from './fetches.js';
+import { readReply } from './fetchWire.js';
 import type {
   FromWorker,
   InstanceSpec,
@@ -41,9 +44,14 @@ export default async function pump({ engine, worker, set, control }: PumpTask): 
   const channels = new Channels(
     engine,
     worker,
-    (descriptor) => policies.decide(descriptor),
+    (descriptor, port) => policies.decide(descriptor, port),
     (message) => policies.complain(message),
   );
+  // A promise that a policy leaves behind may wait for a fetch, which ends with the policy's turn.
+  process.on('unhandledRejection', (error) => {
+    if (!isFetchError(error)) throw error;
+    policies.complain(`a policy has left a fetch behind: ${error.message}`);
+  });
   const ended = new Promise<void>((resolve) => {
     control.on('message', (message: ToWorker) => {
       if (message.kind === 'stop') resolve();
@@ -147,11 +155,11 @@ class Policies {
     this.#post({ kind: 'log', level: 'error', policy: '', message, fields: {} });
   }
 
-  decide(descriptor: Descriptor): Outcome | Running {
+  decide(descriptor: Descriptor, port: FetchPort): Outcome | Running {
     const chain = this.#chains.get(descriptor.chain);
     if (chain === undefined)
       return { kind: 'failed', terms: noTerms, failure: 'unknown-chain', policy: '' };
-    return chain.run(descriptor.values);
+    return chain.run(descriptor.values, port);
   }
 
   async #setUp({ id, name, file, options, consumers = [] }: InstanceSpec): Promise<Instance> {
@@ -206,7 +214,7 @@ function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 /** This worker's ends of the channels, and the verdicts that have not found room in them yet. */
 class Channels {
   readonly #port: NativePolicyPort;
-  readonly #decide: (descriptor: Descriptor) => Outcome | Running;
+  readonly #decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running;
   readonly #complain: (message: string) => void;
   /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
@@ -219,7 +227,7 @@ class Channels {
   constructor(
     engine: number,
     worker: number,
-    decide: (descriptor: Descriptor) => Outcome | Running,
+    decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running,
     complain: (message: string) => void,
   ) {
     const addon = loadAddon();
@@ -259,9 +267,14 @@ class Channels {
 
   #readerOf(thread: number): BatchReader {
     const running = new Map<number, { generation: number; chain: Running }>();
+    const fetches = new FetchPort((frame) => {
+      this.#flushSoon();
+      return (this.#verdicts[thread] as VerdictBatch).putFrame(frame);
+    });
     return {
+      fetched: (values) => fetches.receive(readReply(values)),
       ask: (descriptor) => {
-        const outcome = this.#decide(descriptor);
+        const outcome = this.#decide(descriptor, fetches);
         if (!(outcome instanceof Running)) {
           this.#put(thread, descriptor, outcome);
           return;

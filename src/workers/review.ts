@@ -18,6 +18,7 @@ import {
   type Underway,
   within,
 } from './chain.js';
+import { CallFetches, type FetchPort } from './fetches.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import { type FailureKind, firstValue, noTerms, type Outcome } from './wire.js';
 
@@ -38,16 +39,26 @@ class Progress implements Underway {
   status: number | undefined = undefined;
   body: string | Uint8Array | undefined = undefined;
   edits: readonly Edit[] = [];
+  readonly #port: FetchPort;
+  #fetches: CallFetches | undefined = undefined;
   #began = performance.now();
 
-  constructor(values: readonly unknown[]) {
+  constructor(values: readonly unknown[], port: FetchPort) {
     this.values = values;
+    this.#port = port;
+  }
+
+  get fetches(): CallFetches {
+    const [index, generation] = this.values as [number, number];
+    this.#fetches ??= new CallFetches(this.#port, { index, generation });
+    return this.#fetches;
   }
 
   stepEnded(): void {
     const now = performance.now();
     this.times.push(Math.round((now - this.#began) * 1000));
     this.#began = now;
+    this.context?.end('the policy has seen the response');
   }
 
   get terms() {
@@ -72,9 +83,9 @@ export class ReviewChain {
     });
   }
 
-  /** `values` as a descriptor has them. Running only where a policy returned a promise. Never throws. */
-  run(values: readonly unknown[]): Outcome | Running {
-    const progress = new Progress(values);
+  /** As Chain.run. */
+  run(values: readonly unknown[], port: FetchPort): Outcome | Running {
+    const progress = new Progress(values, port);
     const outcome = this.#from(0, progress);
     return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }
@@ -99,7 +110,7 @@ export class ReviewChain {
   /** Undefined: the next link has its turn. */
   #step(link: Link, progress: Progress): Outcome | undefined | Promise<Outcome | undefined> {
     if (link.breaker?.isOpen() === true) return failed(link, 'breaker-open', progress);
-    const context = new Context(link.instance);
+    const context = new Context(link.instance, progress);
     progress.context = context;
     let draft: ReviewDraft | Promise<ReviewDraft>;
     try {

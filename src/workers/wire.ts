@@ -99,6 +99,8 @@ export interface BatchReader {
   ask(descriptor: Descriptor): void;
   /** Nobody waits for that call any more. */
   cancel(index: number, generation: number): void;
+  /** What came of a fetch, for readReply(). */
+  fetched(values: readonly unknown[]): void;
 }
 
 /** Reads every message in the first `length` bytes; the core framed them. */
@@ -107,8 +109,9 @@ export function readBatch(batch: Buffer, length: number, reader: BatchReader): v
     const start = at + frameHead;
     at = start + batch.readUInt32LE(at);
     const values = readMessage(batch, start, at);
-    const [index, generation, chain] = values as [number, number, number | undefined];
+    const [index, generation, chain] = values as [number, number, number | null | undefined];
     if (chain === undefined) reader.cancel(index, generation);
+    else if (chain === null) reader.fetched(values);
     else reader.ask({ index, generation, chain, values });
   }
 }
@@ -163,6 +166,15 @@ export class VerdictBatch {
     if (length > this.#largest) return length;
     this.#used = end;
     return 0;
+  }
+
+  /** A message that was packed and framed elsewhere; false when it is above the largest. */
+  putFrame(frame: Buffer): boolean {
+    if (frame.length > this.#largest) return false;
+    this.#makeRoom(frame.length);
+    this.#buffer.set(frame, this.#used);
+    this.#used += frame.length;
+    return true;
   }
 
   /** The first `length` bytes have been taken. */

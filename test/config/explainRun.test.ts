@@ -85,6 +85,25 @@ export default definePolicy({
 `,
 );
 file(
+  'asks.ts',
+  `import { allow, definePolicy, FetchError, header, respond } from 'tidegate/policy';
+export default definePolicy({
+  inputs: { key: header('x-api-key') },
+  async decide({ inputs, ctx }) {
+    await ctx.fetch('green', { path: '/auth', query: { token: inputs.key ?? '' } }).catch(() => {});
+    return allow();
+  },
+  async handle({ ctx }) {
+    try {
+      return await ctx.fetch('blue', { method: 'POST', path: '/orders' });
+    } catch (error) {
+      return respond({ status: 502, body: (error as FetchError).code });
+    }
+  },
+});
+`,
+);
+file(
   'lingering.ts',
   `import { allow, definePolicy } from 'tidegate/policy';
 export default definePolicy({
@@ -121,6 +140,7 @@ policies:
   - { name: wrap, use: ./wrap.ts, with: { reads: true } }
   - { name: blind, use: ./wrap.ts, with: { reads: false } }
   - { name: lingering, use: ./lingering.ts }
+  - { name: asks, use: ./asks.ts }
   - { name: keys, use: api-key, with: { header: x-api-key } }
   - { name: stamp, use: ./stamp.ts, timeout: 2s }
   - { name: names, use: transform, mode: shadow, with: { response: { rename: { x-a: x-b } } } }
@@ -137,6 +157,7 @@ routes:
   - { name: blind, match: { path: /blind }, policies: [blind], upstream: blue }
   - { name: lingering, match: { path: /lingering }, policies: [lingering], respond: {} }
   - { name: stamped, match: { path: /stamped }, policies: [keys, stamp, names], upstream: blue }
+  - { name: asks, match: { path: /asks }, policies: [asks], respond: {} }
   - { name: open, match: { path: /open }, upstream: blue }
 upstreams:
   - { name: blue, endpoints: ["127.0.0.1:9001"] }
@@ -315,6 +336,23 @@ describe('tidegate explain --run', () => {
 
   it('ends, whatever a policy has left running', async () => {
     expect((await ran('/lingering')).outcome).toEqual({ kind: 'goes-on', charges: [] });
+  });
+
+  it('sends nothing to upstreams: what a policy would fetch fails and is shown', async () => {
+    const { policies, outcome } = await ran('/asks', '-H', 'x-api-key: secret-key');
+    expect(policies[0]).toMatchObject({
+      name: 'asks',
+      verdict: { kind: 'respond', status: 502, body: 'unavailable' },
+      fetches: [
+        { upstream: 'green', method: 'GET', target: '/auth?token=‹hidden›' },
+        { upstream: 'blue', method: 'POST', target: '/orders' },
+      ],
+    });
+    expect(outcome).toMatchObject({ kind: 'answered', code: 'policy_answered', status: 502 });
+    const { stdout } = await explain('--run', '/asks');
+    expect(stdout).toContain('would fetch POST /orders from blue; nothing was sent');
+    expect(stdout).toContain('./asks.ts answers in place of the route within 1s');
+    expect(stdout).not.toContain('fetch:');
   });
 
   it('lets no policy write to the terminal', async () => {

@@ -23,6 +23,10 @@ export default definePolicy({ inputs: { text: body({ limit: '129KiB', as: 'text'
 export default definePolicy({ inputs: { plan: attribute('billing', 'plan') }, decide: () => allow() });`,
   'billing.ts': `import { allow, definePolicy } from 'tidegate/policy';
 export default definePolicy({ decide: () => allow({ attributes: { plan: 'free' } }) });`,
+  'handle.ts': `import { attribute, definePolicy, respond } from 'tidegate/policy';
+export default definePolicy({ inputs: { plan: attribute('billing', 'plan') }, handle: () => respond() });`,
+  'both.ts': `import { allow, definePolicy, respond } from 'tidegate/policy';
+export default definePolicy({ decide: () => allow(), handle: () => respond() });`,
   'broken.ts': 'export default (\n  {,\n',
   'none.ts': 'export const policy = 1;\n',
 };
@@ -261,5 +265,43 @@ export default {
     expect(await problemsOfOptions(`{ list: [{ one: ${value} }] }`)).toEqual([
       `policies[0].with.list[0].one${place} expected plain data (texts, numbers, true, false, lists and maps) but received ${what}`,
     ]);
+  });
+
+  test('that answer stand alone on a route, anywhere in its list', async () => {
+    const policies = [
+      'policies:',
+      '  - { name: handle, use: ./handle.ts }',
+      '  - { name: both, use: ./both.ts }',
+      '  - { name: billing, use: ./billing.ts }',
+    ];
+    expect(await problemsOf(...policies, route('[handle, billing, both]'))).toEqual([
+      '6:70 policy_handler expected one policy that answers (handle) but handle stands before both (one route has one answer: leave one of them out)',
+    ]);
+    expect(await problemsOf(...policies, route('[both, billing]'))).toEqual([
+      expect.stringContaining('unused_policy'),
+    ]);
+  });
+
+  test('that answer cannot do so in shadow', async () => {
+    expect(
+      await problemsOf('policies: [{ name: both, use: ./both.ts, mode: shadow }]', route('[both]')),
+    ).toEqual([
+      expect.stringMatching(
+        /^2:\d+ policy_handler expected mode: enforce but both answers requests/,
+      ),
+    ]);
+  });
+
+  test('may fetch from any upstream, under a name that no route has', async () => {
+    const upstreams = 'upstreams: [{ name: orders, endpoints: ["127.0.0.1:1"] }]';
+    const policies = 'policies: [{ name: billing, use: ./billing.ts }]';
+    expect(await problemsOf(policies, route('[billing]'), upstreams)).toEqual([]);
+    expect(
+      await problemsOf(
+        policies,
+        route('[billing]').replace('name: r,', 'name: "fetch:orders",'),
+        upstreams,
+      ),
+    ).toEqual([expect.stringMatching(/^3:\d+ duplicate_name expected another name/)]);
   });
 });

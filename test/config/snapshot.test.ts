@@ -162,20 +162,22 @@ describe('the snapshot', () => {
     const { names } = await compile(everything);
     expect(names).toEqual({
       routes: [
-        { name: 'forward', slot: 6 },
-        { name: 'inherits', slot: 7 },
-        { name: 'redirect', slot: 8 },
-        { name: 'respond', slot: 9 },
+        { name: 'forward', slot: 8 },
+        { name: 'inherits', slot: 9 },
+        { name: 'redirect', slot: 10 },
+        { name: 'respond', slot: 11 },
+        { name: 'fetch:first', slot: 2 },
+        { name: 'fetch:second', slot: 7 },
       ],
       upstreams: [
         { name: 'first', slot: 0 },
-        { name: 'second', slot: 2 },
+        { name: 'second', slot: 3 },
       ],
       endpoints: [
         { upstream: 'first', address: '10.0.0.1:80', slot: 1 },
-        { upstream: 'second', address: 'app.internal:80', slot: 3 },
-        { upstream: 'second', address: 'v6.internal:81', slot: 4 },
-        { upstream: 'second', address: 'unix:/run/b.sock', slot: 5 },
+        { upstream: 'second', address: 'app.internal:80', slot: 4 },
+        { upstream: 'second', address: 'v6.internal:81', slot: 5 },
+        { upstream: 'second', address: 'unix:/run/b.sock', slot: 6 },
       ],
     });
   });

@@ -1,5 +1,5 @@
-// Fuzzes the verdict decoder: whatever a worker writes, it is refused with a message, or it is a
-// verdict that keeps what verdict.h promises.
+// Fuzzes the decoders of verdicts and fetches: whatever a worker writes, it is refused with a
+// message, or it keeps what verdict.h or fetch.h promises.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +9,7 @@
 #include "base/ascii.h"
 #include "base/msgpack.h"
 #include "http/field_rules.h"
+#include "policy/fetch.h"
 #include "policy/verdict.h"
 
 namespace tidegate {
@@ -64,6 +65,41 @@ void checkPath(std::string_view path) {
   PROMISE((std::string(path) + "/").find("/../") == std::string::npos);
 }
 
+void checkFetch(std::span<const std::uint8_t> bytes) {
+  const Result<FetchMessage, VerdictError> decoded = decodeFetch(bytes);
+  if (!decoded) {
+    PROMISE(!decoded.error().message.empty());
+    return;
+  }
+  const FetchMessage& fetch = *decoded;
+  PROMISE(isFetchMessage(bytes));
+  if (fetch.takenBack) {
+    PROMISE(fetch.upstream.empty() && fetch.fields.size() == 0 && !fetch.hasBody);
+    return;
+  }
+  checkName(fetch.upstream);
+  PROMISE(!fetch.upstream.empty());
+  PROMISE(isToken(fetch.method) && fetch.method.size() <= kMaxFetchMethodBytes);
+  PROMISE(fetch.method != "CONNECT" && fetch.method != "TRACE");
+  PROMISE(!fetch.path.empty());
+  checkPath(fetch.path);
+  PROMISE(fetch.query.find_first_of("# \r\n") == std::string_view::npos);
+  PROMISE(fetch.hasQuery || fetch.query.empty());
+  PROMISE(fetch.path.size() + fetch.query.size() <= kMaxFetchTargetBytes);
+  std::uint32_t count = 0;
+  std::size_t size = 0;
+  fetch.fields.each([&](std::string_view name, std::string_view value) {
+    ++count;
+    size += name.size() + value.size();
+    PROMISE(isEditableField(name));
+    PROMISE(isFieldText(value) && trimOws(value) == value);
+  });
+  PROMISE(count == fetch.fields.size() && count <= kMaxFetchFields);
+  PROMISE(size == fetch.fields.bytes() && size <= kMaxFetchFieldBytes);
+  PROMISE(fetch.body.size() <= kMaxFetchBody && (fetch.hasBody || fetch.body.empty()));
+  PROMISE(fetch.timeoutMillis <= kMaxFetchMillis);
+}
+
 void check(std::span<const std::uint8_t> bytes) {
   const Result<Verdict, VerdictError> decoded = decodeVerdict(bytes);
   if (!decoded) {
@@ -113,5 +149,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   tidegate::check({data, size});
+  tidegate::checkFetch({data, size});
   return 0;
 }

@@ -18,6 +18,21 @@ class NoBell final : public Bell {
   void ring() override {}
 };
 
+// Remembers what became of it; its reply takes so many bytes.
+class Fetch final : public PolicyFetch {
+ public:
+  void begin(const FetchMessage& message) override { path = message.path; }
+  std::size_t describe(const FetchId& id, std::span<std::byte> out) override {
+    return writeFetchResponse(id, 200, "\x90", std::string(size, 'x'), out);
+  }
+  void onReplied() override { state = "replied"; }
+  void onUnwanted() override { state = "unwanted"; }
+
+  std::string path;
+  std::string state = "under way";
+  std::size_t size = 2;
+};
+
 // Remembers how its call ended.
 class Waiter final : public PolicyWaiter {
  public:
@@ -30,6 +45,7 @@ class Waiter final : public PolicyWaiter {
     std::memcpy(out.data() + 4, &id.generation, 4);
     return size_;
   }
+  PolicyFetch& makeFetch() override { return *fetches.emplace_back(std::make_shared<Fetch>()); }
   void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override {
     CHECK(static_cast<bool>(bytes) && size > 0);
     ended = "verdict " + std::to_string(static_cast<int>(verdict.kind));
@@ -42,6 +58,7 @@ class Waiter final : public PolicyWaiter {
 
   std::string ended;
   std::function<void()> then;
+  std::vector<std::shared_ptr<Fetch>> fetches;
 
  private:
   std::size_t size_;
@@ -316,6 +333,177 @@ TEST("where the least loaded worker has no room, another one is asked") {
   CHECK(first > 0 && first < 40);
   CHECK_EQ(f.take(large).size(), 40 - first);
   f.calls.close();
+}
+
+// As a worker begins one.
+std::string beginning(Request request, int number, const std::string& path = "/") {
+  return "[" + std::to_string(request.index) + ", " + std::to_string(request.generation) + ", 5, " +
+         std::to_string(number) + R"(, "orders", "GET", ")" + path + R"(", null, [], null, null])";
+}
+
+std::string takingBack(Request request, int number) {
+  return "[" + std::to_string(request.index) + ", " + std::to_string(request.generation) + ", 5, " +
+         std::to_string(number) + "]";
+}
+
+// A call in the worker's hands, and the worker.
+struct Asked {
+  explicit Asked(std::size_t ringBytes = Channel::kRingBytes) : worker(f.open(0, ringBytes)) {
+    f.calls.ask(waiter, 1000);
+    const std::vector<Request> requests = f.take(worker);
+    if (requests.size() == 1) request = requests[0];
+  }
+  void begin(int number, const std::string& path = "/") {
+    f.give(worker, beginning(request, number, path));
+  }
+  std::string state(std::size_t fetch) const { return waiter.fetches[fetch]->state; }
+  // Bytes of all messages that are in the worker's ring.
+  std::size_t takeBytes() {
+    f.calls.flush();
+    std::vector<std::byte> batch(Channel::kLargestMessage + 4);
+    std::size_t bytes = 0;
+    for (std::size_t used = 0; (used = worker->server().take(batch)) > 0;) bytes += used;
+    return bytes;
+  }
+
+  Fixture f;
+  Waiter waiter;
+  std::shared_ptr<Channel> worker;
+  Request request;
+};
+
+TEST("a fetch belongs to the call that it names, whose worker hears what came of it") {
+  Asked a;
+  a.begin(1, "/a");
+  a.begin(2, "/b");
+  REQUIRE_EQ(a.waiter.fetches.size(), 2);
+  CHECK_EQ(a.waiter.fetches[1]->path, "/b");
+  a.f.calls.reply(*a.waiter.fetches[1]);
+  CHECK_EQ(a.state(0) + ", " + a.state(1), "under way, replied");
+  CHECK(a.takeBytes() > 0);
+  CHECK_EQ(a.f.load(0), 1);  // a fetch is no verdict
+  a.f.goOn(a.worker, a.request);
+  CHECK_EQ(a.waiter.ended, "verdict 0");
+  CHECK_EQ(a.state(0) + ", " + a.state(1), "unwanted, replied");
+  CHECK_EQ(a.f.counters.policyFetches.get(), 2);
+}
+
+TEST("fetches end with their call, however it ends") {
+  const std::vector<std::pair<std::string, std::function<void(Asked&)>>> ends = {
+      {"", [](Asked& a) { a.f.calls.cancel({a.request.index, a.request.generation}); }},
+      {"policy_timeout", [](Asked& a) { a.f.waitFor(a.waiter); }},
+      {"policy_worker_lost", [](Asked& a) { a.f.open(0); }},
+      {"policy_failed",
+       [](Asked& a) {
+         a.f.give(a.worker, "[" + std::to_string(a.request.index) + ", " +
+                                std::to_string(a.request.generation) + ", 5, 2, 3]");
+       }},
+  };
+  for (const auto& [ended, end] : ends) {
+    Asked a;
+    a.begin(1);
+    REQUIRE_EQ(a.waiter.fetches.size(), 1);
+    end(a);
+    CHECK_EQ(a.waiter.ended, ended);
+    CHECK_EQ(a.state(0), "unwanted");
+    // What its worker still says of it reaches nobody.
+    a.f.give(a.worker, takingBack(a.request, 1));
+    a.begin(3);
+    CHECK_EQ(a.waiter.fetches.size(), 1);
+  }
+}
+
+TEST("a worker takes a fetch back, and not another one") {
+  Asked a;
+  a.begin(1);
+  a.begin(2);
+  a.f.give(a.worker, takingBack(a.request, 2));
+  a.f.give(a.worker, takingBack(a.request, 7));
+  CHECK_EQ(a.state(0) + ", " + a.state(1), "under way, unwanted");
+  CHECK_EQ(a.waiter.ended, "");
+  a.begin(2);
+  CHECK_EQ(a.waiter.fetches.size(), 3);
+}
+
+TEST("a worker cannot fetch for a call of another one") {
+  Asked a;
+  const auto other = a.f.open(1);
+  a.f.give(other, beginning(a.request, 1));
+  CHECK(a.waiter.fetches.empty());
+  a.begin(1);
+  a.f.give(other, takingBack(a.request, 1));
+  CHECK_EQ(a.state(0), "under way");
+}
+
+TEST("a call has 8 fetches at once, 64 in all, and no number twice; more end it") {
+  Asked many;
+  for (int i = 0; i < 8; ++i) many.begin(i);
+  CHECK_EQ(many.waiter.ended, "");
+  many.begin(8);
+  CHECK_EQ(many.waiter.ended, "policy_failed");
+  CHECK_EQ(many.waiter.fetches.size(), 8);
+  CHECK_EQ(many.state(7), "unwanted");
+
+  Asked twice;
+  twice.begin(1);
+  twice.begin(1);
+  CHECK_EQ(twice.waiter.ended, "policy_failed");
+
+  Asked all;
+  for (int i = 0; i < 64; ++i) {
+    all.begin(i);
+    all.f.calls.reply(*all.waiter.fetches.back());
+  }
+  CHECK_EQ(all.waiter.ended, "");
+  all.begin(64);
+  CHECK_EQ(all.waiter.ended, "policy_failed");
+}
+
+TEST("a reply that finds no room waits, before new calls, and goes out when there is some") {
+  Asked a(8192);
+  for (int i = 0; i < 8; ++i) {
+    a.begin(i);
+    a.waiter.fetches.back()->size = 1900;
+  }
+  for (const auto& fetch : a.waiter.fetches) a.f.calls.reply(*fetch);
+  CHECK_EQ(a.state(0), "replied");
+  CHECK_EQ(a.state(7), "under way");
+  Waiter next;
+  a.f.calls.ask(next, 1000);
+  std::size_t bytes = 0;
+  for (int round = 0; round < 10 && a.state(7) != "replied"; ++round) {
+    bytes += a.takeBytes();
+    a.f.calls.receive();
+  }
+  for (std::size_t i = 0; i < 8; ++i) CHECK_EQ(a.state(i), "replied");
+  CHECK(bytes + a.takeBytes() > 8 * 1900);
+  a.f.calls.receive();
+  a.f.goOn(a.worker, {a.request.index, a.request.generation});
+  CHECK_EQ(a.waiter.ended, "verdict 0");
+  a.f.calls.close();
+}
+
+TEST("a reply that waits is dropped with its call") {
+  Asked a(8192);
+  for (int i = 0; i < 8; ++i) {
+    a.begin(i);
+    a.waiter.fetches.back()->size = 1900;
+  }
+  for (const auto& fetch : a.waiter.fetches) a.f.calls.reply(*fetch);
+  a.f.open(0);
+  CHECK_EQ(a.waiter.ended, "policy_worker_lost");
+  CHECK_EQ(a.state(7), "unwanted");
+  CHECK(!a.f.calls.receive());
+}
+
+TEST("of a reply that is too large its worker hears that it is") {
+  Asked a;
+  a.begin(1);
+  a.waiter.fetches[0]->size = Channel::kLargestMessage;
+  a.f.calls.reply(*a.waiter.fetches[0]);
+  CHECK_EQ(a.state(0), "replied");
+  const std::size_t bytes = a.takeBytes();
+  CHECK(bytes > 0 && bytes < 200);
 }
 
 }  // namespace

@@ -19,8 +19,20 @@ class NoBell final : public Bell {
   void ring() override {}
 };
 
+// Of which nothing comes.
+class NoFetch final : public PolicyFetch {
+ public:
+  void begin(const FetchMessage&) override {}
+  std::size_t describe(const FetchId&, std::span<std::byte>) override { return 0; }
+  void onReplied() override {}
+  void onUnwanted() override { unwanted = true; }
+
+  bool unwanted = false;
+};
+
 class Waiter final : public DecisionWaiter {
  public:
+  PolicyFetch& makeFetch() override { return fetch; }
   void onVerdict(VerdictRef verdict, bool replayed) override {
     ended = std::string(verdict->consumer) + (replayed ? " replayed" : " decided");
     if (then) then();
@@ -32,6 +44,7 @@ class Waiter final : public DecisionWaiter {
 
   std::string ended;
   std::function<void()> then;
+  NoFetch fetch;
 };
 
 struct Call {

@@ -710,5 +710,36 @@ TEST("a snapshot of many routes is decoded") {
   CHECK_EQ(snapshot->routes.size(), 2000);
 }
 
+TEST("an upstream that policies fetch from has a route that the router does not know") {
+  const auto snapshot = test::decodeSample(R"({
+    "listeners": [{"name": "public", "bind": "127.0.0.1:0"}],
+    "upstreams": [
+      {"name": "a", "endpoints": [{"address": "a", "connectTo": "127.0.0.1:1"}]},
+      {"name": "b", "endpoints": [{"address": "b", "connectTo": "127.0.0.1:2"}],
+       "fetchSlot": 7, "retries": 3, "idleTimeout": 11, "firstByteTimeout": 12}],
+    "routes": [{"match": {"name": "all"}, "upstream": 0, "metricSlot": 5}]
+  })");
+  REQUIRE(snapshot != nullptr);
+  CHECK_EQ(snapshot->upstreams[0].fetchRoute, kNoRoute);
+  REQUIRE_EQ(snapshot->upstreams[1].fetchRoute, 1);
+  REQUIRE_EQ(snapshot->routes.size(), 2);
+  const RouteConfig& route = snapshot->routes[1];
+  CHECK_EQ(route.match.name, "fetch:b");
+  CHECK_EQ(route.metricSlot, 7);
+  CHECK_EQ(route.upstream, 1);
+  CHECK_EQ(route.retries, 3);
+  CHECK_EQ(route.idleTimeout, 11);
+  CHECK_EQ(route.firstByteTimeout, 12);
+  CHECK_EQ(route.chain, kNoChain);
+  RouteRequest request;
+  request.path = "/";
+  request.method = "GET";
+  FieldTable fields;
+  request.fields = &fields;
+  RouteResult match;
+  snapshot->router->match(request, match);
+  CHECK_EQ(match.route, 0);
+}
+
 }  // namespace
 }  // namespace tidegate

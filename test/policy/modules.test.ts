@@ -46,7 +46,7 @@ async function problemsOf(specifier = './tenant.ts'): Promise<string[]> {
 async function decided(specifier?: string): Promise<unknown> {
   const { policy } = await load(specifier);
   const ctx = contextOf();
-  const draft = await policy.decide({ inputs: {}, options: {}, state: undefined, ctx });
+  const draft = await policy.decide?.({ inputs: {}, options: {}, state: undefined, ctx });
   const verdict = normalizeVerdict(draft);
   return verdict.ok ? verdict.value.consumer?.id : verdict.problem;
 }
@@ -54,7 +54,8 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 function contextOf(): DecideContext {
   const { signal } = new AbortController();
-  return { log: silent, signal, counters: fakeCounters(), now: () => 0 };
+  const fetch = async () => expect.unreachable();
+  return { log: silent, signal, counters: fakeCounters(), now: () => 0, fetch };
 }
 
 const policyThatSays = (expression: string, imports = '') =>
@@ -207,7 +208,7 @@ export default definePolicy({
     const { policy, bundle } = await load();
     const ctx = contextOf();
     try {
-      policy.decide({ inputs: {}, options: {}, state: undefined, ctx });
+      policy.decide?.({ inputs: {}, options: {}, state: undefined, ctx });
       expect.unreachable();
     } catch (error) {
       const place = placeInSource((error as Error).stack ?? '', bundle);

@@ -9,6 +9,7 @@ import {
   cookie,
   definePolicy,
   deny,
+  FetchError,
   header,
   headers,
   host,
@@ -18,6 +19,7 @@ import {
   path,
   query,
   redirect,
+  respond,
   routeName,
   routeTo,
   scheme,
@@ -409,5 +411,89 @@ describe('mistakes are explained', () => {
     );
     const { clock } = await testPolicy(policy, { options: { header: 'a' } });
     expect(() => clock.advance('soon')).toThrow('clock.advance: expected a duration such as 500ms');
+  });
+});
+
+describe('made-up upstreams', () => {
+  const joins = definePolicy({
+    inputs: { id: param('id') },
+    async decide({ ctx }) {
+      return (await ctx.fetch('auth')).ok ? allow() : deny();
+    },
+    async handle({ inputs: { id = '' }, ctx }) {
+      const response = await ctx.fetch('orders', {
+        method: 'POST',
+        path: `/orders/${id}`,
+        query: { a: '1' },
+        headers: { 'X-A': ['1', '2'] },
+        body: 'b',
+      });
+      return response.ok ? respond({ body: response.text() }) : response;
+    },
+  });
+
+  test('answer what the policy asks', async () => {
+    const asked: unknown[] = [];
+    const harness = await testPolicy(joins, {
+      fetch: (upstream, request) => {
+        asked.push([upstream, request]);
+        return upstream === 'auth' ? { status: 401 } : { body: { id: 7 } };
+      },
+    });
+    expect((await harness.decide()).verdict.kind).toBe('deny');
+    const { answer } = await harness.handle({ params: { id: '7' } });
+    expect([answer?.status, answer?.body]).toEqual([200, '{"id":7}']);
+    expect(asked).toEqual([
+      ['auth', { method: 'GET', path: '/', query: '', headers: {} }],
+      [
+        'orders',
+        { method: 'POST', path: '/orders/7', query: 'a=1', headers: { 'x-a': '1, 2' }, body: 'b' },
+      ],
+    ]);
+  });
+
+  test('may be passed on, fail, and say too much', async () => {
+    const handled = async (fetch: NonNullable<Parameters<typeof testPolicy>[1]>['fetch']) =>
+      (await testPolicy(joins, { ...(fetch === undefined ? {} : { fetch }) })).handle();
+    const busy = {
+      status: 503,
+      headers: { 'Retry-After': '9', connection: 'close' },
+      body: 'busy',
+    };
+    expect((await handled(() => busy)).answer).toEqual({
+      status: 503,
+      headers: { 'retry-after': '9' },
+      body: Buffer.from('busy'),
+    });
+    const down = new FetchError('unavailable', 'down');
+    await expect(handled(() => Promise.reject(down))).rejects.toBe(down);
+    await expect(handled(() => ({ body: 'x'.repeat(128 * 1024 + 1) }))).rejects.toMatchObject({
+      code: 'too_large',
+    });
+    await expect(handled(undefined)).rejects.toThrow(/testPolicy was given no upstreams/);
+  });
+
+  test('are not asked by what is no request, or when a signal has fired', async () => {
+    const fetch = () => expect.unreachable();
+    const policy = definePolicy({ handle: ({ ctx }) => ctx.fetch('a', { path: 'b' }) });
+    await expect((await testPolicy(policy, { fetch })).handle()).rejects.toMatchObject({
+      code: 'bad_request',
+    });
+    const harness = await testPolicy(joins, { fetch });
+    await expect(harness.handle({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    const waiting = new AbortController();
+    const waits = await testPolicy(joins, { fetch: () => new Promise<never>(() => {}) });
+    const answer = waits.handle({ signal: waiting.signal });
+    waiting.abort();
+    await expect(answer).rejects.toMatchObject({ code: 'aborted' });
+  });
+
+  test('a hook that the policy does not have cannot be run', async () => {
+    const harness = await testPolicy(definePolicy({ handle: () => respond() }));
+    await expect(harness.decide()).rejects.toThrow('the policy has no decide');
+    const wrong = await testPolicy(definePolicy({ handle: () => allow() as never }));
+    await expect(wrong.handle()).rejects.toThrow(/handle returned what is no answer/);
   });
 });

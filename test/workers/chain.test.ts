@@ -14,11 +14,13 @@ import {
 } from '../../src/policy/index.js';
 import { Breaker } from '../../src/workers/breaker.js';
 import { Chain, type Instance, Running } from '../../src/workers/chain.js';
+import { FetchPort } from '../../src/workers/fetches.js';
 import type { LinkSpec } from '../../src/workers/messages.js';
 import type { Outcome } from '../../src/workers/wire.js';
 import { fakeCounters } from '../support/counters.js';
 
 const counters = fakeCounters();
+const port = new FetchPort(() => expect.unreachable());
 const logOf = () => ({ debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() });
 
 interface Step extends Partial<LinkSpec> {
@@ -55,7 +57,7 @@ function chainOf(...steps: Step[]) {
   );
   const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
   return (...values: unknown[]) => {
-    const ran = chain.run([0, 0, 1, ...values]);
+    const ran = chain.run([0, 0, 1, ...values], port);
     return ran instanceof Running ? ran.outcome : ran;
   };
 }
@@ -302,14 +304,14 @@ describe('a chain', () => {
       breaker: { failures: 1, openFor: 60_000 },
     }));
     const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
-    const running = chain.run([0, 0, 1]);
+    const running = chain.run([0, 0, 1], port);
     if (!(running instanceof Running)) throw new Error('it did not wait');
     running.cancel();
     expect(await running.outcome).toMatchObject({ kind: 'failed', memo: undefined });
     expect(aborted).toHaveBeenCalledExactlyOnceWith('the client has gone');
     expect([next.mock.calls, log.error.mock.calls]).toEqual([[], []]);
     // Nor is it a failure that the breaker counts.
-    expect(chain.run([0, 0, 1])).toBeInstanceOf(Running);
+    expect(chain.run([0, 0, 1], port)).toBeInstanceOf(Running);
   });
 
   it('lets a policy in shadow mode decide and fail without effect', async () => {
@@ -445,5 +447,82 @@ describe('a breaker', () => {
     now = 200;
     breaker.succeeded();
     expect([breaker.isOpen(), breaker.failed()]).toEqual([false, false]);
+  });
+});
+
+describe('a policy that answers', () => {
+  const answering = (answer: unknown, decide?: () => ReturnType<typeof allow>) =>
+    definePolicy({ ...(decide === undefined ? {} : { decide }), handle: () => answer as never });
+
+  it('has its turn when all have let the request go on, wherever it stands', async () => {
+    const order: string[] = [];
+    const seen = (name: string, more: object = {}) =>
+      definePolicy({
+        decide: () => {
+          order.push(name);
+          return allow({ consumer: { id: 'ann' }, replayFor: '1h' });
+        },
+        ...more,
+      });
+    const handle = async () => {
+      order.push('answer');
+      return respond({ status: 201, headers: { a: '1' }, body: 'b' });
+    };
+    const outcome = await chainOf(
+      { policy: seen('first', { handle }) },
+      { policy: seen('last') },
+    )();
+    expect(order).toEqual(['first', 'last', 'answer']);
+    expect(outcome).toEqual({
+      kind: 'answer',
+      status: 201,
+      fields: [['a', '1']],
+      body: 'b',
+      memo: undefined,
+      terms: termsOf({ consumer: 'ann', times: [expect.any(Number), expect.any(Number)] }),
+    });
+  });
+
+  it('has none when another one ends the request, or when it is asked in shadow', () => {
+    const handle = vi.fn(() => respond());
+    const policy = definePolicy({ handle });
+    expect(chainOf({ policy }, { policy: always(deny()) })()).toMatchObject({ kind: 'deny' });
+    expect(chainOf({ policy, mode: 'shadow' })()).toMatchObject({ kind: 'go-on' });
+    expect(handle).not.toHaveBeenCalled();
+  });
+
+  it('does not answer for requests that come after', () => {
+    let count = 0;
+    const policy = definePolicy({
+      decide: () => Object.freeze(allow({ replayFor: '1h' })),
+      handle: () => {
+        count += 1;
+        return respond({ body: `${count}` });
+      },
+    });
+    const run = chainOf({ policy });
+    expect([run(), run()]).toMatchObject([{ body: '1' }, { body: '2' }]);
+  });
+
+  it.each([
+    ['nothing', undefined, 'each way through handle ends in a return'],
+    ['a verdict that goes on', allow(), 'decide lets a request go on'],
+    ['one that is to be kept', respond({ replayFor: '1m' }), 'answers of handle are not kept'],
+    ['one that is wrong', respond({ status: 99 }), 'a status from 200 to 599'],
+  ])('fails with %s', (_, answer, why) => {
+    const log = logOf();
+    const outcome = chainOf({ policy: answering(answer), log })();
+    expect(outcome).toMatchObject({ kind: 'failed', failure: 'threw', policy: 'p0' });
+    expect(log.error.mock.calls[0]?.[1].error).toContain(why);
+  });
+
+  it('leaves the request to the route when it fails and may', async () => {
+    const policy = answering(undefined);
+    expect(chainOf({ policy, onFailure: 'allow' })()).toMatchObject({ kind: 'go-on' });
+    const never = definePolicy({ handle: () => new Promise<never>(() => {}) });
+    expect(await chainOf({ policy: never, timeout: 5, onFailure: 'allow' })()).toMatchObject({
+      kind: 'go-on',
+      terms: { replayFor: 0 },
+    });
   });
 });

@@ -30,6 +30,7 @@ it('reads every descriptor of a batch, and nothing behind it', () => {
   readBatch(Buffer.concat([batch, frame([7, 8, 9])]), batch.length, {
     ask: (each) => seen.push(each),
     cancel: () => expect.unreachable(),
+    fetched: () => expect.unreachable(),
   });
   expect(seen.map(({ index, generation, chain }) => [index, generation, chain])).toEqual([
     [1, 2, 3],
@@ -45,6 +46,7 @@ it('reads which calls nobody waits for any more', () => {
   readBatch(batch, batch.length, {
     ask: ({ index }) => asked.push(index),
     cancel: (index, generation) => cancelled.push([index, generation]),
+    fetched: () => expect.unreachable(),
   });
   expect([asked, cancelled]).toEqual([[4], [[70_000, 2]]]);
 });

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <array>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,7 @@
 #include "addon/values.h"
 #include "policy/calls.h"
 #include "policy/descriptor.h"
+#include "policy/fetch.h"
 
 namespace tidegate {
 namespace {
@@ -85,6 +87,8 @@ class IoSide {
     std::size_t describe(PolicyCallId id, std::span<std::byte> out) override {
       return side_.describe(id, out);
     }
+    // The bench's policy fetches nothing.
+    PolicyFetch& makeFetch() override { std::abort(); }
     void onVerdict(const Verdict& verdict, Block /*bytes*/, std::size_t /*size*/) override {
       if (verdict.kind != VerdictKind::GoOn) side_.refused_ = true;
       --side_.unanswered_;
@@ -133,7 +137,7 @@ class IoSide {
   bool refused_ = false;
   std::array<Field, 1> table_;
   HeadFields fields_{table_};
-  const std::vector<PolicyInput> inputs_{{InputKind::Header, "x-tenant", FieldId::Other}};
+  const std::vector<PolicyInput> inputs_{{InputKind::Header, "x-tenant", FieldId::Other, {}}};
   std::array<std::byte, 256> scratch_{};
   std::mutex mutex_;
   std::shared_ptr<Channel> opened_;  // guarded by mutex_

@@ -23,6 +23,12 @@ export function chainOf(
   return { links, instances: policies.instances, inputs: chain?.inputs ?? [] };
 }
 
+/** The policy that answers in place of the route's action. */
+export function answererOf({ links, instances }: RouteChain): string | undefined {
+  const link = links.find(({ answers }) => answers === true);
+  return instances.find(({ id }) => id === link?.instance)?.name;
+}
+
 /** By policy. */
 export function inputTexts({ links, instances, inputs }: RouteChain): Map<string, string[]> {
   return new Map(

@@ -3,7 +3,7 @@ import type { Compiled } from '../../compile/index.js';
 import type { Config } from '../../config/index.js';
 import type { Addon, ExplainCandidate, ExplainResult } from '../../engine/addon.js';
 import type { ReasonInfo } from '../../engine/types.js';
-import { chainOf, inputTexts } from './chain.js';
+import { answererOf, chainOf, inputTexts } from './chain.js';
 import { type Forwarded, type PlanStep, planOf } from './plan.js';
 import type { ExplainedRequest } from './request.js';
 import type { Run } from './run.js';
@@ -96,7 +96,7 @@ function routeOf(
     params: result.params,
   };
   const originalHost = request.headers.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? '';
-  const inputs = inputTexts(chainOf(compiled, route.name));
+  const chain = chainOf(compiled, route.name);
   const responseInputs = inputTexts(chainOf(compiled, route.name, 'review'));
   const { steps, forwarded, upstream } = planOf({
     config,
@@ -104,8 +104,9 @@ function routeOf(
     route,
     values,
     originalHost,
-    inputs,
+    inputs: inputTexts(chain),
     responseInputs,
+    answerer: answererOf(chain),
     accesses: compiled.snapshot.access,
   });
   return {

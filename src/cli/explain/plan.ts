@@ -46,6 +46,8 @@ interface PlanInput {
   inputs: ReadonlyMap<string, readonly string[]>;
   /** By policy that sees responses, what it reads of one; in the order in which they do. */
   responseInputs: ReadonlyMap<string, readonly string[]>;
+  /** The policy that answers in place of the route. */
+  answerer: string | undefined;
   /** Those policies of the configuration that the core carries out by itself. */
   accesses: readonly SnapshotAccess[];
 }
@@ -117,7 +119,7 @@ function answerPlan(input: PlanInput): Plan {
 }
 
 /** They decide first: what follows is for requests that they let go on. */
-function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[] {
+function policySteps({ config, route, inputs, answerer, accesses }: PlanInput): PlanStep[] {
   return (route.policies ?? []).flatMap((name) => {
     const policy = config.policies.find((each) => each.name === name);
     if (policy === undefined) return [];
@@ -125,8 +127,9 @@ function policySteps({ config, route, inputs, accesses }: PlanInput): PlanStep[]
     if (access !== undefined) return [request(`policy ${name}`, accessText(access))];
     const read = inputs.get(name);
     if (read === undefined) return [];
+    const does = name === answerer ? 'answers in place of the route' : 'decides';
     return [
-      request(`policy ${name}`, policyText(policy, 'decides')),
+      request(`policy ${name}`, policyText(policy, does)),
       request('reads', read.join(', ') || 'nothing'),
     ];
   });

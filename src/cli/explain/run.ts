@@ -1,9 +1,11 @@
 // `explain --run`: the policies of the route decide about the request, one after the other as in a gateway, with counters of their
 // own that nobody has charged yet. Nothing is sent to the upstream.
+import { normalizeAnswer } from '../../policy/answer.js';
 import { type Checked, fail, problemText } from '../../policy/checked.js';
 import type { Consumer } from '../../policy/consumer.js';
 import { PolicyCounters } from '../../policy/counters.js';
-import { isPolicy, type Policy, type PolicyLog } from '../../policy/define.js';
+import { type HookName, isPolicy, type Policy, type PolicyLog } from '../../policy/define.js';
+import { checkFetch, type Fetch, FetchError } from '../../policy/fetch.js';
 import type { AttributeValue, InputDeclaration } from '../../policy/inputs.js';
 import type { Limit } from '../../policy/limit.js';
 import { type Charge, type Edit, normalizeVerdict, type Verdict } from '../../policy/normalize.js';
@@ -33,9 +35,11 @@ export interface PolicyRun {
   /** Of shadow policies nothing comes. */
   mode: LinkSpec['mode'];
   reached: boolean;
-  /** Of `decide`. */
+  /** Of `decide`, and of `handle` where its turn has come. */
   micros?: number;
   verdict?: ShownVerdict;
+  /** What it would have asked of upstreams; each attempt has failed. */
+  fetches?: { upstream: string; method: string; target: string }[];
   /** `setup` is not a failure on a request: the configuration is refused. */
   failure?: { kind: 'setup' | 'threw' | 'timed-out' | 'bad-verdict'; error: string };
   log: { level: LogLevel; message: string; fields: unknown }[];
@@ -177,8 +181,12 @@ async function decideAll(
   };
   let answer: Answered | undefined;
   for (const each of ready) {
-    answer = await decideOne(each, progress, secrets);
+    if (each.policy.decide !== undefined) answer = await askOne('decide', each, progress, secrets);
     if (answer !== undefined) break;
+  }
+  const handler = ready.find(({ policy }) => policy.handle !== undefined);
+  if (answer === undefined && handler !== undefined) {
+    answer = await askOne('handle', handler, progress, secrets);
   }
   const { consumer } = progress.request.made;
   const failed = answer?.code === 'policy_failed' || answer?.code === 'policy_timeout';
@@ -214,7 +222,8 @@ interface Answered {
 }
 
 /** The answer when the request ends here. */
-async function decideOne(
+async function askOne(
+  hook: HookName,
   { link, instance, policy, options, inputs, state, counters, log, shown }: Ready,
   progress: Progress,
   secrets: Secrets,
@@ -230,15 +239,17 @@ async function decideOne(
     inputs.map((input) => [input.key, readInput(input, progress.request)]),
   );
   const over = new AbortController();
-  const ctx = { log, counters, signal: over.signal, now: Date.now };
+  const fetch = notSent(shown, secrets);
+  const ctx = { log, counters, signal: over.signal, now: Date.now, fetch };
   const began = performance.now();
   const decided = await askPolicy(
-    () => policy.decide({ inputs: values, options, state, ctx }),
+    () => policy[hook]?.({ inputs: values, options, state, ctx }),
     link.timeout,
     over,
   );
-  shown.micros = Math.round((performance.now() - began) * 1000);
-  const checked = 'draft' in decided ? checkedVerdict(decided.draft, inputs) : undefined;
+  shown.micros = (shown.micros ?? 0) + Math.round((performance.now() - began) * 1000);
+  const check = hook === 'decide' ? checkedVerdict : normalizeAnswer;
+  const checked = 'draft' in decided ? check(decided.draft, inputs) : undefined;
   if ('failure' in decided || checked?.ok !== true) {
     shown.failure =
       'failure' in decided
@@ -254,6 +265,20 @@ async function decideOne(
   const verdict = checked.value;
   shown.verdict = shownVerdict(verdict, secrets);
   return enforced ? take(verdict, instance.name, progress, shown.verdict) : undefined;
+}
+
+/** Explaining sends nothing to upstreams: what the policy does then is what it does when they are down. */
+function notSent(shown: PolicyRun, secrets: Secrets): Fetch {
+  return async (upstream, init) => {
+    const { method, path, query } = checkFetch(upstream, init);
+    shown.fetches ??= [];
+    const target = secrets.hide(query === undefined ? path : `${path}?${query}`);
+    shown.fetches.push({ upstream, method, target });
+    throw new FetchError(
+      'unavailable',
+      `fetch from "${upstream}": nothing is sent to upstreams while explaining`,
+    );
+  };
 }
 
 /** Also what only a policy that reads the body may say. */

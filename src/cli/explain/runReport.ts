@@ -32,7 +32,7 @@ function escaped(text: string): string {
 }
 
 function policyRows(policy: PolicyRun, paint: Paint): Row[] {
-  const { name, mode, micros, verdict, failure, reached, log } = policy;
+  const { name, mode, micros, verdict, failure, reached, log, fetches = [] } = policy;
   const time = micros === undefined ? '' : paint('dim', ` in ${timeText(micros)}`);
   const shadow = mode === 'shadow' ? paint('yellow', ' in shadow mode') : '';
   const lines: string[] = [];
@@ -47,6 +47,9 @@ function policyRows(policy: PolicyRun, paint: Paint): Row[] {
     lines.push(`${headline(verdict, paint)}${time}${shadow}${why}`, ...verdictLines(verdict));
   } else {
     lines.push(paint('dim', reached ? 'does not see this request' : 'not reached'));
+  }
+  for (const { upstream, method, target } of fetches) {
+    lines.push(`would fetch ${method} ${target} from ${upstream}; nothing was sent`);
   }
   for (const { level, message, fields } of log) {
     const more = Object.keys(fields as object).length === 0 ? '' : ` ${JSON.stringify(fields)}`;

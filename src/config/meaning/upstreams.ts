@@ -23,7 +23,8 @@ export function checkUpstreams({ draft, value, report }: MeaningContext): void {
         hint: 'a larger share is its weight',
       });
     }
-    if (!used.has(upstream.name)) {
+    // Policies lead where they like.
+    if (!used.has(upstream.name) && draft.policies.length === 0) {
       report({
         code: 'unused_upstream',
         severity: 'warning',

@@ -17,6 +17,8 @@ export interface KeyEntry {
 
 const digestBytes = 32;
 const mostRecent = 1024;
+/** V8 hashes numbers of fewer digits without its secret. */
+const leastRecent = 16;
 
 export class KeyStore {
   readonly #entries = new Map<string, KeyEntry>();
@@ -51,15 +53,17 @@ export class KeyStore {
    * well, under a secret of the process, and compares the two texts only where all of the hash is equal.
    */
   find(key: string): KeyEntry | undefined {
-    const recent = this.#recent.get(key);
+    const recent = key.length >= leastRecent ? this.#recent.get(key) : undefined;
     if (recent !== undefined) return recent;
     const hex = sha256Hex(key);
     const entry = this.#entries.get(hex);
     this.#digest.write(hex, 'hex');
     const isEqual = timingSafeEqual(this.#digest, entry?.digest ?? this.#decoy);
     if (!isEqual || entry === undefined) return undefined;
-    if (this.#recent.size >= mostRecent) this.#recent.clear();
-    this.#recent.set(key, entry);
+    if (key.length >= leastRecent) {
+      if (this.#recent.size >= mostRecent) this.#recent.clear();
+      this.#recent.set(key, entry);
+    }
     return entry;
   }
 }

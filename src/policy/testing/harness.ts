@@ -1,15 +1,24 @@
 // Runs a policy on made-up requests, with a clock and counters of the test's own and no gateway.
 import type { z } from 'zod';
 import { describeValue, valueAt } from '../../config/value.js';
+import { normalizeAnswer } from '../answer.js';
 import { describe, problemText } from '../checked.js';
 import { type Counters, PolicyCounters } from '../counters.js';
-import { isPolicy, type OptionsSchema, type Policy, type PolicyLog } from '../define.js';
+import {
+  type DecideContext,
+  type HookName,
+  isPolicy,
+  type OptionsSchema,
+  type Policy,
+  type PolicyLog,
+} from '../define.js';
 import type { Credentials, KnownConsumer } from '../knownConsumer.js';
 import { normalizeVerdict, type Verdict } from '../normalize.js';
 import { normalizeReview, type Review } from '../normalizeReview.js';
 import { checkOptions, type OptionsIssue } from '../options.js';
 import { FakeClock } from './clock.js';
 import { type ChargeResult, FakeCounters } from './counters.js';
+import { fetchFrom, type MadeUpUpstreams } from './fetch.js';
 import {
   type Answer,
   answerOf,
@@ -30,6 +39,8 @@ export interface HarnessSettings<Options> {
   readonly consumers?: readonly MadeUpConsumer[];
   /** Where the clock starts: milliseconds since 1970, or a date. By default 2026-01-01T00:00:00Z. */
   readonly now?: number | Date | string;
+  /** The upstreams that `ctx.fetch` asks. */
+  readonly fetch?: MadeUpUpstreams;
 }
 
 /** A consumer has no credentials but those that are given. */
@@ -68,6 +79,8 @@ export interface Harness {
   /** What the policy has logged. */
   readonly log: readonly LogLine[];
   decide(request?: MadeUpRequest): Promise<Outcome>;
+  /** What the policy answers to a request that all policies have let go on. */
+  handle(request?: MadeUpRequest): Promise<Outcome>;
   /** The hook of that name, on a response that an upstream would have sent to the request. */
   respond(response?: MadeUpResponse, request?: MadeUpRequest): Promise<ResponseOutcome>;
   /** As when the policy is unloaded: fires the signal that `setup` got, and gives back what it holds of its counters. */
@@ -100,22 +113,30 @@ export async function testPolicy<Schema extends OptionsSchema>(
   const consumers = consumersOf(policy, settings.consumers);
   const state = await policy.setup({ options, name, log, signal, counters, consumers });
 
+  const contextOf = (made: MadeUpRequest): DecideContext => {
+    const signal = made.signal ?? new AbortController().signal;
+    return { log, signal, counters, now, fetch: fetchFrom(settings.fetch, signal) };
+  };
+
+  const run = async (hook: HookName, made: MadeUpRequest): Promise<Outcome> => {
+    const ask = policy[hook];
+    if (ask === undefined) throw new TypeError(`the policy has no ${hook}`);
+    const request = complete(made);
+    const ctx = contextOf(made);
+    const values = declaredOnly(hook, inputs, (input) => readInput(input, request));
+    const given = await ask({ inputs: values, options, state, ctx });
+    const verdict = hook === 'decide' ? normalizeVerdict(given) : normalizeAnswer(given);
+    if (verdict.ok) return outcomeOf(verdict.value, request, fake, clock.now());
+    const wanted = hook === 'decide' ? 'verdict' : 'answer';
+    throw new TypeError(`${hook} returned what is no ${wanted}: ${problemText(verdict)}`);
+  };
+
   return {
     clock,
     counters,
     log: lines,
-    async decide(made = {}) {
-      const request = complete(made);
-      const signal = made.signal ?? new AbortController().signal;
-      const ctx = { log, signal, counters, now };
-      const values = declaredOnly('decide', inputs, (input) => readInput(input, request));
-      const verdict = normalizeVerdict(
-        await policy.decide({ inputs: values, options, state, ctx }),
-      );
-      if (!verdict.ok)
-        throw new TypeError(`decide returned what is no verdict: ${problemText(verdict)}`);
-      return outcomeOf(verdict.value, request, fake, clock.now());
-    },
+    decide: (made = {}) => run('decide', made),
+    handle: (made = {}) => run('handle', made),
     async respond(made = {}, request = {}) {
       const declared = policy.responseInputs(options);
       if (policy.respond === undefined || declared === undefined) {
@@ -125,11 +146,10 @@ export async function testPolicy<Schema extends OptionsSchema>(
       }
       const asked = complete(request);
       const response = completeResponse(made);
-      const signal = request.signal ?? new AbortController().signal;
-      const ctx = { log, signal, counters, now };
       const values = declaredOnly('respond', declared, (input) =>
         readResponseInput(input, response, asked),
       );
+      const ctx = contextOf(request);
       const review = normalizeReview(await policy.respond({ inputs: values, options, state, ctx }));
       if (!review.ok) throw new TypeError(`respond returned what is none: ${problemText(review)}`);
       return { review: review.value, response: reviewed(review.value, response) };

@@ -7,6 +7,7 @@ export type { Edit, Verdict } from '../normalize.js';
 export type { Review } from '../normalizeReview.js';
 export type { FakeClock } from './clock.js';
 export type { ChargeResult } from './counters.js';
+export type { FetchedRequest, MadeUpUpstreams } from './fetch.js';
 export {
   type Harness,
   type HarnessSettings,
