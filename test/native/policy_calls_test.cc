@@ -366,8 +366,8 @@ struct Asked {
     return bytes;
   }
 
+  Waiter waiter;  // outlives the calls
   Fixture f;
-  Waiter waiter;
   std::shared_ptr<Channel> worker;
   Request request;
 };
