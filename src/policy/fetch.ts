@@ -33,21 +33,23 @@ export interface FetchInit {
 export type Fetch = (upstream: string, init?: FetchInit) => Promise<FetchResponse>;
 
 /** What went wrong, for code that has to tell. */
-export type FetchErrorCode =
+export const fetchErrorCodes = [
   /** The arguments make no request. */
-  | 'bad_request'
-  | 'unknown_upstream'
+  'bad_request',
+  'unknown_upstream',
   /** A policy chain has 8 fetches under way, or has begun 64. */
-  | 'too_many'
+  'too_many',
   /** A body has more than 128 KiB. */
-  | 'too_large'
+  'too_large',
   /** No endpoint could be reached, or it closed the connection. */
-  | 'unavailable'
-  | 'timeout'
+  'unavailable',
+  'timeout',
   /** What the endpoint sent is no response, or broke off. */
-  | 'bad_response'
+  'bad_response',
   /** By a signal, or because the policy has decided. */
-  | 'aborted';
+  'aborted',
+] as const;
+export type FetchErrorCode = (typeof fetchErrorCodes)[number];
 
 export class FetchError extends Error {
   override readonly name = 'FetchError';
@@ -139,7 +141,7 @@ export interface FetchRequest {
   readonly timeout: number | undefined;
 }
 
-const initKeys = ['method', 'path', 'query', 'headers', 'body', 'timeout', 'signal'];
+export const initKeys = ['method', 'path', 'query', 'headers', 'body', 'timeout', 'signal'];
 
 /** Throws a FetchError. */
 export function checkFetch(upstream: unknown, init: unknown = {}): FetchRequest {

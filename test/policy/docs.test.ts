@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { fetchErrorCodes, initKeys } from '../../src/policy/fetch.js';
 import { whyRefused } from '../../src/policy/fields.js';
 import * as sdk from '../../src/policy/index.js';
 import { normalizeVerdict } from '../../src/policy/normalize.js';
@@ -51,6 +52,16 @@ test('its tables name every call on counters, and all that a result has', async 
   );
   const result = counters.peek({ kind: 'quota', count: 1, period: 'day' }, 'k');
   expect(named.toSorted()).toEqual(Object.keys(result).toSorted());
+});
+
+test('its tables name what ctx.fetch takes, and how it fails', () => {
+  const column = (head: string) => {
+    const [, table = ''] = page.split(`\n| ${head} `);
+    const [rows = ''] = table.split('\n\n');
+    return [...rows.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+  };
+  expect(column('`init`')).toEqual(initKeys);
+  expect(column('`error.code`')).toEqual(fetchErrorCodes);
 });
 
 test('the headers that it calls refused are', () => {
