@@ -273,7 +273,7 @@ class ChainBuilder implements CompiledPolicies {
     this.#indices.set(key, this.snapshot.length);
     this.snapshot.push({
       id,
-      timeout: settings.reduce((sum, policy) => sum + this.#longest(policy), 0),
+      timeout: settings.reduce((sum, policy) => sum + this.#longest(policy, hook), 0),
       onFailure: settings.every(({ onFailure, mode }) => onFailure === 'allow' || mode === 'shadow')
         ? 'allow'
         : 'deny',
@@ -284,8 +284,9 @@ class ChainBuilder implements CompiledPolicies {
     this.#chains.push({ id, hook, links });
   }
 
-  /** Each of its hooks has the whole time. */
-  #longest({ name, timeout }: PolicySettings): number {
+  /** Each of the functions that a chain calls has the whole time. */
+  #longest({ name, timeout }: PolicySettings, hook: ChainSpec['hook']): number {
+    if (hook === 'respond') return timeout;
     return timeout * (this.#found(this.#loaded, name).hooks?.length ?? 1);
   }
 

@@ -240,6 +240,18 @@ describe('the chains', () => {
         bodyBytes: 0,
         bodyOptional: false,
       },
+      {
+        id: 1,
+        timeout: 300,
+        onFailure: 'deny',
+        policies: ['tenant'],
+        inputs: [
+          { kind: 'responseBody', name: '', types: ['application/json'] },
+          { kind: 'status', name: '' },
+        ],
+        bodyBytes: 2048,
+        bodyOptional: false,
+      },
     ]);
     expect(policies.chains[0]?.links.map(({ inputs }) => inputs)).toEqual([
       { tenant: { from: 'request', index: 0 }, id: { from: 'request', index: 1 } },
@@ -250,6 +262,13 @@ describe('the chains', () => {
         plan: { from: 'attribute', policy: 'tenant', name: 'plan' },
       },
     ]);
+    expect(policies.chains[1]?.links.map(({ inputs }) => inputs)).toEqual([
+      {
+        answer: { from: 'response-body', index: 0, as: 'json', limit: 2048, longer: 'fail' },
+        status: { from: 'status', index: 1 },
+      },
+    ]);
+    expect(policies.chains.map(({ hook }) => hook)).toEqual(['decide', 'respond']);
     expect(policies.instances.map(({ name }) => name)).toEqual(['tenant', 'quiet']);
   });
 

@@ -168,7 +168,7 @@ describe('authors without a type checker are told', () => {
   const define = (definition: unknown) => () => definePolicy(definition as never);
   test.each([
     [undefined, 'definePolicy expected an object with decide but received nothing'],
-    [{}, 'definePolicy expected a function as decide or respond but received none'],
+    [{}, 'definePolicy expected a function as decide, handle or respond but received none'],
     [{ decide: 1 }, 'definePolicy expected a function as decide but received 1'],
     [{ respond: {} }, 'definePolicy expected a function as respond but received an object'],
     [
