@@ -75,6 +75,14 @@ const instead = policy(
     return status < 500 ? undefined : respond({ status: 200, headers: { 'x-from': 'policy' }, body: 'sorry' });
   },`,
 );
+const enriches = policy(
+  'enriches',
+  `responseInputs: { path: path(), text: response.body({ as: 'text', limit: '1KiB' }) },
+  respond: async ({ inputs: { path, text }, ctx }) => {
+    const more = await ctx.fetch('origin', { path: '/more/json', query: { of: path } });
+    return edit({ body: text + more.status + more.text() });
+  },`,
+);
 const fails = policy(
   'fails',
   `responseInputs: { how: header('x-how') },
@@ -116,6 +124,7 @@ policies:
   - { name: secret, timeout: 10s, use: "${secret}" }
   - { name: instead, timeout: 10s, use: "${instead}" }
   - { name: fails, timeout: 10s, use: "${fails}", breaker: false }
+  - { name: enriches, timeout: 10s, use: "${enriches}" }
   - { name: hasty, use: "${fails}", timeout: 100ms, breaker: false }
   - { name: patient, use: "${fails}", timeout: 1m, breaker: false }
   - { name: shape, timeout: 10s, use: transform, with: { response: { json: { rename: { secret: public }, set: { by: "{routeName}" } }, rename: { x-c: x-d } } } }
@@ -136,6 +145,7 @@ ${route('images', 'images')}
 ${route('lax', 'lax')}
 ${route('shadow', 'shadow')}
 ${route('secret', 'secret')}
+${route('enriched', 'enriches')}
 ${route('instead', 'instead')}
 ${route('fails', 'fails')}
 ${route('patient', 'patient')}
@@ -204,7 +214,7 @@ const answers: Readonly<Record<string, Handler>> = {
 };
 
 const answerByPath: Handler = (request, connection) => {
-  const [, name = ''] = /([a-z]+)$/.exec(request.target) ?? [];
+  const [, name = ''] = /([a-z]+)(?:\?|$)/.exec(request.target) ?? [];
   return (answers[name] ?? answers['ok'])?.(request, connection);
 };
 
@@ -387,6 +397,15 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that see responses', () 
     expect(refused.problem).toMatchObject({ status: 500, reason });
     const passed = await get(address(), `/${lenient}/ok`, `x-how: ${how}`);
     expect([passed.status, passed.text]).toEqual([200, 'ok']);
+  });
+
+  it('may ask upstreams meanwhile', async () => {
+    const response = await get(address(), '/enriched/ok');
+    expect(response.text).toBe('ok200{"a": 1, "secret": 2}');
+    expect(origin.requests.map(({ target }) => target)).toEqual([
+      '/enriched/ok',
+      '/more/json?of=%2Fenriched%2Fok',
+    ]);
   });
 
   it('are told when the client goes', async () => {
