@@ -72,7 +72,7 @@ export async function measureKill(
   };
 }
 
-/** Requests at a rate, while a request to another route blocks a worker once a second. */
+/** Requests at a rate, while once a second another one blocks a worker, or is one of them: asking takes time as well. */
 export async function measureBlock(
   peer: RunningPeer,
   load: Load,
@@ -82,9 +82,9 @@ export async function measureBlock(
   await load.begin({ ...request, seconds: warmUpSeconds }).result;
   const before = cpuTime(peer.pids());
   const running = load.begin(request);
-  for (let i = 0; blocks && i < request.seconds; i += 1) {
+  for (let i = 0; i < request.seconds; i += 1) {
     await sleep(i === 0 ? second / 2 : second);
-    await peer.ask('/blocked/');
+    await peer.ask(blocks ? '/blocked/' : request.path);
   }
   const result = await running.result;
   const cpu = cpuBetween(before, cpuTime(peer.pids()));
