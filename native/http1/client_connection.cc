@@ -10,18 +10,18 @@
 
 namespace tidegate::http1 {
 
-ClientConnection::ClientConnection(Context& context, ClientHost& host, Socket socket,
+ClientConnection::ClientConnection(CodecContext& context, ClientHost& host, Transport transport,
                                    const HeadLimits& limits)
     : context_(context),
       host_(host),
-      socket_(std::move(socket)),
+      transport_(std::move(transport)),
       limits_(limits),
       openedAt_(context.loop.nowMillis()) {
   context_.counters.upstreamActive.add();
 }
 
 bool ClientConnection::start(UpstreamStreamEvents& events, std::uint64_t connectMillis) {
-  if (!context_.loop.add(socket_.fd(), *this)) {
+  if (!context_.loop.add(transport_.fd(), *this)) {
     close();
     return false;
   }
@@ -32,7 +32,7 @@ bool ClientConnection::start(UpstreamStreamEvents& events, std::uint64_t connect
 
 bool ClientConnection::assign(UpstreamStreamEvents& events, const HeadLimits& limits, bool probe) {
   pooled_ = false;
-  if (peerEnding_ || ((probe || readable_) && socket_.hasInput())) {
+  if (peerEnding_ || ((probe || readable_) && transport_.hasInput())) {
     close();
     return false;
   }
@@ -50,14 +50,17 @@ void ClientConnection::keepIdleFor(std::uint64_t millis) {
   expectWithin(millis);
 }
 
-void ClientConnection::connected() {
-  const int error = socket_.connectError();
-  host_.onConnected(error == 0);
-  if (error != 0) {
+void ClientConnection::establish() {
+  const IoResult result = transport_.establish();
+  if (result.status == IoResult::Status::WouldBlock) return;
+  const bool established = result.status == IoResult::Status::Ok;
+  host_.onConnected(established);
+  if (!established) {
     fail(StreamFailure::ConnectRefused);
     return;
   }
   phase_ = Phase::Head;
+  readable_ = !result.drained;
   deadline_.clear();
   events_->onUpstreamReady();
 }
@@ -98,7 +101,7 @@ void ClientConnection::finish(const HeadFields* trailers) {
 
 void ClientConnection::onFlush() {
   if (phase_ == Phase::Closed) return;
-  const Output::FlushResult result = out_.flush(context_.pool, socket_);
+  const Output::FlushResult result = out_.flush(context_.pool, transport_);
   context_.counters.upstreamBytesWritten.add(result.bytes);
   switch (result.status) {
     case Output::Status::Failed:
@@ -129,7 +132,7 @@ void ClientConnection::onFlush() {
       }
       if (shutdownAfterFlush_ && out_.empty()) {
         shutdownAfterFlush_ = false;
-        socket_.shutdownWrite();
+        transport_.shutdownWrite();
       }
       return;
   }
@@ -141,15 +144,15 @@ void ClientConnection::onEvents(std::uint32_t events) {
   if (phase_ == Phase::Closed) return;
   if (phase_ == Phase::Connecting) {
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
-    connected();
-    if (phase_ == Phase::Closed) return;
+    establish();
+    if (phase_ == Phase::Closed || phase_ == Phase::Connecting) return;
   }
   if ((events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) peerEnding_ = true;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) {
     readable_ = true;
     if (phase_ == Phase::Idle) {
       // Closed by the endpoint, or bytes that nobody asked for: of no use to the next exchange.
-      close();
+      if (peerEnding_ || transport_.hasInput()) close();
       return;
     }
   }
@@ -188,7 +191,7 @@ void ClientConnection::pump() {
     const bool partial = !in_.empty();
     const std::span<char> room =
         partial ? in_.room(context_.pool, kKeptReadBytes) : std::span<char>(context_.readBuffer);
-    const IoResult io = socket_.read(room);
+    const IoResult io = transport_.read(room);
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
       return;
@@ -203,7 +206,7 @@ void ClientConnection::pump() {
       return;
     }
     context_.counters.upstreamBytesRead.add(io.bytes);
-    if (io.bytes < room.size() && !peerEnding_) readable_ = false;
+    if (io.drained && !peerEnding_) readable_ = false;
 
     if (partial) {
       in_.grow(io.bytes);
@@ -402,7 +405,7 @@ void ClientConnection::close() {
   deadline_.clear();
   deadline_.unlink();
   out_.clear();
-  socket_.close();
+  transport_.close();
   EventLoop::forget(*this);
   host_.onConnectionClosed(*this);
   context_.loop.disposeLater(*this);

@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "http/codec_context.h"
 #include "http/stream.h"
-#include "http1/context.h"
 #include "http1/parser.h"
 #include "io/input.h"
 #include "io/output.h"
-#include "io/socket.h"
+#include "io/transport.h"
 
 namespace tidegate::http1 {
 
@@ -39,7 +39,8 @@ class ClientHost {
 
 class ClientConnection final : public Pollable, public UpstreamStream, public ListNode<PoolLink> {
  public:
-  ClientConnection(Context& context, ClientHost& host, Socket socket, const HeadLimits& limits);
+  ClientConnection(CodecContext& context, ClientHost& host, Transport transport,
+                   const HeadLimits& limits);
   ~ClientConnection() = default;
 
   // Registers with the loop and waits for the connection at most `connectMillis`. False when
@@ -83,7 +84,7 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
  private:
   enum class Phase : std::uint8_t { Connecting, Idle, Head, Body, Done, Tunnel, Closed };
 
-  void connected();
+  void establish();
   void pump();
   std::size_t process(std::string_view bytes);
   std::size_t processHead(std::string_view bytes);
@@ -96,9 +97,9 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   void fail(StreamFailure failure);
   void close();
 
-  Context& context_;
+  CodecContext& context_;
   ClientHost& host_;
-  Socket socket_;
+  Transport transport_;
   HeadLimits limits_;
   UpstreamStreamEvents* events_ = nullptr;
   Input in_;

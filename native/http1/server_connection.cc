@@ -38,25 +38,38 @@ Reason reasonOf(ParseError error) {
 
 }  // namespace
 
-ServerConnection::ServerConnection(Context& context, ServerHost& host,
-                                   const ServerSettings& settings, Socket socket,
-                                   const PeerInfo& peer, void* hostData)
+ServerConnection::ServerConnection(CodecContext& context, ServerHost& host,
+                                   const ServerSettings& settings, Transport transport,
+                                   const PeerInfo& peer, Slab<ServerConnection>& home)
     : context_(context),
       host_(host),
       settings_(settings),
-      hostData_(hostData),
-      socket_(std::move(socket)),
+      home_(home),
+      transport_(std::move(transport)),
       peer_(peer) {}
 
 bool ServerConnection::start() {
   context_.counters.connectionsActive.add();
   context_.counters.connectionsIdle.add();
-  if (!context_.loop.add(socket_.fd(), *this)) {
+  if (!context_.loop.add(transport_.fd(), *this)) {
     close();
     return false;
   }
   setDeadline(settings_.headTimeout);
   return true;
+}
+
+void ServerConnection::takeOver(std::string_view received) {
+  context_.counters.connectionsActive.add();
+  context_.counters.connectionsIdle.add();
+  if (!context_.loop.move(transport_.fd(), *this)) {
+    close();
+    return;
+  }
+  setDeadline(settings_.headTimeout);
+  in_.keep(context_.pool, received);
+  readable_ = true;
+  context_.loop.goOnLater(*this);
 }
 
 void ServerConnection::drain() {
@@ -115,7 +128,7 @@ void ServerConnection::pump() {
     const bool partial = !in_.empty();
     const std::span<char> room =
         partial ? in_.room(context_.pool, kKeptReadBytes) : std::span<char>(context_.readBuffer);
-    const IoResult io = socket_.read(room);
+    const IoResult io = transport_.read(room);
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
       return;
@@ -129,8 +142,7 @@ void ServerConnection::pump() {
       return;
     }
     context_.counters.clientBytesRead.add(io.bytes);
-    // A short read has emptied the socket, unless an end waits behind it.
-    if (io.bytes < room.size() && !peerEnding_) readable_ = false;
+    if (io.drained && !peerEnding_) readable_ = false;
 
     if (partial) {
       in_.grow(io.bytes);
@@ -193,7 +205,7 @@ void ServerConnection::onReadEnd() {
       return;
     case Phase::Head:
       // Half a head and no more to come.
-      refuse(Reason::BadRequest, ParseError::BadRequestLine);
+      refuse(Reason::BadRequest);
       return;
     case Phase::Active:
       if (!requestDone_) gone(Reason::ClientClosed);
@@ -217,7 +229,7 @@ std::size_t ServerConnection::processHead(std::string_view bytes) {
     return head.size;
   }
   if (outcome.status == ParseStatus::Error) {
-    refuse(reasonOf(outcome.error), outcome.error);
+    refuse(reasonOf(outcome.error));
     return bytes.size();
   }
   if (phase_ == Phase::Idle) {
@@ -246,7 +258,7 @@ void ServerConnection::beginRequest(const RequestHead& head) {
   events_ = &host_.onRequest(*this, context_.requestHead);
 }
 
-void ServerConnection::refuse(Reason reason, ParseError error) {
+void ServerConnection::refuse(Reason reason) {
   if (phase_ == Phase::Idle) context_.counters.connectionsIdle.sub();
   deadline_.clear();
   phase_ = Phase::Active;
@@ -258,7 +270,7 @@ void ServerConnection::refuse(Reason reason, ParseError error) {
   closeAfter_ = true;
   // What follows cannot be told apart from the body of what was refused.
   readable_ = true;
-  events_ = &host_.onRefused(*this, reason, error);
+  events_ = &host_.onRefused(*this, reason);
 }
 
 std::size_t ServerConnection::processBody(std::string_view bytes) {
@@ -408,13 +420,13 @@ void ServerConnection::abort() {
   events_ = nullptr;
   // An orderly close would make a response that only the end of the connection delimits look
   // complete.
-  if (headSent_ && responseBody_ == BodyKind::UntilClose) socket_.abort();
+  if (headSent_ && responseBody_ == BodyKind::UntilClose) transport_.abort();
   close();
 }
 
 void ServerConnection::onFlush() {
   if (phase_ == Phase::Closed) return;
-  const Output::FlushResult result = out_.flush(context_.pool, socket_);
+  const Output::FlushResult result = out_.flush(context_.pool, transport_);
   context_.counters.clientBytesWritten.add(result.bytes);
   switch (result.status) {
     case Output::Status::Failed:
@@ -445,7 +457,7 @@ void ServerConnection::onFlush() {
 void ServerConnection::responseFlushed() {
   if (phase_ == Phase::Tunnel && !requestDone_) {
     // The upstream's half has ended; the client may go on sending.
-    socket_.shutdownWrite();
+    transport_.shutdownWrite();
     halfClosed_ = true;
     responseDone_ = false;
     return;
@@ -479,7 +491,7 @@ void ServerConnection::nextRequest() {
 void ServerConnection::linger() {
   // Closing with unread bytes would send a reset, which may overtake the response (RFC 9112 9.6).
   phase_ = Phase::Lingering;
-  socket_.shutdownWrite();
+  transport_.shutdownWrite();
   bodyRemaining_ = kLingerBytes;
   setDeadline(kLingerMillis);
   context_.loop.goOnLater(*this);
@@ -492,7 +504,7 @@ void ServerConnection::onDeadline() {
       close();
       break;
     case Phase::Head:
-      refuse(Reason::HeadTimeout, ParseError::None);
+      refuse(Reason::HeadTimeout);
       break;
     case Phase::Active:
     case Phase::Tunnel:
@@ -514,6 +526,11 @@ void ServerConnection::gone(Reason reason) {
   if (events != nullptr) events->onClientGone(reason);
 }
 
+void ServerConnection::onDispose() {
+  host_.onClosed(*this);
+  home_.destroy(this);
+}
+
 void ServerConnection::close() {
   if (phase_ == Phase::Closed) return;
   if (phase_ == Phase::Idle) context_.counters.connectionsIdle.sub();
@@ -522,7 +539,7 @@ void ServerConnection::close() {
   deadline_.clear();
   deadline_.unlink();
   out_.clear();
-  socket_.close();
+  transport_.close();
   EventLoop::forget(*this);
   context_.loop.disposeLater(*this);
 }

@@ -8,12 +8,13 @@
 #include <cstdint>
 #include <string_view>
 
-#include "http/stream.h"
-#include "http1/context.h"
+#include "base/slab.h"
+#include "http/codec_context.h"
+#include "http/server_host.h"
 #include "http1/parser.h"
 #include "io/input.h"
 #include "io/output.h"
-#include "io/socket.h"
+#include "io/transport.h"
 
 namespace tidegate::http1 {
 
@@ -29,45 +30,22 @@ struct ServerSettings {
   std::uint64_t maxRequests = 0;
 };
 
-class ServerConnection;
-struct ConnectionLink;
-
-// Who takes the requests.
-class ServerHost {
+class ServerConnection final : public AcceptedConnection, public ClientStream {
  public:
-  // A complete head. The returned exchange gets the stream's events from now on. `head` is borrowed
-  // for the call; never nullptr.
-  virtual ClientStreamEvents& onRequest(ServerConnection& connection, RequestHead& head) = 0;
-  // A head that is refused or did not come in time: the exchange shall answer with the reason's
-  // status and close.
-  virtual ClientStreamEvents& onRefused(ServerConnection& connection, Reason reason,
-                                        ParseError error) = 0;
-  // The connection is closed; the host gives back its memory.
-  virtual void onClosed(ServerConnection& connection) = 0;
-
- protected:
-  ~ServerHost() = default;
-};
-
-class ServerConnection final : public Pollable,
-                               public ClientStream,
-                               public ListNode<ConnectionLink> {
- public:
-  ServerConnection(Context& context, ServerHost& host, const ServerSettings& settings,
-                   Socket socket, const PeerInfo& peer, void* hostData);
+  // Lives in `home`.
+  ServerConnection(CodecContext& context, ServerHost& host, const ServerSettings& settings,
+                   Transport transport, const PeerInfo& peer, Slab<ServerConnection>& home);
   ~ServerConnection() = default;
 
   // Registers with the loop. False when that fails; the connection is then closed.
   bool start();
+  // In place of start(), for a transport that another connection handed over: `received` was read
+  // of it already, and more may be there.
+  void takeOver(std::string_view received);
 
-  // No further request: closes now when none is under way, else after it.
-  void drain();
-  // Closes at once, whatever is under way.
-  void closeNow();
-
-  void* hostData() const { return hostData_; }
-  std::uint64_t bodyBytesIn() const { return bodyBytesIn_; }
-  bool isIdle() const { return phase_ == Phase::Idle; }
+  // AcceptedConnection
+  void drain() override;
+  void closeNow() override;
 
   // ClientStream
   void resumeBody() override;
@@ -85,7 +63,7 @@ class ServerConnection final : public Pollable,
   void onEvents(std::uint32_t events) override;
   void onFlush() override;
   void onReady() override { pump(); }
-  void onDispose() override { host_.onClosed(*this); }
+  void onDispose() override;
 
  private:
   enum class Phase : std::uint8_t {
@@ -107,7 +85,7 @@ class ServerConnection final : public Pollable,
   void deliverBody(std::string_view bytes);
   void requestEnded(const HeadFields* trailers);
   void bodyFailed(Reason reason);
-  void refuse(Reason reason, ParseError error);
+  void refuse(Reason reason);
 
   bool wantsInput() const;
   bool awaitsBody() const { return phase_ == Phase::Active && !requestDone_ && !paused_; }
@@ -121,11 +99,11 @@ class ServerConnection final : public Pollable,
   void setDeadline(std::uint64_t millisFromNow);
   void queueFlush();
 
-  Context& context_;
+  CodecContext& context_;
   ServerHost& host_;
   const ServerSettings& settings_;
-  void* hostData_;
-  Socket socket_;
+  Slab<ServerConnection>& home_;
+  Transport transport_;
   ClientStreamEvents* events_ = nullptr;
   Input in_;
   Output out_;

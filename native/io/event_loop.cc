@@ -1,6 +1,6 @@
-// One turn: wait, events, timers, what was left over, destruction. Flushes come after each event,
-// so that what one event produces for a connection goes out in one write while it is still in
-// cache.
+// One turn: wait, events, timers, what was left over, what many events wrote to, destruction.
+// Flushes come after each event, so that what one event produces for a connection goes out in one
+// write while it is still in cache.
 #include "io/event_loop.h"
 
 #include <sys/epoll.h>
@@ -28,6 +28,10 @@ std::uint64_t realtimeMillis() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000 +
          static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
+
+// EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again, and
+// saves the system calls that would switch it on and off.
+constexpr std::uint32_t kConnectionEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
 
@@ -59,18 +63,29 @@ void EventLoop::readClock() {
 
 bool EventLoop::add(int fd, Pollable& target, bool exclusive) {
   epoll_event event{};
-  // EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again,
-  // and saves the system calls that would switch it on and off.
-  event.events =
-      exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = exclusive ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : kConnectionEvents;
   event.data.ptr = &target;
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool EventLoop::move(int fd, Pollable& target) {
+  epoll_event event{};
+  event.events = kConnectionEvents;
+  event.data.ptr = &target;
+  return epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) == 0;
 }
 
 void EventLoop::remove(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
 void EventLoop::flushNow() {
   while (Pollable* p = flush_.popFront()) p->onFlush();
+}
+
+void EventLoop::flushTurn() {
+  while (Pollable* p = turnFlush_.popFront()) {
+    p->onFlush();
+    flushNow();
+  }
 }
 
 bool EventLoop::turn(int maxWaitMillis) {
@@ -106,6 +121,7 @@ bool EventLoop::turn(int maxWaitMillis) {
     p->onReady();
     flushNow();
   }
+  flushTurn();
 
   while (Pollable* p = dispose_.popFront()) {
     forget(*p);

@@ -1,5 +1,5 @@
-// The event loop of one I/O thread: epoll (edge-triggered), timers, and the three lists of work
-// that a turn leaves behind: connections to flush, to go on with, and to destroy.
+// The event loop of one I/O thread: epoll (edge-triggered), timers, and the lists of work that
+// events leave behind: connections to flush, to go on with, and to destroy.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@ class Pollable : public ListNode<FlushLink>,
  public:
   // EPOLL* bits. May come once more in the turn in which the file was closed; ignore it then.
   virtual void onEvents(std::uint32_t events) = 0;
-  // Asked for by EventLoop::flushLater(): write out what the event that just ended produced.
+  // Asked for by EventLoop::flushLater() or flushAfterTurn(): write out what the event, or the
+  // turn, that just ended produced.
   virtual void onFlush() {}
   // Asked for by EventLoop::goOnLater(): a fair share was used up, go on with what is left.
   virtual void onReady() {}
@@ -92,10 +93,17 @@ class EventLoop {
   // is closed. `exclusive`: one of several threads that poll the same file is woken (for shared
   // listening sockets; reading only). False with errno when the kernel refuses.
   bool add(int fd, Pollable& target, bool exclusive = false);
+  // Another target gets the events of a file that is registered. False with errno when the kernel
+  // refuses.
+  bool move(int fd, Pollable& target);
   void remove(int fd);
 
   void flushLater(Pollable& p) {
     if (!p.ListNode<FlushLink>::linked()) flush_.pushBack(&p);
+  }
+  // The same, after all events of the turn: for connections that many others write to.
+  void flushAfterTurn(Pollable& p) {
+    if (!p.ListNode<FlushLink>::linked()) turnFlush_.pushBack(&p);
   }
   void goOnLater(Pollable& p) {
     if (!p.ListNode<ReadyLink>::linked()) ready_.pushBack(&p);
@@ -110,6 +118,9 @@ class EventLoop {
 
   // Calls onFlush() of all that asked for it, also of those that ask meanwhile.
   void flushNow();
+  // The same for flushAfterTurn(). A turn ends with it; whoever makes work after the turn calls it
+  // again.
+  void flushTurn();
 
   // One turn: waits for events (at most `maxWaitMillis`; -1: as long as no timer is due), handles
   // all of them. True when another thread called wake() since the last turn.
@@ -138,6 +149,7 @@ class EventLoop {
   std::atomic<bool> wakeSent_{false};
   TimerWheel timers_;
   IntrusiveList<Pollable, FlushLink> flush_;
+  IntrusiveList<Pollable, FlushLink> turnFlush_;
   IntrusiveList<Pollable, ReadyLink> ready_;
   IntrusiveList<Pollable, DisposeLink> dispose_;
 };

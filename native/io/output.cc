@@ -34,7 +34,7 @@ void Output::appendBorrowed(BufferPool& pool, std::string_view bytes) {
   borrowedAt_ = end_;
 }
 
-Output::FlushResult Output::flush(BufferPool& pool, Socket& socket) {
+Output::FlushResult Output::flush(BufferPool& pool, Transport& transport) {
   FlushResult result;
   while (!empty()) {
     std::array<iovec, 3> parts{};
@@ -52,12 +52,12 @@ Output::FlushResult Output::flush(BufferPool& pool, Socket& socket) {
       addPart(const_cast<char*>(borrowed_.data()), borrowed_.size());
       if (block_) addPart(block_.data() + borrowedAt_, end_ - borrowedAt_);
     }
-    const IoResult io = socket.write({parts.data(), count});
+    const IoResult io = transport.write({parts.data(), count});
     if (io.status == IoResult::Status::Failed) return {Status::Failed, io.error, result.bytes};
     result.bytes += io.bytes;
     if (io.bytes == total) break;
     consume(pool, io.bytes);
-    // A short write means that the socket is full: it will report when it has room.
+    // A short write means that the transport is full: the socket will report when it has room.
     result.status = Status::Blocked;
     return result;
   }

@@ -1,12 +1,12 @@
 // What a connection has to write: bytes of its own in one pooled block, and at most one borrowed
-// part that goes out without being copied unless the socket is full.
+// part that goes out without being copied unless the transport is full.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
 
 #include "io/buffer_pool.h"
-#include "io/socket.h"
+#include "io/transport.h"
 
 namespace tidegate {
 
@@ -27,7 +27,7 @@ class Output {
 
   enum class Status : std::uint8_t {
     Done,     // nothing is left, the block went back to the pool
-    Blocked,  // the socket is full; what is left is owned
+    Blocked,  // the transport is full; what is left is owned
     Failed,
   };
   struct FlushResult {
@@ -35,7 +35,7 @@ class Output {
     int error = 0;
     std::size_t bytes = 0;
   };
-  FlushResult flush(BufferPool& pool, Socket& socket);
+  FlushResult flush(BufferPool& pool, Transport& transport);
 
   void clear();
 

@@ -1,4 +1,4 @@
-// System calls of the plain transport.
+// The system calls of stream sockets.
 #include "io/socket.h"
 
 #include <fcntl.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kBacklog = 4096;
 
-IoResult failed(int error) { return {IoResult::Status::Failed, error, 0}; }
+IoResult failed(int error) { return {.status = IoResult::Status::Failed, .error = error}; }
 
 bool wouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -68,10 +68,13 @@ void Socket::prepareAccepted(int fd, bool tcp) {
 IoResult Socket::read(std::span<char> into) {
   for (;;) {
     const ssize_t n = recv(file_.get(), into.data(), into.size(), 0);
-    if (n > 0) return {IoResult::Status::Ok, 0, static_cast<std::size_t>(n)};
-    if (n == 0) return {IoResult::Status::End, 0, 0};
+    if (n > 0) {
+      const auto bytes = static_cast<std::size_t>(n);
+      return {.bytes = bytes, .drained = bytes < into.size()};
+    }
+    if (n == 0) return {.status = IoResult::Status::End};
     if (errno == EINTR) continue;
-    if (wouldBlock(errno)) return {IoResult::Status::WouldBlock, 0, 0};
+    if (wouldBlock(errno)) return {.status = IoResult::Status::WouldBlock};
     return failed(errno);
   }
 }
@@ -87,9 +90,9 @@ IoResult Socket::write(std::span<const iovec> parts) {
       message.msg_iovlen = parts.size();
       n = sendmsg(file_.get(), &message, MSG_NOSIGNAL);
     }
-    if (n >= 0) return {IoResult::Status::Ok, 0, static_cast<std::size_t>(n)};
+    if (n >= 0) return {.bytes = static_cast<std::size_t>(n)};
     if (errno == EINTR) continue;
-    if (wouldBlock(errno)) return {IoResult::Status::WouldBlock, 0, 0};
+    if (wouldBlock(errno)) return {.status = IoResult::Status::WouldBlock};
     return failed(errno);
   }
 }

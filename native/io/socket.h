@@ -1,4 +1,4 @@
-// The plain transport: one connected, non-blocking stream socket (TCP or Unix).
+// One connected, non-blocking stream socket (TCP or Unix).
 #pragma once
 
 #include <sys/uio.h>
@@ -49,6 +49,8 @@ struct IoResult {
   Status status = Status::Ok;
   int error = 0;
   std::size_t bytes = 0;
+  // Reading: no more is there for now, unless an end or an error waits behind it.
+  bool drained = false;
 };
 
 class Socket {

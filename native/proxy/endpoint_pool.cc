@@ -17,7 +17,7 @@ bool isOurShortage(int error) {
 
 }  // namespace
 
-EndpointPool::EndpointPool(http1::Context& context, std::shared_ptr<EndpointState> endpoint,
+EndpointPool::EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
                            Slab<ClientConnection>& slab)
     : context_(context), endpoint_(std::move(endpoint)), slab_(slab) {}
 
@@ -56,7 +56,7 @@ PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
     return {};
   }
   ClientConnection* connection =
-      slab_.create(context_, *this, std::move(socket), settings_.responseLimits);
+      slab_.create(context_, *this, Transport(std::move(socket)), settings_.responseLimits);
   ++connections_;
   busy_.pushBack(connection);
   if (!connection->start(events, settings_.connectTimeout)) {

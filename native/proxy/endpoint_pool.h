@@ -32,7 +32,7 @@ struct PoolLease {
 
 class EndpointPool final : public http1::ClientHost {
  public:
-  EndpointPool(http1::Context& context, std::shared_ptr<EndpointState> endpoint,
+  EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
                Slab<http1::ClientConnection>& slab);
   ~EndpointPool();
 
@@ -67,7 +67,7 @@ class EndpointPool final : public http1::ClientHost {
   PoolLease open(UpstreamStreamEvents& events);
   void removeIdle(http1::ClientConnection& connection);
 
-  http1::Context& context_;
+  CodecContext& context_;
   std::shared_ptr<EndpointState> endpoint_;
   Slab<http1::ClientConnection>& slab_;
   PoolSettings settings_;

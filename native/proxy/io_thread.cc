@@ -1,5 +1,4 @@
-// Order of this file: listening ports, birth and end of the thread, messages, requests,
-// housekeeping.
+// Order of this file: listening ports, birth and end of the thread, messages, housekeeping.
 #include "proxy/io_thread.h"
 
 #include <pthread.h>
@@ -60,8 +59,9 @@ PoolSettings poolSettings(const UpstreamConfig& config) {
 
 }  // namespace
 
-// One listener of this thread: the accepting socket and the connections that came through it.
-class IoThread::Port final : public Pollable {
+// One listener of this thread: the accepting socket, the connections that came through it, and
+// their requests.
+class IoThread::Port final : public Pollable, public ServerHost {
  public:
   Port(IoThread& thread, NewListener listener)
       : thread_(thread),
@@ -75,9 +75,6 @@ class IoThread::Port final : public Pollable {
   }
 
   const std::string& key() const { return key_; }
-  const http1::ServerSettings& settings() const { return settings_; }
-  std::uint32_t index() const { return index_; }
-  SnapshotRef& snapshot() { return snapshot_; }
   bool retired() const { return !file_; }
   bool unused() const { return retired() && connections_.empty(); }
 
@@ -102,16 +99,11 @@ class IoThread::Port final : public Pollable {
   }
 
   void drainConnections() {
-    forEach([](ServerConnection& c) { c.drain(); });
+    forEach([](AcceptedConnection& c) { c.drain(); });
   }
 
   void closeConnections() {
-    forEach([](ServerConnection& c) { c.closeNow(); });
-  }
-
-  void onClosed(ServerConnection& connection) {
-    connection.ListNode<http1::ConnectionLink>::unlink();
-    thread_.connections_.destroy(&connection);
+    forEach([](AcceptedConnection& c) { c.closeNow(); });
   }
 
   // Room for another connection: go on accepting at once instead of at the next retry.
@@ -119,14 +111,44 @@ class IoThread::Port final : public Pollable {
     if (paused_ && !retired()) thread_.loop_.goOnLater(*this);
   }
 
+  // Pollable
   void onEvents(std::uint32_t) override { accept(); }
   void onReady() override { accept(); }
+
+  // ServerHost
+  ClientStreamEvents& onRequest(ClientStream& stream, RequestHead& head) override {
+    Exchange& exchange = newExchange(stream);
+    exchange.start(head);
+    return exchange;
+  }
+
+  ClientStreamEvents& onRefused(ClientStream& stream, Reason reason) override {
+    Exchange& exchange = newExchange(stream);
+    exchange.startRefused(reason);
+    return exchange;
+  }
+
+  void onProtocol(AcceptedConnection& from, Transport transport, const PeerInfo& peer, Protocol,
+                  std::string_view received) override {
+    from.ListNode<ConnectionLink>::unlink();
+    ServerConnection* connection =
+        thread_.connections_.create(thread_.services_.codec, *this, settings_, std::move(transport),
+                                    peer, thread_.connections_);
+    connections_.pushBack(connection);
+    connection->takeOver(received);
+    if (thread_.draining_) connection->drain();
+  }
+
+  void onClosed(AcceptedConnection& connection) override {
+    connection.ListNode<ConnectionLink>::unlink();
+    thread_.onConnectionGone();
+  }
 
  private:
   template <typename F>
   void forEach(F&& f) {
-    for (ServerConnection* c = connections_.front(); c != nullptr;) {
-      ServerConnection* next = connections_.after(c);
+    for (AcceptedConnection* c = connections_.front(); c != nullptr;) {
+      AcceptedConnection* next = connections_.after(c);
       f(*c);
       c = next;
     }
@@ -185,10 +207,15 @@ class IoThread::Port final : public Pollable {
     thread_.stats_.counters.connectionsAccepted.add();
     Socket::prepareAccepted(file.get(), !peer.isUnix());
     const PeerInfo info{peer.ip(), peer.port(), peer.isUnix()};
-    ServerConnection* connection = thread_.connections_.create(
-        thread_.services_.http1, thread_, settings_, Socket(std::move(file)), info, this);
+    ServerConnection* connection =
+        thread_.connections_.create(thread_.services_.codec, *this, settings_,
+                                    Transport(Socket(std::move(file))), info, thread_.connections_);
     connections_.pushBack(connection);
     if (connection->start() && thread_.draining_) connection->drain();
+  }
+
+  Exchange& newExchange(ClientStream& stream) {
+    return *thread_.exchanges_.create(thread_.services_, snapshot_, index_, stream);
   }
 
   IoThread& thread_;
@@ -200,7 +227,7 @@ class IoThread::Port final : public Pollable {
   std::uint32_t index_ = 0;
   SnapshotRef snapshot_;
   http1::ServerSettings settings_;
-  IntrusiveList<ServerConnection, http1::ConnectionLink> connections_;
+  IntrusiveList<AcceptedConnection, ConnectionLink> connections_;
   TimerFor<Port, &Port::accept> retry_{*this};
 };
 
@@ -275,6 +302,7 @@ void IoThread::run() {
     stats_.counters.heapAllocations.set(threadAllocations());
     if (woken && !handleMessages()) return;
     if (services_.policies.receive()) loop_.flushNow();
+    loop_.flushTurn();
     services_.policies.flush();
   }
 }
@@ -427,7 +455,7 @@ void IoThread::configurePools() {
       std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
       if (pool == nullptr) {
         pool =
-            std::make_unique<EndpointPool>(services_.http1, state, services_.upstreamConnections);
+            std::make_unique<EndpointPool>(services_.codec, state, services_.upstreamConnections);
       }
       pool->configure(settings);
       named.insert(state->id);
@@ -458,31 +486,7 @@ void IoThread::handleStop() {
   snapshot_ = SnapshotRef();
 }
 
-// Requests
-
-ClientStreamEvents& IoThread::newExchange(ServerConnection& connection, Exchange*& exchange) {
-  Port& port = *static_cast<Port*>(connection.hostData());
-  exchange = exchanges_.create(services_, port.snapshot(), port.index(), connection);
-  return *exchange;
-}
-
-ClientStreamEvents& IoThread::onRequest(ServerConnection& connection, RequestHead& head) {
-  Exchange* exchange = nullptr;
-  ClientStreamEvents& events = newExchange(connection, exchange);
-  exchange->start(head);
-  return events;
-}
-
-ClientStreamEvents& IoThread::onRefused(ServerConnection& connection, Reason reason,
-                                        http1::ParseError) {
-  Exchange* exchange = nullptr;
-  ClientStreamEvents& events = newExchange(connection, exchange);
-  exchange->startRefused(reason);
-  return events;
-}
-
-void IoThread::onClosed(ServerConnection& connection) {
-  static_cast<Port*>(connection.hostData())->onClosed(connection);
+void IoThread::onConnectionGone() {
   budget_.giveBack();
   for (const auto& port : ports_) port->goOn();
 }

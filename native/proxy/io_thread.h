@@ -39,7 +39,7 @@ struct NewListener {
   bool shared = false;  // several threads poll the same socket (Unix)
 };
 
-class IoThread final : public http1::ServerHost {
+class IoThread final {
  public:
   struct Settings {
     std::size_t index = 0;
@@ -72,12 +72,6 @@ class IoThread final : public http1::ServerHost {
   void settle();
 
   ThreadStats& stats() { return stats_; }
-
-  // http1::ServerHost
-  ClientStreamEvents& onRequest(http1::ServerConnection& connection, RequestHead& head) override;
-  ClientStreamEvents& onRefused(http1::ServerConnection& connection, Reason reason,
-                                http1::ParseError error) override;
-  void onClosed(http1::ServerConnection& connection) override;
 
  private:
   class Port;
@@ -115,7 +109,8 @@ class IoThread final : public http1::ServerHost {
   void removeUnused();
   void sweepLimits();
   void onHousekeeping();
-  ClientStreamEvents& newExchange(http1::ServerConnection& connection, Exchange*& exchange);
+  // A client's connection has gone: there is room for another.
+  void onConnectionGone();
 
   // Set once.
   const Settings settings_;

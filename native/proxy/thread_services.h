@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/slab.h"
-#include "http1/context.h"
+#include "http/codec_context.h"
 #include "observe/access_log.h"
 #include "observe/stats.h"
 #include "policy/calls.h"
@@ -58,7 +58,7 @@ struct ThreadServices {
         pool(pool),
         stats(stats),
         log(log),
-        http1{loop, pool, stats.counters, {}, {}, {}, {}},
+        codec{loop, pool, stats.counters, {}, {}, {}, {}},
         arena(pool),
         limits(limits),
         policies(loop, pool, stats.counters),
@@ -70,7 +70,7 @@ struct ThreadServices {
   BufferPool& pool;
   ThreadStats& stats;
   AccessLog& log;
-  http1::Context http1;
+  CodecContext codec;
   TextArena arena;
   CounterTable& limits;
   PolicyCalls policies;

@@ -18,7 +18,7 @@ namespace tidegate {
 namespace {
 
 struct Pair {
-  Socket writer;
+  Transport writer;
   FileHandle reader;
 };
 
@@ -26,7 +26,7 @@ Pair makePair(int bufferBytes) {
   std::array<int, 2> fds{};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data()) != 0) return {};
   setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &bufferBytes, sizeof bufferBytes);
-  return {Socket(FileHandle(fds[0])), FileHandle(fds[1])};
+  return {Transport(Socket(FileHandle(fds[0]))), FileHandle(fds[1])};
 }
 
 std::string drain(const FileHandle& reader) {

@@ -1,4 +1,5 @@
-// What the HTTP/1 connections of one I/O thread share: loop, buffers, scratch memory, counters.
+// What the connections of one I/O thread share, whatever their codec: loop, buffers, scratch
+// memory, counters.
 #pragma once
 
 #include <array>
@@ -8,7 +9,7 @@
 #include "io/event_loop.h"
 #include "observe/stats.h"
 
-namespace tidegate::http1 {
+namespace tidegate {
 
 // What one system call reads at most.
 inline constexpr std::size_t kReadBytes = 64 * 1024;
@@ -19,7 +20,7 @@ inline constexpr std::size_t kKeptReadBytes = 3 * 1024;
 // Reads of one connection before others have their turn.
 inline constexpr int kReadsPerTurn = 4;
 
-struct Context {
+struct CodecContext {
   EventLoop& loop;
   BufferPool& pool;
   ThreadCounters& counters;
@@ -31,4 +32,4 @@ struct Context {
   FieldTable trailers;
 };
 
-}  // namespace tidegate::http1
+}  // namespace tidegate
