@@ -56,11 +56,11 @@ describe('passive health', () => {
   });
 
   it('tries an endpoint again after `downFor`, and takes it back when it answers', async () => {
-    expect(await statuses('/later', 2)).toEqual([502, 503]);
     const begin = performance.now();
+    expect(await statuses('/later', 2)).toEqual([502, 503]);
     // Still refusing: one try, and the time begins anew.
     await eventually('another try', async () => (await statuses('/later', 1))[0] === 502);
-    expect(performance.now() - begin).toBeGreaterThan(downFor - 100);
+    expect(performance.now() - begin).toBeGreaterThan(downFor - 10);
     expect(await statuses('/later', 1)).toEqual([503]);
     const { host, port } = destinationOf(comesLater);
     await startOrigin((_request, connection) => connection.respond('late'), {
