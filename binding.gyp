@@ -49,6 +49,8 @@
           'dependencies': ['tidegate_core'],
           'include_dirs': ['test/native'],
           'sources': ['<!@(node tools/native-sources.mjs test/native)'],
+          # Compiled more often than it pays to optimise.
+          'configurations': { 'Release': { 'cflags!': ['-O3'], 'cflags': ['-O1'] } },
         },
         {
           'target_name': 'tidegate_host',

@@ -1,11 +1,20 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
-// A core under a sanitizer is several times slower.
-const patience = process.env['TIDEGATE_HOST'] ? 3 : 1;
+// The core is the bare host, maybe under a sanitizer: several times slower.
+const onHost = Boolean(process.env['TIDEGATE_HOST']);
+const patience = onHost ? 3 : 1;
+
+// What has nothing to do with the core says nothing about a sanitized one.
+const withoutCore = [
+  'test/{admin,bench,builtin,docs,policy,workers}/**',
+  'test/cli-run/{demo,docs}.test.ts',
+  'test/config/explainRun.test.ts',
+];
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...(onHost ? withoutCore : [])],
     // Tests start real gateways on real sockets: a file is a process of its own, and few run at once.
     pool: 'forks',
     maxWorkers: 2,
