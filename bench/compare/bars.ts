@@ -16,6 +16,87 @@ interface Bar {
   atLeast?: number;
 }
 
+/** The same bar against HAProxy and nginx: together, against the better of both. */
+function againstBoth(bar: Omit<Bar, 'against' | 'variant'> & { variant?: string }): Bar[] {
+  return (['haproxy', 'nginx'] as const).map((peer) => ({
+    variant: '',
+    ...bar,
+    what: `${bar.what}, against ${peer}`,
+    against: { peer },
+  }));
+}
+
+const protocolBars: readonly Bar[] = [
+  ...againstBoth({
+    what: 'CPU/request, TLS 1.3, HTTP/1 kept alive, 64 B',
+    scenario: 'protocols-tls',
+    metric: 'cpuMicros',
+    atMost: 0.8,
+  }),
+  ...againstBoth({
+    what: 'CPU of a full TLS 1.3 handshake and its request',
+    scenario: 'protocols-handshake',
+    metric: 'cpuMicros',
+    atMost: 1,
+  }),
+  ...againstBoth({
+    what: 'CPU/request, HTTP/2 over TLS to HTTP/1, 8 × 32 streams',
+    scenario: 'protocols-http2-tls',
+    metric: 'cpuMicros',
+    atMost: 0.6,
+  }),
+  ...againstBoth({
+    what: 'CPU/request, HTTP/2 on both sides, 8 × 32 streams',
+    scenario: 'protocols-http2-both',
+    metric: 'cpuMicros',
+    atMost: 0.4,
+  }),
+  ...againstBoth({
+    what: 'CPU/request, HTTP/1 from 64 clients to HTTP/2',
+    scenario: 'protocols-to-http2',
+    variant: 'http2',
+    metric: 'cpuMicros',
+    atMost: 0.6,
+  }),
+  {
+    what: 'the same, against HAProxy with HTTP/1 on both sides',
+    scenario: 'protocols-to-http2',
+    variant: 'http2',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy', variant: 'http1' },
+    atMost: 0.55,
+  },
+  {
+    what: 'the same with api-key and rate-limit decided each time, against HAProxy with HTTP/1 on both sides',
+    scenario: 'protocols-to-http2',
+    variant: 'policies',
+    metric: 'cpuMicros',
+    against: { peer: 'haproxy', variant: 'http1' },
+    atMost: 0.75,
+  },
+  ...(['download', 'upload'] as const).flatMap((scenario) =>
+    againstBoth({
+      what: `CPU/GiB of 1 MiB bodies, ${scenario}, buffers of 64 KiB`,
+      scenario,
+      variant: '64k',
+      metric: 'cpuMsPerGib',
+      atMost: 0.8,
+    }),
+  ),
+  ...againstBoth({
+    what: 'CPU/request, 10 KiB bodies',
+    scenario: 'protocols-10k',
+    metric: 'cpuMicros',
+    atMost: 0.85,
+  }),
+  ...againstBoth({
+    what: 'CPU/request, a new connection for each',
+    scenario: 'new-connection',
+    metric: 'cpuMicros',
+    atMost: 0.9,
+  }),
+];
+
 export const bars: readonly Bar[] = [
   {
     what: 'CPU/request, keep-alive, 64 B, against HAProxy',
@@ -206,6 +287,7 @@ export const bars: readonly Bar[] = [
       atLeast: 1,
     },
   ]),
+  ...protocolBars,
 ];
 
 export interface BarResult {

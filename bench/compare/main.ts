@@ -6,6 +6,7 @@ import { killEverything, stopAll } from './children.js';
 import type { Load } from './loads/load.js';
 import { OwnLoad } from './loads/own.js';
 import { ToolLoad } from './loads/tools.js';
+import { WireLoad } from './loads/wires.js';
 import { describeMachine, goFirst, moveAway } from './machine.js';
 import { type Options, readOptions, usage } from './options.js';
 import { peers } from './peers/index.js';
@@ -25,6 +26,7 @@ import { runScenario } from './run.js';
 import { RunningPeer } from './running-peer.js';
 import { type Scenario, scenarios } from './scenarios.js';
 import { removeFolders } from './temporary.js';
+import { makeCertificate } from './wires.js';
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
@@ -36,7 +38,12 @@ async function main(): Promise<void> {
   moveAway(machine);
   if (options.priority) goFirst();
   const { located, absent } = await locatePeers(options, chosen);
-  const load = await openLoad(options, machine);
+  const needsWires = chosen.some(({ variants }) => variants.some(({ wires }) => wires));
+  const missing = needsWires ? WireLoad.missing() : undefined;
+  if (missing !== undefined)
+    throw new UsageError(`${missing} (Debian: apt-get install nghttp2-client openssl nginx)`);
+  const certificate = needsWires ? await makeCertificate() : undefined;
+  const load = new WireLoad(await openLoad(options, machine), machine.loadCores);
   await leaveOutBroken(located, absent, load, machine);
   const say = (line: string) => console.error(line);
 
@@ -45,7 +52,10 @@ async function main(): Promise<void> {
   const order = scenarios.map(({ name }) => name);
   const done: ScenarioResult[] = [];
   for (const scenario of chosen) {
-    const result = await runScenario({ options, machine, load, located, say }, scenario);
+    const result = await runScenario(
+      { options, machine, load, certificate, located, say },
+      scenario,
+    );
     done.push(result);
     console.log(`\n${scenarioLines(result).join('\n')}\n`);
     // After each, so that a run which is ended early leaves what it measured.

@@ -1,7 +1,7 @@
 // Rounds: in each, every proxy is measured once in every variant, in an order that rotates.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Load } from './loads/load.js';
+import type { WireLoad } from './loads/wires.js';
 import { measureIdle, measureLoad, measureReload } from './measure.js';
 import { measureBlock, measureExact, measureKill } from './measure-policies.js';
 import { formatMetric, metrics, type Sample } from './metrics.js';
@@ -14,6 +14,7 @@ import { freePort, RunningPeer } from './running-peer.js';
 import type { Scenario, Variant } from './scenarios.js';
 import { median } from './stats.js';
 import { makeFolder, removeFolder } from './temporary.js';
+import { type Certificate, isEncrypted, plainWires } from './wires.js';
 
 /** More than this of either core used by other programs, in percent: the measurement is repeated. */
 export const disturbedPercent = 10;
@@ -21,7 +22,9 @@ export const disturbedPercent = 10;
 export interface Bench {
   options: Options;
   machine: Machine;
-  load: Load;
+  load: WireLoad;
+  /** Of the proxies that encrypt; undefined where none can be made. */
+  certificate: Certificate | undefined;
   located: ReadonlyMap<PeerName, Located>;
   say(line: string): void;
 }
@@ -146,14 +149,15 @@ function writeHeaders({ policies }: Variant, folder: string): { headers?: string
 }
 
 async function startPeer(
-  { machine, load, located }: Bench,
+  { machine, load, located, certificate }: Bench,
   { kind, threads, policyWorkers, everyCore }: Scenario,
   variant: Variant,
   name: PeerName,
 ): Promise<RunningPeer> {
   const program = located.get(name)?.program ?? '';
+  const { client, upstream } = variant.wires ?? plainWires;
   const setup = {
-    originPort: load.originPort,
+    originPort: upstream === 'http2' ? await load.http2OriginPort() : load.originPort,
     connections: variant.connections,
     headers: variant.headers ?? 'default',
     routes: variant.routes,
@@ -161,6 +165,8 @@ async function startPeer(
     accessLog: variant.accessLog ?? false,
     generation: kind === 'reload' ? 0 : undefined,
     policies: variant.policies,
+    wires: variant.wires,
+    certificate: isEncrypted(client) ? certificate : undefined,
     threads,
     policyWorkers,
     adminPort: kind === 'kill' ? await freePort() : undefined,
@@ -174,7 +180,7 @@ async function startPeer(
 function requestOf(
   { options }: Bench,
   scenario: Scenario,
-  { connections, path, paths, fresh, upload, halfOfSlowest }: Variant,
+  { connections, path, paths, fresh, upload, wires, streams, halfOfSlowest }: Variant,
   peer: RunningPeer,
   rate: number | undefined,
 ) {
@@ -186,6 +192,8 @@ function requestOf(
     ...(paths !== undefined && { paths }),
     ...(fresh !== undefined && { fresh }),
     ...(upload !== undefined && { upload }),
+    ...(wires !== undefined && { wire: wires.client }),
+    ...(streams !== undefined && { streams }),
     ...(halfOfSlowest && rate !== undefined && { rate }),
   };
 }

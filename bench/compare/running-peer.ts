@@ -1,6 +1,8 @@
 // A proxy that runs: started with a configuration in a folder of its own, and reloaded in it.
 import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
-import { get } from 'node:http';
+import { get, type IncomingMessage } from 'node:http';
+import { connect } from 'node:http2';
+import { get as getEncrypted } from 'node:https';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,11 +10,14 @@ import { type Child, start, stop } from './children.js';
 import type { Peer, Setup } from './peers/peer.js';
 import { probeHeaders } from './policy-work.js';
 import { makeFolder, removeFolder } from './temporary.js';
+import { type ClientWire, isEncrypted, isHttp2, plainWires } from './wires.js';
 
 const startSeconds = 20;
 const reloadSeconds = 3;
 const reloadAttempts = 4;
 const pollMillis = 5;
+/** Milliseconds. */
+const timeout = 2000;
 
 export class RunningPeer {
   private readonly peer: Peer;
@@ -86,7 +91,7 @@ export class RunningPeer {
 
   /** Asks on a new connection; undefined when there is no answer. */
   ask(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer | undefined> {
-    return ask(this.setup.port, path, headers);
+    return ask(this.setup.port, path, headers, (this.setup.wires ?? plainWires).client);
   }
 
   async stop(): Promise<void> {
@@ -124,22 +129,55 @@ function ask(
   port: number,
   path: string,
   headers: Readonly<Record<string, string>>,
+  wire: ClientWire,
 ): Promise<Answer | undefined> {
+  if (isHttp2(wire)) return askHttp2(port, path, headers, wire);
   return new Promise((resolve) => {
-    const request = get(
-      { host: '127.0.0.1', port, path, headers: { ...headers }, agent: false, timeout: 2000 },
-      (response) => {
-        const generation = response.headers['x-generation'];
-        response.resume();
-        resolve({
-          status: response.statusCode,
-          generation: typeof generation === 'string' ? generation : undefined,
-        });
-      },
-    );
+    const options = {
+      host: '127.0.0.1',
+      port,
+      path,
+      headers: { ...headers },
+      agent: false,
+      timeout,
+    };
+    const take = (response: IncomingMessage) => {
+      response.resume();
+      resolve(answerOf(response.statusCode, response.headers['x-generation']));
+    };
+    // The certificate is the bench's own.
+    const request = isEncrypted(wire)
+      ? getEncrypted({ ...options, rejectUnauthorized: false }, take)
+      : get(options, take);
     request.on('timeout', () => request.destroy());
     request.on('error', () => resolve(undefined));
   });
+}
+
+function askHttp2(
+  port: number,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  wire: ClientWire,
+): Promise<Answer | undefined> {
+  return new Promise((resolve) => {
+    const scheme = isEncrypted(wire) ? 'https' : 'http';
+    const session = connect(`${scheme}://127.0.0.1:${port}`, { rejectUnauthorized: false });
+    const end = (answer: Answer | undefined) => {
+      session.destroy();
+      resolve(answer);
+    };
+    session.on('error', () => end(undefined));
+    session.setTimeout(timeout, () => end(undefined));
+    const stream = session.request({ ...headers, ':path': path });
+    stream.on('error', () => end(undefined));
+    stream.on('response', (head) => end(answerOf(head[':status'], head['x-generation'])));
+    stream.end();
+  });
+}
+
+function answerOf(status: number | undefined, generation: unknown): Answer {
+  return { status, generation: typeof generation === 'string' ? generation : undefined };
 }
 
 export function freePort(): Promise<number> {

@@ -2,6 +2,7 @@
 import type { MetricName } from './metrics.js';
 import type { HeaderWork, PeerName } from './peers/peer.js';
 import type { PolicyWork } from './policy-work.js';
+import type { Wires } from './wires.js';
 
 export interface Variant {
   /** Empty for the only variant. */
@@ -11,6 +12,10 @@ export interface Variant {
   paths?: number;
   fresh?: number;
   upload?: number;
+  /** Plain HTTP/1 on both sides unless given. */
+  wires?: Wires;
+  /** Of HTTP/2: requests under way on a connection. */
+  streams?: number;
   /** A fixed rate: half the peak of the slowest proxy at the same requests. */
   halfOfSlowest?: boolean;
   headers?: HeaderWork;
@@ -228,6 +233,79 @@ const policyScenarios: readonly Scenario[] = [
   },
 ];
 
+const overTls: Wires = { client: 'http1s', upstream: 'http1' };
+const streams = { connections: 8, streams: 32, path: '/b/64' };
+const usual = 'As keepalive-64. Load: h2load. TLS 1.3, P-256.';
+
+const protocolScenarios: readonly Scenario[] = [
+  {
+    ...load,
+    name: 'protocols-tls',
+    title: 'TLS 1.3, HTTP/1.1, 64-byte bodies, 64 connections kept alive',
+    note: usual,
+    variants: [{ ...plain, name: '', wires: overTls }],
+    peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-handshake',
+    title: 'A full TLS 1.3 handshake for each request',
+    note: `${usual} 200 connections at a time, each for one request.`,
+    variants: [{ ...plain, name: '', connections: 200, fresh: 200, wires: overTls }],
+    peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-http2-tls',
+    title: 'HTTP/2 over TLS to the client, HTTP/1 to the origin, 8 connections of 32 streams',
+    note: usual,
+    variants: [{ ...streams, name: '', wires: { client: 'http2s', upstream: 'http1' } }],
+    peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-http2',
+    title: 'HTTP/2 without TLS to the client, HTTP/1 to the origin, 8 connections of 32 streams',
+    note: 'As keepalive-64. Load: h2load.',
+    variants: [{ ...streams, name: '', wires: { client: 'http2', upstream: 'http1' } }],
+    peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-http2-both',
+    title: 'HTTP/2 without TLS on both sides, 8 connections of 32 streams',
+    note: 'Load: h2load; origin: nginx. This nginx has no HTTP/2 towards upstreams.',
+    variants: [{ ...streams, name: '', wires: { client: 'http2', upstream: 'http2' } }],
+    peers: ['tidegate', 'haproxy'],
+  },
+  {
+    ...load,
+    name: 'protocols-to-http2',
+    title: 'HTTP/1 from 64 clients, HTTP/2 without TLS to the origin',
+    note: 'Origin: nginx. http1: HTTP/1 on both sides; policies: api-key and rate-limit, decided anew for each request.',
+    variants: [
+      { ...plain, name: 'http1', peers: proxies },
+      { ...plain, name: 'http2', wires: { client: 'http1', upstream: 'http2' } },
+      {
+        ...plain,
+        ...tidegateOnly,
+        name: 'policies',
+        wires: { client: 'http1', upstream: 'http2' },
+        policies: { kind: 'keys', replay: false, edit: false },
+      },
+    ],
+    peers: ['tidegate', 'haproxy'],
+  },
+  {
+    ...load,
+    name: 'protocols-10k',
+    title: '10 KiB bodies, HTTP/1 on both sides, 64 connections kept alive',
+    note: 'As keepalive-64.',
+    variants: [{ ...plain, name: '', path: '/b/10k' }],
+    peers: proxies,
+  },
+];
+
 export const scenarios: readonly Scenario[] = [
   {
     ...load,
@@ -358,4 +436,5 @@ export const scenarios: readonly Scenario[] = [
     saturates: false,
   },
   ...policyScenarios,
+  ...protocolScenarios,
 ];

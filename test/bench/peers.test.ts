@@ -218,3 +218,43 @@ tidegate_exchange_outcomes_total{reason="policy_worker_lost"} 3
 `;
   expect(Object.fromEntries(outcomesOf(text))).toEqual({ none: 12, policy_worker_lost: 3 });
 });
+
+describe('TLS and HTTP/2', () => {
+  const certificate = { certificate: 'CERTIFICATE\n', key: 'KEY\n' };
+  const wired = {
+    wires: { client: 'http2s', upstream: 'http2' },
+    certificate,
+  } as const satisfies Partial<Setup>;
+
+  test('Tidegate terminates TLS, and speaks HTTP/2 on both sides', () => {
+    expect(yamlOf(wired)).toMatchObject({
+      listeners: [
+        {
+          protocol: 'https',
+          protocols: ['http1', 'http2'],
+          tls: { certificates: [{ cert: 'site.pem', key: 'site.key' }] },
+        },
+      ],
+      upstreams: [{ protocol: 'http2' }],
+    });
+    expect(tidegate.files({ ...setup, ...wired })).toMatchObject({ 'site.key': 'KEY\n' });
+  });
+
+  test('HAProxy does the same, with certificate and key in one file', () => {
+    expect(haproxyOf(wired)).toContain('ssl crt /tmp/bench/site.pem ssl-min-ver TLSv1.3 alpn h2');
+    expect(haproxyOf(wired)).toContain('server origin 127.0.0.1:9001 proto h2 ');
+    expect(haproxy.files({ ...setup, ...wired })['site.pem']).toBe('CERTIFICATE\nKEY\n');
+  });
+
+  test('nginx does the same towards clients', () => {
+    expect(nginxOf(wired)).toContain('listen 127.0.0.1:8001 ssl http2 ');
+    expect(nginxOf(wired)).toContain('ssl_protocols TLSv1.3;');
+  });
+
+  test('without them all speak HTTP/1 in the clear', () => {
+    expect(yamlOf().listeners[0]).toMatchObject({ protocol: 'http' });
+    expect(yamlOf().listeners[0]).not.toHaveProperty('tls');
+    expect(haproxyOf()).not.toContain('ssl');
+    expect(nginxOf()).not.toContain('ssl');
+  });
+});

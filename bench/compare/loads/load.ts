@@ -1,4 +1,5 @@
 // What a load generator is asked and what it answers, whichever it is.
+import type { ClientWire } from '../wires.js';
 
 export interface LoadRequest {
   port: number;
@@ -15,6 +16,10 @@ export interface LoadRequest {
   upload?: number;
   /** A file of header lines, of which each request has one, in turn. */
   headers?: string;
+  /** Plain HTTP/1 unless given. */
+  wire?: ClientWire;
+  /** Of HTTP/2: requests that are under way on a connection at a time; 1 unless given. */
+  streams?: number;
   /** Each request says a number and asks for a body of its own size; answers are held against that. */
   tagged?: boolean;
 }

@@ -2,6 +2,7 @@
 import { apiKeys, audience, issuer, signedTokens } from '../credentials.js';
 import { highLimit } from '../policy-work.js';
 import { findProgram, outputOf } from '../programs.js';
+import { isEncrypted, isHttp2, plainWires } from '../wires.js';
 import {
   type Absent,
   configFile,
@@ -19,6 +20,7 @@ const file = 'haproxy.cfg';
 const map = 'routes.map';
 const keyMap = 'keys.map';
 const publicKey = 'public.pem';
+const certificateFile = 'site.pem';
 
 export const haproxy: Peer = {
   name: 'haproxy',
@@ -36,6 +38,9 @@ export const haproxy: Peer = {
     return {
       [file]: configuration(setup),
       ...(setup.routes !== undefined && { [map]: routesMap(setup.routes) }),
+      ...(setup.certificate && {
+        [certificateFile]: setup.certificate.certificate + setup.certificate.key,
+      }),
       ...(setup.policies?.kind === 'keys' && {
         [keyMap]: lines(apiKeys.map(({ key, consumer }) => `${key} ${consumer}`)),
       }),
@@ -53,6 +58,7 @@ export const haproxy: Peer = {
 
 function configuration(setup: Setup): string {
   const full = setup.headers === 'full';
+  const { client, upstream } = setup.wires ?? plainWires;
   return lines([
     'global',
     '  nbthread 1',
@@ -76,10 +82,10 @@ function configuration(setup: Setup): string {
     setup.accessLog !== undefined && '  option httplog clf',
     '',
     'frontend public',
-    `  bind 127.0.0.1:${setup.port}`,
+    `  bind 127.0.0.1:${setup.port}${isEncrypted(client) ? encryption(setup, isHttp2(client)) : ''}`,
     ...policyRules(setup),
     '  option forwardfor',
-    '  http-request set-header X-Forwarded-Proto http',
+    `  http-request set-header X-Forwarded-Proto ${isEncrypted(client) ? 'https' : 'http'}`,
     '  http-request set-header X-Forwarded-Host %[req.hdr(host)]',
     full && '  unique-id-format %[uuid()]',
     full && '  unique-id-header X-Request-ID',
@@ -91,12 +97,17 @@ function configuration(setup: Setup): string {
       : `  use_backend %[path,map_beg(${configFile(setup, map)},unknown)]`,
     '',
     'backend origin',
-    `  server origin 127.0.0.1:${setup.originPort} pool-max-conn ${upstreamPool} pool-purge-delay ${longSeconds}s`,
+    `  server origin 127.0.0.1:${setup.originPort}${upstream === 'http2' ? ' proto h2' : ''} pool-max-conn ${upstreamPool} pool-purge-delay ${longSeconds}s`,
     '',
     setup.policies !== undefined && 'backend limits',
     setup.policies !== undefined &&
       '  stick-table type string len 32 size 100k expire 2m store http_req_rate(1m)',
   ]);
+}
+
+function encryption(setup: Setup, http2: boolean): string {
+  const protocol = http2 ? 'h2' : 'http/1.1';
+  return ` ssl crt ${configFile(setup, certificateFile)} ssl-min-ver TLSv1.3 alpn ${protocol}`;
 }
 
 /** Before all other rules: what is denied is denied first. */

@@ -1,6 +1,7 @@
 // nginx, with one worker.
 import { readFileSync } from 'node:fs';
 import { findProgram, outputOf } from '../programs.js';
+import { isEncrypted, isHttp2, plainWires } from '../wires.js';
 import {
   type Absent,
   configFile,
@@ -15,6 +16,8 @@ import {
 
 export const file = 'nginx.conf';
 const unlimited = 1_000_000_000;
+const certificateFile = 'site.pem';
+const keyFile = 'site.key';
 
 export const nginx: Peer = {
   name: 'nginx',
@@ -29,7 +32,13 @@ export const nginx: Peer = {
     return { program, version: version ?? 'unknown' };
   },
 
-  files: (setup) => ({ [file]: configuration(setup) }),
+  files: (setup) => ({
+    [file]: configuration(setup),
+    ...(setup.certificate && {
+      [certificateFile]: setup.certificate.certificate,
+      [keyFile]: setup.certificate.key,
+    }),
+  }),
 
   command: (program, setup) => [program, '-p', setup.folder, '-c', configFile(setup, file)],
 };
@@ -46,6 +55,8 @@ const nothing: NginxAdditions = { main: [], http: [], server: [] };
 export function configuration(setup: Setup, added: NginxAdditions = nothing): string {
   const full = setup.headers === 'full';
   const root = process.getuid?.() === 0;
+  const { client } = setup.wires ?? plainWires;
+  const encrypted = isEncrypted(client);
   const kib = setup.bufferBytes === undefined ? undefined : setup.bufferBytes >> 10;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return lines([
@@ -93,7 +104,10 @@ export function configuration(setup: Setup, added: NginxAdditions = nothing): st
     setup.generation !== undefined && `  add_header X-Generation ${setup.generation};`,
     '  server {',
     // Connections that nobody accepts yet wait: what it refuses is refused by its own doing.
-    `    listen 127.0.0.1:${setup.port} backlog=4096;`,
+    `    listen 127.0.0.1:${setup.port}${encrypted ? ' ssl' : ''}${isHttp2(client) ? ' http2' : ''} backlog=4096;`,
+    encrypted && `    ssl_certificate ${certificateFile};`,
+    encrypted && `    ssl_certificate_key ${keyFile};`,
+    encrypted && '    ssl_protocols TLSv1.3;',
     ...added.server.map((line) => `    ${line}`),
     ...locations(setup.routes).map((path) => `    location ${path} { proxy_pass http://origin; }`),
     '  }',

@@ -1,5 +1,6 @@
 // What the bench needs to know of a proxy: where it is, how it is configured, how it starts.
 import type { PolicyWork } from '../policy-work.js';
+import type { Certificate, Wires } from '../wires.js';
 
 export const peerNames = ['tidegate', 'haproxy', 'nginx', 'nginx-lua', 'fastify', 'floor'] as const;
 export type PeerName = (typeof peerNames)[number];
@@ -35,6 +36,10 @@ export interface Setup {
   /** Threads or workers that forward; undefined: one. Tidegate's policy workers come on top. */
   threads?: number | undefined;
   policyWorkers?: number | undefined;
+  /** Plain HTTP/1 on both sides unless given. */
+  wires?: Wires | undefined;
+  /** Where clients come over TLS. */
+  certificate?: Certificate | undefined;
   /** A port for Tidegate's metrics; undefined: none. */
   adminPort?: number | undefined;
 }

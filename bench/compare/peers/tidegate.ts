@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { apiKeys, audience, issuer, signedTokens } from '../credentials.js';
 import { highLimit, type PolicyWork } from '../policy-work.js';
 import { outputOf, root } from '../programs.js';
+import { isEncrypted, isHttp2, plainWires } from '../wires.js';
 import {
   type Absent,
   configFile,
@@ -17,6 +18,8 @@ import {
 } from './peer.js';
 
 const file = 'tidegate.yaml';
+const certificateFile = 'site.pem';
+const keyFile = 'site.key';
 const long = `${longSeconds}s`;
 /** For which a blocking policy holds its worker up. */
 const blockedMillis = 50;
@@ -49,6 +52,8 @@ export const tidegate: Peer = {
     const policies = policiesOf(setup.policies);
     const names = policies.map(({ name }) => name);
     const blocking = setup.policies?.kind === 'blocking';
+    const { client, upstream } = setup.wires ?? plainWires;
+    const encrypted = isEncrypted(client);
     return {
       [file]: stringify({
         process: { drainTimeout: '1s', maxConnections: mostConnections(setup) },
@@ -60,7 +65,11 @@ export const tidegate: Peer = {
           {
             name: 'public',
             bind: `127.0.0.1:${setup.port}`,
-            protocol: 'http',
+            protocol: encrypted ? 'https' : 'http',
+            ...(encrypted && {
+              tls: { certificates: [{ cert: certificateFile, key: keyFile }] },
+            }),
+            ...(isHttp2(client) && { protocols: ['http1', 'http2'] }),
             timeouts: { head: long, body: long, idle: long, write: long },
             forwarding,
             ...(setup.headers === 'forwarded' && { requestId: false }),
@@ -79,11 +88,16 @@ export const tidegate: Peer = {
           {
             name: 'origin',
             balance: 'round-robin',
+            ...(upstream === 'http2' && { protocol: 'http2' }),
             endpoints: [`127.0.0.1:${setup.originPort}`],
             timeouts: { connect: '5s', firstByte: long, idle: long },
             pool: { maxIdle: upstreamPool, idleTimeout: long },
           },
         ],
+      }),
+      ...(setup.certificate && {
+        [certificateFile]: setup.certificate.certificate,
+        [keyFile]: setup.certificate.key,
       }),
     };
   },

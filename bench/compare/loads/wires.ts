@@ -1,0 +1,151 @@
+// Load over TLS and HTTP/2: h2load, beside the load that speaks plain HTTP/1 and is the origin; and
+// an origin that speaks HTTP/2: nginx. Both on the load cores.
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type Child, start, stop } from '../children.js';
+import { findProgram } from '../programs.js';
+import { freePort } from '../running-peer.js';
+import { makeFolder } from '../temporary.js';
+import { isEncrypted, isHttp2 } from '../wires.js';
+import { parseH2load, wireArguments } from './h2load.js';
+import {
+  addErrors,
+  awaitedLater,
+  type Load,
+  type LoadRequest,
+  type LoadResult,
+  type RunningLoad,
+} from './load.js';
+
+/** Connections that are opened at once where each serves one request. */
+const freshAtOnce = 200;
+
+export class WireLoad implements Load {
+  readonly description: string;
+  readonly originPort: number;
+  private readonly plain: Load;
+  private readonly cores: readonly number[];
+  #tool: Child | undefined;
+  #http2Origin: { child: Child; port: number } | undefined;
+
+  constructor(plain: Load, cores: readonly number[]) {
+    this.plain = plain;
+    this.cores = cores;
+    this.originPort = plain.originPort;
+    this.description = `${plain.description}; over TLS and HTTP/2: h2load, and nginx as HTTP/2 origin`;
+  }
+
+  /** Why a load over TLS or HTTP/2 is not possible here; undefined: it is. */
+  static missing(): string | undefined {
+    const missing = ['h2load', 'openssl', 'nginx'].filter(
+      (name) => findProgram(name) === undefined,
+    );
+    return missing.length === 0 ? undefined : `${missing.join(', ')} not here`;
+  }
+
+  pids(): number[] {
+    return [
+      ...this.plain.pids(),
+      ...(this.#tool?.alive ? [this.#tool.pid] : []),
+      ...(this.#http2Origin?.child.tree() ?? []),
+    ];
+  }
+
+  /** The port of the origin that speaks HTTP/2 without TLS; started when it is first asked for. */
+  async http2OriginPort(): Promise<number> {
+    if (this.#http2Origin === undefined) {
+      const port = await freePort();
+      const folder = makeFolder('origin');
+      const file = path.join(folder, 'nginx.conf');
+      writeFileSync(file, originConfiguration(port));
+      const command = [findProgram('nginx') ?? 'nginx', '-p', folder, '-c', file];
+      this.#http2Origin = { child: start('HTTP/2 origin', command, { cores: this.cores }), port };
+    }
+    return this.#http2Origin.port;
+  }
+
+  begin(request: LoadRequest): RunningLoad {
+    if (request.wire === undefined || request.wire === 'http1') return this.plain.begin(request);
+    let stopped = false;
+    const run = async (): Promise<LoadResult> => {
+      if (request.fresh === undefined) return this.#run(request);
+      const parts: LoadResult[] = [];
+      let seconds = 0;
+      while (seconds < request.seconds && !stopped) {
+        const part = await this.#run(request);
+        parts.push(part);
+        seconds += part.seconds;
+      }
+      return {
+        seconds,
+        requests: parts.reduce((sum, each) => sum + each.requests, 0),
+        p50Micros: Number.NaN,
+        p99Micros: Number.NaN,
+        busy: Number.NaN,
+        errors: addErrors(parts.map((each) => each.errors)),
+      };
+    };
+    return {
+      result: awaitedLater(run()),
+      stop: () => {
+        stopped = true;
+        this.#tool?.process.kill('SIGINT');
+      },
+    };
+  }
+
+  async #run(request: LoadRequest): Promise<LoadResult> {
+    const { wire = 'http1', port, path: target } = request;
+    const scheme = isEncrypted(wire) ? 'https' : 'http';
+    const command = [
+      findProgram('h2load') ?? 'h2load',
+      ...wireArguments(request, isHttp2(wire), freshAtOnce),
+      ...headerArguments(request.headers),
+      `${scheme}://127.0.0.1:${port}${target}`,
+    ];
+    const child = start('h2load', command, { cores: this.cores });
+    this.#tool = child;
+    await child.ended;
+    const result = parseH2load(child.output, '');
+    if (!result) throw new Error(`h2load said:\n${child.output}`);
+    return result;
+  }
+
+  hold(port: number, connections: number, target: string): Promise<number> {
+    return this.plain.hold(port, connections, target);
+  }
+
+  async release(): Promise<void> {
+    await this.plain.release();
+  }
+
+  /** Ends the HTTP/2 origin. */
+  async close(): Promise<void> {
+    if (this.#http2Origin !== undefined) await stop(this.#http2Origin.child);
+  }
+}
+
+/** h2load sends the same headers with each request: the first line of the file. */
+function headerArguments(file: string | undefined): string[] {
+  if (file === undefined) return [];
+  const [first = ''] = readFileSync(file, 'utf8').split('\n');
+  return ['-H', first];
+}
+
+function originConfiguration(port: number): string {
+  return `daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr error;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  http2_max_concurrent_streams 512;
+  server {
+    listen 127.0.0.1:${port} http2 backlog=4096;
+    location / { return 200 "${'x'.repeat(64)}"; }
+  }
+}
+`;
+}
