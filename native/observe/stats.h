@@ -43,6 +43,8 @@ namespace tidegate {
     "Verdicts on requests that had ended or been given up.")                                   \
   X(policyBadVerdicts, "policy_bad_verdicts", false,                                           \
     "Verdicts that the core could not read; it believes nothing that a worker writes.")        \
+  X(policyStalls, "policy_stalls", false,                                                      \
+    "Times that a policy worker computed for 2 ms and more without an answer.")                \
   X(policyFetches, "policy_fetches", false, "Fetches that policies have begun.")               \
   X(tunnels, "tunnels", false, "Exchanges that became tunnels (Upgrade).")                     \
   X(accessLogLines, "access_log_lines", false, "Access log lines handed to the writer.")       \

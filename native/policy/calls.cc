@@ -74,8 +74,8 @@ PolicyCalls::Sent PolicyCalls::send(Call& call) {
     for (Worker& each : workers_) each.full = false;
   }
   if (worker == nullptr) return Sent::NoRoom;
-  worker->load->fetch_add(1, std::memory_order_relaxed);
-  ++worker->inHands;
+  worker->thread->load.fetch_add(1, std::memory_order_relaxed);
+  if (worker->inHands++ == 0) worker->watch.onSent(loop_.nowMicros());
   worker->unflushed = true;
   call.worker = static_cast<std::uint32_t>(worker - workers_.data());
   return Sent::Yes;
@@ -89,7 +89,7 @@ PolicyCalls::Worker* PolicyCalls::leastLoaded() {
     Worker& worker = workers_[index];
     if (worker.channel == nullptr || worker.full) continue;
     if (!replies_.empty() && owesReplies(static_cast<std::uint32_t>(index))) continue;
-    const std::uint32_t load = worker.load->load(std::memory_order_relaxed);
+    const std::uint32_t load = worker.thread->load.load(std::memory_order_relaxed);
     if (load < least) {
       least = load;
       best = &worker;
@@ -141,9 +141,17 @@ bool PolicyCalls::receiveFrom(std::uint32_t worker) {
   const std::shared_ptr<Channel> channel = workers_[worker].channel;
   const std::size_t count = channel->client().receive(
       [&](std::span<const std::byte> message) { handOut(worker, message); }, kVerdictsPerTurn);
-  if (!channel->client().serverGone()) return count > 0;
-  lose(worker);
-  return true;
+  if (channel->client().serverGone()) {
+    lose(worker);
+    return true;
+  }
+  Worker& from = workers_[worker];
+  if (count > 0) {
+    from.watch.onHeard(*from.thread, loop_.nowMicros());
+  } else if (from.inHands > 0 && from.watch.look(*from.thread, loop_.nowMicros())) {
+    counters_.policyStalls.add();
+  }
+  return count > 0;
 }
 
 void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> message) {
@@ -156,7 +164,7 @@ void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> 
   Worker& worker = workers_[workerIndex];
   if (worker.inHands > 0) {
     --worker.inHands;
-    worker.load->fetch_sub(1, std::memory_order_relaxed);
+    worker.thread->load.fetch_sub(1, std::memory_order_relaxed);
   }
   Block bytes = pool_.acquire(message.size());
   std::memcpy(bytes.data(), message.data(), message.size());
@@ -282,10 +290,11 @@ void PolicyCalls::forget(Call& call, PolicyFetch& fetch) {
 // The ends
 
 void PolicyCalls::setWorker(std::size_t worker, std::shared_ptr<Channel> channel,
-                            std::shared_ptr<PolicyLoad> load) {
+                            std::shared_ptr<WorkerThread> thread) {
   if (worker >= workers_.size()) workers_.resize(worker + 1);
   lose(static_cast<std::uint32_t>(worker));
-  workers_[worker] = {std::move(channel), std::move(load)};
+  workers_[worker].channel = std::move(channel);
+  workers_[worker].thread = std::move(thread);
   sendWaiting();
 }
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -22,6 +21,7 @@
 #include "policy/channel.h"
 #include "policy/fetch.h"
 #include "policy/verdict.h"
+#include "policy/worker_thread.h"
 
 namespace tidegate {
 
@@ -50,10 +50,6 @@ class PolicyWaiter {
   ~PolicyWaiter() = default;
 };
 
-// How many requests are in a worker's hands, all I/O threads together: what the choice of a worker
-// goes by.
-using PolicyLoad = std::atomic<std::uint32_t>;
-
 // One I/O thread owns it.
 class PolicyCalls {
  public:
@@ -73,9 +69,9 @@ class PolicyCalls {
   // From now on the worker is behind this channel. Calls that its predecessor had fail with
   // PolicyWorkerLost.
   void setWorker(std::size_t worker, std::shared_ptr<Channel> channel,
-                 std::shared_ptr<PolicyLoad> load);
+                 std::shared_ptr<WorkerThread> thread);
 
-  // Hands out the verdicts that have come; false when there were none. Waiters run.
+  // Each turn: hands out the verdicts that have come; false when there were none. Waiters run.
   bool receive();
   // Before the event loop waits: false when a verdict is there already.
   bool prepareToSleep();
@@ -108,7 +104,8 @@ class PolicyCalls {
 
   struct Worker {
     std::shared_ptr<Channel> channel;
-    std::shared_ptr<PolicyLoad> load;
+    std::shared_ptr<WorkerThread> thread;
+    WorkerWatch watch;
     std::uint32_t inHands = 0;  // sent by this thread, no verdict yet
     bool unflushed = false;
     bool full = false;  // while a place for one call, or for replies, is looked for

@@ -274,11 +274,11 @@ std::unique_ptr<PolicyPort> Engine::openPolicyPort(std::size_t worker,
                                                    const std::shared_ptr<Bell>& bell) {
   const std::lock_guard lock(impl_->portMutex);
   if (impl_->stopped || worker >= impl_->policyWorkers) return nullptr;
-  const auto load = std::make_shared<PolicyLoad>(0);
+  const std::shared_ptr<WorkerThread> workerThread = WorkerThread::ofCaller();
   std::vector<std::shared_ptr<Channel>> channels;
   for (const auto& thread : impl_->threads) {
     channels.push_back(std::make_shared<Channel>(thread->bell(), bell));
-    thread->setPolicyWorker(worker, channels.back(), load);
+    thread->setPolicyWorker(worker, channels.back(), workerThread);
   }
   return std::make_unique<PolicyPort>(std::move(channels));
 }

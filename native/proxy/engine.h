@@ -76,7 +76,7 @@ class Engine {
   // it.
   void stop();
 
-  // Any thread: the port of policy worker `worker` (below EngineOptions::policyWorkers), in place
+  // The worker's own thread: the port of policy worker `worker` (below EngineOptions::policyWorkers), in place
   // of the one that its predecessor had. `bell` is rung when something came after the worker went
   // to sleep. nullptr when there is no such worker or the engine has stopped.
   std::unique_ptr<PolicyPort> openPolicyPort(std::size_t worker, const std::shared_ptr<Bell>& bell);

@@ -329,11 +329,11 @@ void IoThread::adopt(std::shared_ptr<const PublishedSnapshot> snapshot,
 void IoThread::drain() { post(Message(Message::Kind::Drain)); }
 
 void IoThread::setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
-                               std::shared_ptr<PolicyLoad> load) {
+                               std::shared_ptr<WorkerThread> workerThread) {
   Message message(Message::Kind::PolicyWorker);
   message.worker = worker;
   message.channel = std::move(channel);
-  message.load = std::move(load);
+  message.workerThread = std::move(workerThread);
   post(std::move(message));
 }
 
@@ -374,7 +374,7 @@ bool IoThread::handleMessages() {
         break;
       case Message::Kind::PolicyWorker:
         services_.policies.setWorker(message.worker, std::move(message.channel),
-                                     std::move(message.load));
+                                     std::move(message.workerThread));
         break;
       case Message::Kind::Purge:
         message.purged->fetch_add(handlePurge(*message.purge));

@@ -62,7 +62,7 @@ class IoThread final {
   void drain();
   // A policy worker's channel to this thread; replaces that of the worker's predecessor.
   void setPolicyWorker(std::size_t worker, std::shared_ptr<Channel> channel,
-                       std::shared_ptr<PolicyLoad> load);
+                       std::shared_ptr<WorkerThread> workerThread);
   // Drops kept verdicts; adds how many to `purged`.
   void purge(std::shared_ptr<const VerdictPurge> what,
              std::shared_ptr<std::atomic<std::size_t>> purged);
@@ -87,7 +87,7 @@ class IoThread final {
     // PolicyWorker
     std::size_t worker = 0;
     std::shared_ptr<Channel> channel;
-    std::shared_ptr<PolicyLoad> load;
+    std::shared_ptr<WorkerThread> workerThread;
     // Purge
     std::shared_ptr<const VerdictPurge> purge;
     std::shared_ptr<std::atomic<std::size_t>> purged;

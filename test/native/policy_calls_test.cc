@@ -78,7 +78,7 @@ class Fixture {
   std::shared_ptr<Channel> open(std::size_t worker, std::size_t ringBytes = Channel::kRingBytes) {
     auto channel = std::make_shared<Channel>(bell_, bell_, ringBytes);
     loads_.resize(std::max(loads_.size(), worker + 1));
-    loads_[worker] = std::make_shared<PolicyLoad>(0);
+    loads_[worker] = std::make_shared<WorkerThread>();
     calls.setWorker(worker, channel, loads_[worker]);
     return channel;
   }
@@ -126,9 +126,9 @@ class Fixture {
     for (int turn = 0; waiter.ended.empty() && turn < 1000; ++turn) loop.turn(10);
   }
 
-  std::uint32_t load(std::size_t worker) const { return *loads_[worker]; }
+  std::uint32_t load(std::size_t worker) const { return loads_[worker]->load; }
 
-  void addLoad(std::size_t worker, std::uint32_t requests) { *loads_[worker] += requests; }
+  void addLoad(std::size_t worker, std::uint32_t requests) { loads_[worker]->load += requests; }
 
   std::size_t cancelled = 0;  // what workers were told of calls that nobody waits for
 
@@ -139,7 +139,7 @@ class Fixture {
 
  private:
   std::shared_ptr<Bell> bell_ = std::make_shared<NoBell>();
-  std::vector<std::shared_ptr<PolicyLoad>> loads_;
+  std::vector<std::shared_ptr<WorkerThread>> loads_;
 };
 
 TEST("a verdict reaches the call that it names, and that one only") {

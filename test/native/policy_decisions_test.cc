@@ -57,7 +57,7 @@ class Fixture {
  public:
   Fixture() {
     inputs_.push_back({InputKind::Path, "", FieldId::Other, {}});
-    calls.setWorker(0, worker_, std::make_shared<PolicyLoad>(0));
+    calls.setWorker(0, worker_, std::make_shared<WorkerThread>());
   }
 
   // "waiting", or the consumer of what was there.

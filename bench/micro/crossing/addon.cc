@@ -111,7 +111,7 @@ class IoSide {
   void adopt() {
     const std::lock_guard lock(mutex_);
     if (opened_ == nullptr) return;
-    calls_.setWorker(0, std::exchange(opened_, nullptr), std::make_shared<PolicyLoad>(0));
+    calls_.setWorker(0, std::exchange(opened_, nullptr), std::make_shared<WorkerThread>());
   }
 
   void ask(Asker& asker) {
