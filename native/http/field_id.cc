@@ -11,7 +11,7 @@ namespace tidegate {
 namespace {
 
 // Indexed by FieldId.
-constexpr std::array<std::string_view, 29> kNames = {
+constexpr std::array<std::string_view, 30> kNames = {
     "",
     "accept",
     "accept-encoding",
@@ -23,6 +23,7 @@ constexpr std::array<std::string_view, 29> kNames = {
     "date",
     "expect",
     "forwarded",
+    "grpc-timeout",
     "host",
     "keep-alive",
     "location",
@@ -117,7 +118,7 @@ FieldId fieldIdOf(std::string_view name) {
     case 10:
       return oneOf<FieldId::Connection, FieldId::UserAgent, FieldId::KeepAlive>(text);
     case 12:
-      return oneOf<FieldId::ContentType, FieldId::XRequestId>(text);
+      return oneOf<FieldId::ContentType, FieldId::XRequestId, FieldId::GrpcTimeout>(text);
     case 13:
       return oneOf<FieldId::Authorization>(text);
     case 14:

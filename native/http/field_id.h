@@ -19,6 +19,7 @@ enum class FieldId : std::uint8_t {
   Date,
   Expect,
   Forwarded,
+  GrpcTimeout,
   Host,
   KeepAlive,
   Location,

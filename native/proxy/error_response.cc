@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "http/grpc.h"
 #include "http1/writer.h"
 
 namespace tidegate {
@@ -46,6 +47,17 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view de
                       R"(,"detail":")", escapeJson(detail, arena), R"(","reason":")",
                       reasonCode(reason), R"(","request_id":")", escapeJson(requestId, arena),
                       "\"}\n"})};
+}
+
+void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
+                  std::vector<OutgoingField>& fields) {
+  if (detail.empty()) detail = reasonText(reason);
+  const std::string_view text = arena.join({detail, " (", reasonCode(reason), ")"});
+  char* const message = arena.allocate(text.size() * 3);
+  const std::size_t length = writeGrpcMessage(text, message);
+  fields.push_back({"Content-Type", "application/grpc"});
+  fields.push_back({"grpc-status", grpcStatus(status)});
+  fields.push_back({"grpc-message", {message, length}});
 }
 
 }  // namespace tidegate

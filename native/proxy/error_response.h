@@ -1,10 +1,12 @@
 // Answers that the gateway makes itself: problem+json (RFC 9457) or plain text, by what the client
-// accepts.
+// accepts, and for gRPC the status of a call.
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "http/reason.h"
+#include "http/stream.h"
 #include "proxy/text_arena.h"
 
 namespace tidegate {
@@ -19,5 +21,10 @@ struct ErrorBody {
 // `detail`: a sentence without control characters in place of the reason's own; empty: that one.
 ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view detail,
                         std::string_view requestId, std::string_view accept, TextArena& arena);
+
+// The same for a gRPC call, whose answer has status 200 and no body ("Trailers-Only"): adds
+// Content-Type, grpc-status and grpc-message to `fields`. They live as the body above.
+void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
+                  std::vector<OutgoingField>& fields);
 
 }  // namespace tidegate

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "http/grpc.h"
 #include "http1/writer.h"
 #include "proxy/error_response.h"
 
@@ -166,9 +167,23 @@ void Exchange::takePlan(std::uint64_t timeoutMillis) {
   plan_ = &snapshot_->plans().of(match_.route);
   upstreamIndex_ = plan_->upstream;
   routeSlot().active.add();
-  timeoutMillis = std::min(timeoutMillis, plan_->requestTimeout);
+  timeoutMillis = std::min({timeoutMillis, plan_->requestTimeout, clientTimeoutMillis()});
   if (timeoutMillis != kUnlimited)
     services_.loop.timers().schedule(requestTimer_, services_.loop.nowMillis() + timeoutMillis);
+}
+
+bool Exchange::isGrpcCall() const {
+  if (!hasHead_ || line_.method != Method::Post) return false;
+  const Field* type = head_.find(FieldId::ContentType);
+  return type != nullptr && isGrpc(head_.value(*type));
+}
+
+std::uint64_t Exchange::clientTimeoutMillis() const {
+  if (!isGrpcCall()) return kUnlimited;
+  const Field* timeout = head_.find(FieldId::GrpcTimeout);
+  if (timeout == nullptr) return kUnlimited;
+  const std::uint64_t millis = grpcTimeoutMillis(head_.value(*timeout));
+  return millis == kNoGrpcTimeout ? kUnlimited : millis;
 }
 
 void Exchange::runPlan() {
@@ -846,10 +861,17 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
   const Field* accept = hasHead_ ? head_.find(FieldId::Accept) : nullptr;
   OutgoingResponse out;
   out.status = status;
-  const ErrorBody error =
-      makeErrorBody(reason_, out.status, detail, requestId_,
-                    accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
-  services_.fields.push_back({"Content-Type", error.contentType});
+  std::string_view body;
+  if (isGrpcCall()) {
+    out.status = 200;
+    addGrpcError(reason_, status, detail, services_.arena, services_.fields);
+  } else {
+    const ErrorBody error = makeErrorBody(
+        reason_, status, detail, requestId_,
+        accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
+    services_.fields.push_back({"Content-Type", error.contentType});
+    body = error.body;
+  }
   services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
   if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
   if (reason_ == Reason::MethodNotAllowed) {
@@ -859,10 +881,10 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
   } else if (reason_ == Reason::TraceRefused) {
     services_.fields.push_back({"Allow", kAllButTrace});
   }
-  if (out.status == 503 && reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
+  if (status == 503 && reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
       reason_ != Reason::AddressDenied)
     services_.fields.push_back({"Retry-After", kRetryAfter});
-  sendAnswer(out, error.body);
+  sendAnswer(out, body);
 }
 
 // Failing

@@ -95,6 +95,9 @@ class Exchange final : public ClientStreamEvents,
   void route();
   void runPlan();
   void takePlan(std::uint64_t timeoutMillis);
+  bool isGrpcCall() const;
+  // For which the client waits, as far as it says so; kUnlimited otherwise.
+  std::uint64_t clientTimeoutMillis() const;
   bool admitted();
   void collectBody(const PolicyChain& chain);
   void collect(std::string_view bytes);

@@ -120,7 +120,7 @@ describe('tidegate check', () => {
     const { status, stderr } = await tidegate(['check', '-c', bad]);
     expect(status).toBe(1);
     expect(stderr.split('\n')).toEqual([
-      'bad.yaml:3:27: routes[0].match.pth: unknown key "pth": expected host, path, methods, headers, query or clients (did you mean "path"?)',
+      'bad.yaml:3:27: routes[0].match.pth: unknown key "pth": expected host, path, methods, headers, query, grpc or clients (did you mean "path"?)',
       'bad.yaml:3:48: routes[0].upstream: expected the name of an upstream but received "ap" (did you mean "app"?)',
       'bad.yaml:5:21: warning: upstreams[0].name: no route leads to the upstream "app"',
       'bad.yaml: 2 errors, 1 warning',
@@ -160,7 +160,7 @@ describe('tidegate check', () => {
       line: 3,
       column: 27,
       path: 'routes[0].match.pth',
-      message: 'unknown key "pth": expected host, path, methods, headers, query or clients',
+      message: 'unknown key "pth": expected host, path, methods, headers, query, grpc or clients',
       hint: 'did you mean "path"?',
     });
   });

@@ -1,5 +1,6 @@
 // Which requests a route takes, and what becomes of them.
 import { z } from 'zod';
+import { parseGrpcPattern } from '../grpcPattern.js';
 import { parseHostPattern } from '../hostPattern.js';
 import { accept, type Parsed, refuse } from '../parsed.js';
 import { type PathPattern, parsePathPattern, regexPattern } from '../pathPattern.js';
@@ -110,6 +111,12 @@ const method = () =>
     }
   });
 
+/** What gRPC calls are beside their path. */
+const grpcMethods = ['POST'];
+const grpcHeaders: Record<string, ValueTest> = {
+  'content-type': { test: 'regex', value: '^application/grpc($|[+; ])' },
+};
+
 const match = z
   .strictObject({
     host: oneOrMore(
@@ -142,11 +149,37 @@ const match = z
       )
       .optional()
       .describe('Query parameter to test; all must hold.'),
+    grpc: oneOrMore(
+      text('a gRPC service or method such as shop.Orders or shop.Orders/Get', parseGrpcPattern),
+      'a gRPC service or method such as shop.Orders or shop.Orders/Get',
+    )
+      .optional()
+      .describe(
+        'gRPC calls of a service, `shop.Orders`, or of one of its methods, `shop.Orders/Get`, or a list. In place of `path` and `methods`.',
+      ),
     clients: z
       .array(network(), expected('a list of networks'))
       .min(1, expected('at least one network'))
       .optional()
       .describe("Networks of the client's address. Default: any."),
+  })
+  .transform(({ grpc, ...rest }, context) => {
+    if (grpc === undefined) return rest;
+    for (const key of ['path', 'methods'] as const) {
+      if (rest[key] === undefined) continue;
+      context.addIssue({
+        code: 'custom',
+        path: [key],
+        input: rest[key],
+        message: `expected no ${key} beside grpc`,
+      });
+    }
+    return {
+      ...rest,
+      path: grpc,
+      methods: grpcMethods,
+      headers: { ...rest.headers, ...grpcHeaders },
+    };
   })
   .prefault({})
   .describe(
