@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "http/field_id.h"
 
@@ -29,6 +30,8 @@ struct Field {
   bool hopByHop = false;
   // Left out when the head is sent on; set by whoever edits the head.
   bool dropped = false;
+  // To be kept out of the tables of HPACK also when it is sent on (RFC 7541 7.1.3).
+  bool neverIndexed = false;
 };
 
 // What limits.headerCount may be at most; a head's table has exactly this many places.
@@ -106,6 +109,13 @@ class HeadFields {
     return true;
   }
 
+  // Takes out the fields for which `unwanted(field)` is true.
+  template <typename Predicate>
+  void removeIf(Predicate&& unwanted) {
+    count_ = static_cast<std::size_t>(
+        std::remove_if(table_, table_ + count_, std::forward<Predicate>(unwanted)) - table_);
+  }
+
   // Becomes a copy of `other` in the memory given: a table of at least as many places as `other`
   // has fields, and the bytes of `other`, copied to `base` already.
   void assign(const HeadFields& other, Field* table, const char* base) {
@@ -148,7 +158,8 @@ struct RequestLine {
   // OPTIONS about the server as a whole: "*", or an absolute target without path and query, for
   // which `path` is "/" though "*" is to be sent on (RFC 9112 3.2.4).
   bool serverWide = false;
-  std::uint8_t minorVersion = 1;  // HTTP/1.x
+  std::uint8_t minorVersion = 1;  // HTTP/1.x; 1 for later versions
+  std::uint8_t majorVersion = 1;
   BodyKind body = BodyKind::None;
   std::uint64_t contentLength = 0;
   bool keepAlive = true;  // what this message says of its connection (RFC 9112 9.3)
@@ -166,6 +177,7 @@ struct StatusLine {
   std::uint16_t status = 0;  // 100..999
   Slice reason;
   std::uint8_t minorVersion = 1;
+  std::uint8_t majorVersion = 1;
   BodyKind body = BodyKind::None;
   std::uint64_t contentLength = 0;
   // A Content-Length field stood in the head, also where no body follows (HEAD, 304).

@@ -1,0 +1,49 @@
+// Reads field blocks (RFC 7541): what a HEADERS frame and its CONTINUATION frames hold.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "http2/hpack_table.h"
+
+namespace tidegate::http2 {
+
+enum class HpackError : std::uint8_t {
+  None,
+  Truncated,  // the block ends within a field
+  BadIndex,   // 0, or beyond the tables
+  BadNumber,  // longer than any that is of use
+  BadText,    // no Huffman code
+  BadLimit,   // a table size update beyond what was announced, or behind a field
+  TooLarge,   // a field beyond the room
+};
+
+// Who takes the fields of a block, in order. The views are valid during the call.
+class HpackSink {
+ public:
+  // `neverIndexed`: whoever sends it on shall not put it into a table either (RFC 7541 7.1.3). A
+  // sink that has had enough ignores what follows: the block has to be read to its end, so that
+  // the tables of the two sides stay alike (RFC 9113 4.3).
+  virtual void onField(std::string_view name, std::string_view value, bool neverIndexed) = 0;
+
+ protected:
+  ~HpackSink() = default;
+};
+
+// One I/O thread owns it: one for each connection and direction.
+class HpackDecoder {
+ public:
+  // `tableBytes`: SETTINGS_HEADER_TABLE_SIZE as announced.
+  explicit HpackDecoder(std::size_t tableBytes = kDefaultTableBytes) : table_(tableBytes) {}
+
+  // A whole block. `room`: for what is decoded of one field; huffmanRoom() of the block is enough
+  // for any. Anything but None means that the connection is of no use any more.
+  HpackError decode(std::span<const std::uint8_t> block, std::span<char> room, HpackSink& sink);
+
+ private:
+  DynamicTable table_;
+};
+
+}  // namespace tidegate::http2

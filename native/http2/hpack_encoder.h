@@ -1,0 +1,63 @@
+// Writes field blocks (RFC 7541). What is sent a second time goes into the dynamic table, so that a
+// steady stream of like heads costs a byte a field, and what differs each time stays out of it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "http2/hpack_table.h"
+
+namespace tidegate::http2 {
+
+// One I/O thread owns it: one for each connection and direction. Allocates for its first fields,
+// and while the table grows to what a connection needs; not after that.
+class HpackEncoder {
+ public:
+  // What add() writes at most beside the texts, and what begin() writes at most.
+  static constexpr std::size_t kFieldOverhead = 12;
+  static constexpr std::size_t kBeginBytes = 12;
+
+  // `tableBytes`: what the table takes at most, whatever the peer allows.
+  explicit HpackEncoder(std::size_t tableBytes = kDefaultTableBytes) : table_(tableBytes) {
+    // The peer's table has its default size until it says otherwise.
+    table_.setLimit(tableBytes < kDefaultTableBytes ? tableBytes : kDefaultTableBytes);
+  }
+
+  // SETTINGS_HEADER_TABLE_SIZE of the peer; holds from the next begin() on.
+  void setPeerLimit(std::uint32_t bytes);
+
+  // Each writes to `out` and returns where it ends. A block is one begin(), then its fields.
+  std::uint8_t* begin(std::uint8_t* out);
+  // The name in any case; it is sent in lower case. `secret`: never in a table, neither here nor at
+  // whoever sends it on; so are the fields whose values are secrets by their names.
+  std::uint8_t* add(std::uint8_t* out, std::string_view name, std::string_view value,
+                    bool secret = false);
+
+ private:
+  // Where texts are in the table, by their hash: two places each, the later one wins.
+  struct Slot {
+    std::uint32_t hash;
+    std::uint32_t serial;  // DynamicTable::inserted() when it was new
+  };
+  struct Index {
+    std::array<Slot, 128> slots;
+    std::array<std::uint32_t, 64> seen;  // hashes of fields that were sent lately
+  };
+
+  Index& index();
+  // The index on the wire, or 0.
+  std::uint32_t find(std::uint32_t hash, std::string_view name, std::string_view value) const;
+  std::uint32_t findName(std::uint32_t hash, std::string_view name) const;
+  void note(std::uint32_t hash);
+  bool wasSeen(std::uint32_t hash);
+
+  DynamicTable table_;
+  std::unique_ptr<Index> index_;
+  bool limitChanged_ = false;
+  std::size_t lowestLimit_ = 0;  // since the last begin(); where limitChanged_
+};
+
+}  // namespace tidegate::http2
