@@ -50,6 +50,8 @@ class IntrusiveList {
   }
   void pushFront(T* object) { insert(object, &root_); }
   void pushBack(T* object) { insert(object, root_.prev_); }
+  // `place` is in this list.
+  void insertBefore(T* object, T* place) { insert(object, static_cast<Node*>(place)->prev_); }
   T* popFront() {
     T* object = front();
     if (object != nullptr) static_cast<Node*>(object)->unlink();

@@ -74,6 +74,13 @@ namespace tidegate {
     "The response to a policy's fetch is longer than what crosses to policies.")                   \
   X(FetchAborted, "fetch_aborted", 0,                                                              \
     "The policy that fetches does not wait for the response any more.")                            \
+  X(FloodResets, "flood_resets", 0,                                                                \
+    "An HTTP/2 client reset streams, or had them reset, too often.")                               \
+  X(FloodFrames, "flood_frames", 0,                                                                \
+    "An HTTP/2 client sent too many frames that carry no request.")                                \
+  X(FloodHeaders, "flood_headers", 0,                                                              \
+    "An HTTP/2 client's field block was far over the limit, or did not end.")                      \
+  X(Http2ProtocolError, "http2_protocol_error", 0, "An HTTP/2 client broke the protocol.")         \
   X(Draining, "draining", 0, "The drain time ran out, and the gateway closed the connection.")
 
 enum class Reason : std::uint8_t {

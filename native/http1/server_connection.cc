@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "http/preface.h"
 #include "http1/writer.h"
 
 namespace tidegate::http1 {
@@ -224,11 +225,19 @@ void ServerConnection::onReadEnd() {
 std::size_t ServerConnection::processHead(std::string_view bytes) {
   RequestHead& head = context_.requestHead;
   const ParseOutcome outcome = parseRequestHead(bytes, settings_.head, head);
-  if (outcome.status == ParseStatus::Complete) {
+  if (outcome.status == ParseStatus::Complete && settings_.http1) {
     beginRequest(head);
     return head.size;
   }
+  if (outcome.status == ParseStatus::Complete) {
+    refuse(Reason::UnsupportedVersion);
+    return bytes.size();
+  }
   if (outcome.status == ParseStatus::Error) {
+    if (isHttp2(bytes)) {
+      handOver(Protocol::Http2, bytes);
+      return bytes.size();
+    }
     refuse(reasonOf(outcome.error));
     return bytes.size();
   }
@@ -271,6 +280,20 @@ void ServerConnection::refuse(Reason reason) {
   // What follows cannot be told apart from the body of what was refused.
   readable_ = true;
   events_ = &host_.onRefused(*this, reason);
+}
+
+// RFC 9113 3.4: the preface is made so that an HTTP/1 parser takes offence at it, at the version at
+// the latest.
+bool ServerConnection::isHttp2(std::string_view bytes) const {
+  constexpr std::size_t kLine = std::string_view("PRI * HTTP/2.0").size();
+  return settings_.http2 && served_ == 0 && bytes.size() >= kLine &&
+         bytes.substr(0, kHttp2Preface.size()) == kHttp2Preface.substr(0, bytes.size());
+}
+
+void ServerConnection::handOver(Protocol protocol, std::string_view received) {
+  handedOver_ = true;
+  host_.onProtocol(*this, std::move(transport_), peer_, protocol, received);
+  close();
 }
 
 std::size_t ServerConnection::processBody(std::string_view bytes) {
@@ -527,7 +550,7 @@ void ServerConnection::gone(Reason reason) {
 }
 
 void ServerConnection::onDispose() {
-  host_.onClosed(*this);
+  if (!handedOver_) host_.onClosed(*this);
   home_.destroy(this);
 }
 

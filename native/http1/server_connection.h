@@ -28,6 +28,10 @@ struct ServerSettings {
   std::uint64_t idleTimeout = 0;
   std::uint64_t writeTimeout = 0;
   std::uint64_t maxRequests = 0;
+  // What is spoken: a connection may be handed on, or its requests refused.
+  bool http1 = true;
+  bool http2 = false;
+  std::uint32_t streams = 0;  // of an HTTP/2 connection, at a time
 };
 
 class ServerConnection final : public AcceptedConnection, public ClientStream {
@@ -86,6 +90,8 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   void requestEnded(const HeadFields* trailers);
   void bodyFailed(Reason reason);
   void refuse(Reason reason);
+  bool isHttp2(std::string_view bytes) const;
+  void handOver(Protocol protocol, std::string_view received);
 
   bool wantsInput() const;
   bool awaitsBody() const { return phase_ == Phase::Active && !requestDone_ && !paused_; }
@@ -130,6 +136,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   bool halfClosed_ = false;  // a tunnel whose upstream has ended
   bool closeAfter_ = false;
   bool draining_ = false;
+  bool handedOver_ = false;
 };
 
 }  // namespace tidegate::http1

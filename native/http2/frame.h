@@ -6,10 +6,11 @@
 #include <optional>
 #include <string_view>
 
+#include "http/preface.h"
+
 namespace tidegate::http2 {
 
-// What a client sends first (RFC 9113 3.4).
-inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+inline constexpr std::string_view kPreface = kHttp2Preface;
 
 inline constexpr std::size_t kFrameHeaderBytes = 9;
 

@@ -347,7 +347,9 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   jsonClientText(line, record.host);
   line.literal(",\"target\":");
   jsonClientText(line, record.target);
-  if (record.minorVersion == 0) {
+  if (record.majorVersion == 2) {
+    line.literal(",\"protocol\":\"HTTP/2.0\",\"status\":");
+  } else if (record.minorVersion == 0) {
     line.literal(",\"protocol\":\"HTTP/1.0\",\"status\":");
   } else {
     line.literal(",\"protocol\":\"HTTP/1.1\",\"status\":");
@@ -425,7 +427,9 @@ void writeCommon(LineWriter& line, const AccessRecord& record) {
     line.text<Escape::Hex>(record.method);
     line.literal(" ");
     line.text<Escape::Hex>(record.target);
-    if (record.minorVersion == 0) {
+    if (record.majorVersion == 2) {
+      line.literal(" HTTP/2.0\" ");
+    } else if (record.minorVersion == 0) {
       line.literal(" HTTP/1.0\" ");
     } else {
       line.literal(" HTTP/1.1\" ");

@@ -47,6 +47,7 @@ struct AccessRecord {
   std::string_view host;
   std::string_view target;  // as the client sent it (path and query)
   std::uint8_t minorVersion = 1;
+  std::uint8_t majorVersion = 1;
   std::uint16_t status = 0;    // 0: none was sent
   std::uint64_t bytesIn = 0;   // request body
   std::uint64_t bytesOut = 0;  // response body

@@ -47,6 +47,11 @@ namespace tidegate {
     "Times that a policy worker computed for 2 ms and more without an answer.")                \
   X(policyFetches, "policy_fetches", false, "Fetches that policies have begun.")               \
   X(tunnels, "tunnels", false, "Exchanges that became tunnels (Upgrade).")                     \
+  X(http2Connections, "http2_connections", false, "Client connections that spoke HTTP/2.")     \
+  X(http2StreamsActive, "http2_streams_active", true, "HTTP/2 streams of clients open now.")   \
+  X(http2ResetsReceived, "http2_resets_received", false, "HTTP/2 streams that clients reset.") \
+  X(http2ResetsSent, "http2_resets_sent", false,                                               \
+    "HTTP/2 streams of clients that the gateway reset.")                                       \
   X(accessLogLines, "access_log_lines", false, "Access log lines handed to the writer.")       \
   X(accessLogDropped, "access_log_dropped", false,                                             \
     "Access log lines dropped because the writer fell behind.")                                \

@@ -1042,6 +1042,7 @@ void Exchange::record() {
     entry.host = head_.view(line_.authority);
     entry.target = head_.view(line_.target);
     entry.minorVersion = line_.minorVersion;
+    entry.majorVersion = line_.majorVersion;
     if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);
     if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
   }

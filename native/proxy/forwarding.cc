@@ -157,7 +157,8 @@ void addPeer(const HeadFields& head, const ForwardedRequest& what, ThreadService
   addForwarded(head, what, peerText, services);
 }
 
-std::string_view versionText(std::uint8_t minorVersion) {
+std::string_view versionText(std::uint8_t majorVersion, std::uint8_t minorVersion) {
+  if (majorVersion == 2) return "2.0 ";
   return minorVersion == 0 ? "1.0 " : "1.1 ";
 }
 
@@ -333,7 +334,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   if (!what.own) addPeer(head, what, services);
   if (!what.listener.via.empty()) {
     const std::string_view hop =
-        services.arena.join({versionText(line.minorVersion), what.listener.via});
+        services.arena.join({versionText(line.majorVersion, line.minorVersion), what.listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   if (!what.listener.requestIdHeader.empty())
@@ -375,7 +376,7 @@ void composeResponse(const PassedResponse& what, ThreadServices& services, Outgo
   }
   if (!listener.via.empty()) {
     const std::string_view hop =
-        services.arena.join({versionText(line.minorVersion), listener.via});
+        services.arena.join({versionText(line.majorVersion, line.minorVersion), listener.via});
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   // RFC 9110 6.6.1: who forwards a response without Date adds when it was received.

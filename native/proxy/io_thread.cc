@@ -40,6 +40,9 @@ http1::ServerSettings serverSettings(const ListenerConfig& config) {
   settings.idleTimeout = config.idleTimeout;
   settings.writeTimeout = config.writeTimeout;
   settings.maxRequests = config.maxRequests;
+  settings.http1 = config.http1;
+  settings.http2 = config.http2;
+  settings.streams = config.streams;
   return settings;
 }
 
@@ -128,9 +131,13 @@ class IoThread::Port final : public Pollable, public ServerHost {
     return exchange;
   }
 
-  void onProtocol(AcceptedConnection& from, Transport transport, const PeerInfo& peer, Protocol,
-                  std::string_view received) override {
+  void onProtocol(AcceptedConnection& from, Transport transport, const PeerInfo& peer,
+                  Protocol protocol, std::string_view received) override {
     from.ListNode<ConnectionLink>::unlink();
+    if (protocol == Protocol::Http2) {
+      takeOverHttp2(std::move(transport), peer, received);
+      return;
+    }
     ServerConnection* connection =
         thread_.connections_.create(thread_.services_.codec, *this, settings_, std::move(transport),
                                     peer, thread_.connections_);
@@ -212,6 +219,15 @@ class IoThread::Port final : public Pollable, public ServerHost {
                                     Transport(Socket(std::move(file))), info, thread_.connections_);
     connections_.pushBack(connection);
     if (connection->start() && thread_.draining_) connection->drain();
+  }
+
+  void takeOverHttp2(Transport transport, const PeerInfo& peer, std::string_view received) {
+    thread_.stats_.counters.http2Connections.add();
+    http2::ServerConnection* connection = thread_.http2_.connections.create(
+        thread_.services_.http2, *this, settings_, std::move(transport), peer, thread_.http2_);
+    connections_.pushBack(connection);
+    connection->takeOver(received);
+    if (thread_.draining_) connection->drain();
   }
 
   Exchange& newExchange(ClientStream& stream) {
@@ -506,6 +522,8 @@ void IoThread::onHousekeeping() {
   if (work == workAtHousekeeping_) {
     exchanges_.trim();
     connections_.trim();
+    http2_.connections.trim();
+    http2_.streams.trim();
     services_.upstreamConnections.trim();
   }
   workAtHousekeeping_ = work;

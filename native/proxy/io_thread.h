@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "http1/server_connection.h"
+#include "http2/server_connection.h"
 #include "io/socket.h"
 #include "proxy/exchange.h"
 #include "proxy/published_snapshot.h"
@@ -124,6 +125,7 @@ class IoThread final {
   ThreadStats stats_;
   ThreadServices services_;
   Slab<http1::ServerConnection> connections_;
+  http2::ServerConnection::Slabs http2_;
   Slab<Exchange> exchanges_;
   std::vector<std::unique_ptr<Port>> ports_;
   SnapshotRef snapshot_;

@@ -9,6 +9,7 @@
 
 #include "base/slab.h"
 #include "http/codec_context.h"
+#include "http2/context.h"
 #include "observe/access_log.h"
 #include "observe/stats.h"
 #include "policy/calls.h"
@@ -71,6 +72,7 @@ struct ThreadServices {
   ThreadStats& stats;
   AccessLog& log;
   CodecContext codec;
+  http2::Context http2{codec};
   TextArena arena;
   CounterTable& limits;
   PolicyCalls policies;

@@ -220,6 +220,9 @@ constexpr Member<Listener> kListener[] = {
      [](Reader& r, Listener& l) {
        return r.numberOrUnlimited(l.maxRequests, limits::kMaxRequests);
      }},
+    {"http1", [](Reader& r, Listener& l) { return r.boolean(l.http1); }},
+    {"http2", [](Reader& r, Listener& l) { return r.boolean(l.http2); }},
+    {"streams", [](Reader& r, Listener& l) { return r.number(l.streams, limits::kStreams); }},
     {"paths", [](Reader& r, Listener& l) { return r.members(l.paths, kPathRules); }},
     {"trace", [](Reader& r, Listener& l) { return r.boolean(l.trace); }},
     {"trustedProxies", [](Reader& r, Listener& l) { return networks(r, l.trustedProxies); }},

@@ -31,6 +31,7 @@ inline constexpr Range kBodyBytes = {0, INT64_MAX};    // or unlimited
 inline constexpr Range kTimeout = {1, kYearMillis};    // milliseconds, or unlimited
 inline constexpr Range kDownFor = {1, kYearMillis};    // milliseconds
 inline constexpr Range kMaxRequests = {1, INT64_MAX};  // or unlimited
+inline constexpr Range kStreams = {1, 4096};
 inline constexpr Range kPriority = {-1000, 1000};
 inline constexpr Range kRetries = {0, 10};
 inline constexpr Range kWeight = {1, 256};

@@ -81,6 +81,9 @@ struct ListenerConfig {
   std::uint64_t idleTimeout = 60'000;
   std::uint64_t writeTimeout = 30'000;
   std::uint64_t maxRequests = kUnlimited;
+  bool http1 = true;  // which protocols are spoken; one of them at least
+  bool http2 = true;
+  std::uint32_t streams = 128;  // of an HTTP/2 connection, at a time
   PathRules paths;
   bool trace = false;
   std::vector<IpPrefix> trustedProxies;

@@ -29,6 +29,9 @@ export interface SnapshotListener {
   idleTimeout: Limit;
   writeTimeout: Limit;
   maxRequests: Limit;
+  http1: boolean;
+  http2: boolean;
+  streams: number;
   paths: { mergeSlashes: boolean; escapedSlashes: 'reject' | 'keep' | 'decode' };
   trace: boolean;
   trustedProxies: string[];

@@ -238,7 +238,8 @@ inline std::string fullJson() {
     "listeners": [
       {"name": "public", "bind": "0.0.0.0:8080", "requestLineBytes": 4096, "headerBytes": 8192,
        "headerCount": 50, "bodyBytes": 10737418240, "headTimeout": 5000, "bodyTimeout": null,
-       "idleTimeout": 61000, "writeTimeout": 31000, "maxRequests": 1000,
+       "idleTimeout": 61000, "writeTimeout": 31000, "maxRequests": 1000, "http1": false,
+       "http2": true, "streams": 64,
        "paths": {"mergeSlashes": false, "escapedSlashes": "decode"}, "trace": true,
        "trustedProxies": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"],
        "xForwarded": "replace", "forwarded": "append", "via": "edge-1",

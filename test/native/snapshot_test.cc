@@ -53,6 +53,9 @@ TEST("every key of every struct reaches its member") {
   CHECK_EQ(listener.idleTimeout, 61'000);
   CHECK_EQ(listener.writeTimeout, 31'000);
   CHECK_EQ(listener.maxRequests, 1000);
+  CHECK(!listener.http1);
+  CHECK(listener.http2);
+  CHECK_EQ(listener.streams, 64);
   CHECK(!listener.paths.mergeSlashes);
   CHECK(listener.paths.escapedSlashes == EscapedSlashes::Decode);
   CHECK(listener.trace);

@@ -25,6 +25,9 @@ import {
 export const maxHeadBytes = 64 * 1024;
 export const maxHeadFields = 256;
 
+/** The most that limits.streams may be: kStreams of the core. */
+const maxStreams = 4096;
+
 const planned = ['https', 'tcp', 'tls', 'udp'];
 
 const protocol = refined(z.string(expected('http')), (value) => {
@@ -53,6 +56,9 @@ const limits = z
     body: sizeOrUnlimited(0)
       .prefault('unlimited')
       .describe('Bytes of a request body. Over it: 413.'),
+    streams: wholeNumber(1, maxStreams)
+      .default(128)
+      .describe('Requests of one HTTP/2 connection at a time. Over it, they are refused.'),
   })
   .prefault({})
   .describe('What a client may send.');
@@ -147,7 +153,14 @@ export const listenerSchema = z.strictObject({
   ).describe(
     '`"host:port"`, `"[::]:port"` or `"unix:/path"`, or a list of them. Port 0 is any free one.',
   ),
-  protocol: protocol.prefault('http').describe('`http`: HTTP/1.1 and 1.0 without TLS.'),
+  protocol: protocol.prefault('http').describe('`http`: HTTP without TLS.'),
+  protocols: z
+    .array(choice(['http1', 'http2']), expected('a list of protocols'))
+    .min(1, expected('at least one protocol'))
+    .default(['http1', 'http2'])
+    .describe(
+      '`http1`: HTTP/1.1 and 1.0; `http2`: HTTP/2 for clients that begin with it ("prior knowledge").',
+    ),
   limits,
   timeouts,
   maxRequests: countOrUnlimited(1, 1_000_000_000)
