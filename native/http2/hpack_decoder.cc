@@ -2,18 +2,12 @@
 
 #include <optional>
 
+#include "http2/hpack_forms.h"
 #include "http2/huffman.h"
 
 namespace tidegate::http2 {
 
 namespace {
-
-// The forms of a field (RFC 7541 6), by the first bits of their first byte.
-constexpr std::uint8_t kIndexed = 0x80;
-constexpr std::uint8_t kWithIndexing = 0x40;
-constexpr std::uint8_t kTableSize = 0x20;
-constexpr std::uint8_t kNeverIndexed = 0x10;
-// 0000: without indexing.
 
 class Reader {
  public:
@@ -44,8 +38,8 @@ class Reader {
   // RFC 7541 5.2. A view into the block, or into the room where it had to be decoded.
   std::optional<std::string_view> text() {
     if (atEnd()) return fail(HpackError::Truncated);
-    const bool huffman = (peek() & 0x80) != 0;
-    const std::optional<std::uint32_t> length = number(7);
+    const bool huffman = (peek() & kHuffmanText.bits) != 0;
+    const std::optional<std::uint32_t> length = number(kHuffmanText.prefix);
     if (!length) return std::nullopt;
     if (*length > rest_.size()) return fail(HpackError::Truncated);
     const std::span<const std::uint8_t> bytes = rest_.first(*length);
@@ -92,8 +86,8 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
   bool begun = false;
   while (!reader.atEnd()) {
     const std::uint8_t form = reader.peek();
-    if ((form & kIndexed) != 0) {
-      const auto index = reader.number(7);
+    if ((form & kIndexed.bits) != 0) {
+      const auto index = reader.number(kIndexed.prefix);
       if (!index) return reader.error();
       const auto field = fieldAt(*index, table_);
       if (!field) return HpackError::BadIndex;
@@ -101,18 +95,18 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
       begun = true;
       continue;
     }
-    if ((form & 0xe0) == kTableSize) {
+    if ((form & 0xe0) == kTableSize.bits) {
       // RFC 7541 4.2: at the beginning of a block.
-      const auto limit = reader.number(5);
+      const auto limit = reader.number(kTableSize.prefix);
       if (!limit) return reader.error();
       if (begun || *limit > table_.capacity()) return HpackError::BadLimit;
       table_.setLimit(*limit);
       continue;
     }
-    const bool indexed = (form & kWithIndexing) != 0;
+    const bool indexed = (form & kWithIndexing.bits) != 0;
     // Each field has the whole room.
     Reader field = reader;
-    const auto index = field.number(indexed ? 6 : 4);
+    const auto index = field.number(indexed ? kWithIndexing.prefix : kWithoutIndexing.prefix);
     if (!index) return field.error();
     std::string_view name;
     if (*index == 0) {
@@ -127,7 +121,7 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
     const auto value = field.text();
     if (!value) return field.error();
     // Before it is put into the table, where its name may be.
-    sink.onField(name, *value, !indexed && (form & kNeverIndexed) != 0);
+    sink.onField(name, *value, !indexed && (form & kNeverIndexed.bits) != 0);
     if (indexed) table_.insert(name, *value);
     reader.goOnAfter(field);
     begun = true;

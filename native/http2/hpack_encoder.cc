@@ -5,30 +5,17 @@
 #include <type_traits>
 
 #include "base/ascii.h"
+#include "http2/hpack_forms.h"
 #include "http2/huffman.h"
 
 namespace tidegate::http2 {
 
 namespace {
 
-// The forms of a field (RFC 7541 6): the first bits of its first byte, and how many bits of it an
-// index or a size has.
-struct Form {
-  std::uint8_t bits;
-  unsigned prefix;
-};
-constexpr Form kIndexed{0x80, 7};
-constexpr Form kWithIndexing{0x40, 6};
-constexpr Form kWithoutIndexing{0x00, 4};
-constexpr Form kNeverIndexed{0x10, 4};
-constexpr Form kTableSize{0x20, 5};
-constexpr Form kPlainText{0x00, 7};
-constexpr Form kHuffmanText{0x80, 7};
-
 // A field that takes more than this share of the table would push out what is of more use.
 constexpr std::size_t kLargestShare = 2;
 
-std::uint8_t* putNumber(std::uint8_t* out, Form form, std::size_t value) {
+std::uint8_t* putNumber(std::uint8_t* out, HpackForm form, std::size_t value) {
   const std::size_t mask = (std::size_t{1} << form.prefix) - 1;
   if (value < mask) {
     *out++ = static_cast<std::uint8_t>(form.bits | value);
@@ -163,7 +150,7 @@ std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::s
   }
   const auto nameKey = static_cast<std::uint32_t>(nameHash >> 16);
   const std::size_t cost = DynamicTable::kOverhead + name.size() + value.size();
-  Form form = kWithoutIndexing;
+  HpackForm form = kWithoutIndexing;
   std::uint32_t key = 0;
   if (secret || isSecret(known.index)) {
     form = kNeverIndexed;

@@ -177,6 +177,8 @@ void ServerConnection::pump() {
   for (int round = 0; round < kReadsPerTurn; ++round) {
     if (!in_.empty() && wantsInput()) {
       const std::size_t used = process(in_.view());
+      // What was sent on is borrowed from what was read until it is flushed.
+      context_.codec.loop.flushNow();
       if (phase_ == Phase::Closed) return;
       in_.consume(used);
     }
@@ -209,6 +211,8 @@ void ServerConnection::pump() {
     const std::size_t used = process(bytes);
     if (phase_ == Phase::Closed) return;
     in_.keep(context_.codec.pool, bytes.substr(used));
+    context_.codec.loop.flushNow();
+    if (phase_ == Phase::Closed) return;
   }
   if (wantsInput() && (readable_ || !in_.empty())) context_.codec.loop.goOnLater(*this);
 }

@@ -105,6 +105,8 @@ void ServerStream::deliverKept() {
   if (keptBytes_ > 0) {
     const std::uint32_t size = std::exchange(keptBytes_, 0);
     deliver(kept_.view());
+    // Sent on, it is borrowed from here until it is flushed.
+    connection_.context_.codec.loop.flushNow();
     giveBack(size);
     if (closed_) return;
     kept_.clear();
