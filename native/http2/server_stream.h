@@ -114,7 +114,6 @@ class ServerStream final : public ClientStream,
   bool requestDone_ = true;   // the exchange knows the end, or there is nothing to tell
   bool paused_ = true;
   bool discards_ = false;  // what still comes of the body is of no use
-  bool headSent_ = false;
   bool finished_ = false;    // the exchange has given everything
   bool localEnded_ = false;  // END_STREAM is in the output
   bool tunnel_ = false;
