@@ -192,7 +192,7 @@ export class Gateway {
     const text = await this.metrics();
     let sum = 0;
     for (const line of text.split('\n')) {
-      const match = /^([a-z_]+)(\{.*\})? (\S+)$/.exec(line);
+      const match = /^([a-z0-9_]+)(\{.*\})? (\S+)$/.exec(line);
       if (match?.[1] === name && (match[2] ?? '').includes(labels)) sum += Number(match[3]);
     }
     return sum;

@@ -1,0 +1,294 @@
+// Floods of an HTTP/2 client: each is bounded, counted and logged once, ends its connection, and harms no other.
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import {
+  connectHttp2,
+  fieldBlock,
+  flag,
+  frame,
+  frameType,
+  getFields,
+  type Http2Wire,
+  setting,
+  settingsFrame,
+  uint32,
+} from '../support/http2Wire.js';
+import { type Origin, startOrigin, startRawOrigin } from '../support/origin.js';
+
+let gateway: Gateway;
+let origin: Origin;
+let silent: Origin;
+
+beforeAll(async () => {
+  origin = await startOrigin((request, connection) =>
+    connection.respond(request.target === '/large' ? 'x'.repeat(1_000_000) : 'ok'),
+  );
+  silent = await startRawOrigin();
+  gateway = await startGateway(`
+listeners:
+  - name: public
+    bind: "127.0.0.1:0"
+    timeouts: { head: 500ms, write: 500ms, body: 500ms, idle: 5s }
+    limits: { streams: 20 }
+routes:
+  - { name: silent, match: { path: /silent/* }, upstream: silent }
+  - { name: all, upstream: origin }
+upstreams:
+  - { name: origin, endpoints: ["${origin.address}"] }
+  - { name: silent, endpoints: ["${silent.address}"], timeouts: { firstByte: 60s } }
+`);
+});
+
+/** So many of what `make` says, in one piece. */
+const many = (count: number, make: (i: number) => Buffer) =>
+  Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
+
+const request = (stream: number, path = '/silent/a', endStream = true) =>
+  frame(
+    frameType.headers,
+    flag.endHeaders | (endStream ? flag.endStream : 0),
+    stream,
+    fieldBlock(getFields(path)),
+  );
+
+const reset = (stream: number) => frame(frameType.rstStream, 0, stream, uint32(8));
+
+const floods: [what: string, reason: string, send: (client: Http2Wire) => void][] = [
+  [
+    'streams that are reset at once (CVE-2023-44487)',
+    'flood_resets',
+    (c) => c.send(many(2_000, (i) => Buffer.concat([request(2 * i + 1), reset(2 * i + 1)]))),
+  ],
+  [
+    'resets that the gateway is made to send (CVE-2025-8671)',
+    'flood_resets',
+    (c) =>
+      c.send(
+        many(2_000, (i) =>
+          Buffer.concat([
+            request(2 * i + 1),
+            frame(frameType.windowUpdate, 0, 2 * i + 1, uint32(0)),
+          ]),
+        ),
+      ),
+  ],
+  [
+    'windows that overflow, one after the other',
+    'flood_resets',
+    (c) =>
+      c.send(
+        many(2_000, (i) =>
+          Buffer.concat([
+            request(2 * i + 1),
+            frame(frameType.windowUpdate, 0, 2 * i + 1, uint32(0x7fffffff)),
+          ]),
+        ),
+      ),
+  ],
+  [
+    'DATA on streams that have ended',
+    'flood_resets',
+    (c) => {
+      c.send(request(2_001));
+      c.send(many(2_000, (i) => frame(frameType.data, 0, 2 * (i % 1_000) + 1, 'x')));
+    },
+  ],
+  [
+    'malformed requests',
+    'flood_resets',
+    (c) =>
+      c.send(
+        many(2_000, (i) =>
+          frame(frameType.headers, 5, 2 * i + 1, fieldBlock(getFields('/', ['connection', 'x']))),
+        ),
+      ),
+  ],
+  [
+    'more streams than are allowed, again and again',
+    'flood_resets',
+    (c) => c.send(many(2_000, (i) => request(2 * i + 1))),
+  ],
+  [
+    'CONTINUATION without end (CVE-2024-27316)',
+    'flood_headers',
+    (c) => {
+      c.send(frame(frameType.headers, flag.endStream, 1, fieldBlock(getFields('/'))));
+      const piece = frame(frameType.continuation, 0, 1, fieldBlock([['x-a', 'y'.repeat(16_000)]]));
+      c.send(many(10, () => piece));
+    },
+  ],
+  [
+    'CONTINUATION of nothing',
+    'flood_headers',
+    (c) => {
+      c.send(frame(frameType.headers, flag.endStream, 1, fieldBlock(getFields('/'))));
+      c.send(many(5_000, () => frame(frameType.continuation, 0, 1)));
+    },
+  ],
+  [
+    'a field block that does not go on',
+    'flood_headers',
+    (c) => c.send(frame(frameType.headers, flag.endStream, 1, fieldBlock(getFields('/')))),
+  ],
+  ['SETTINGS', 'flood_frames', (c) => c.send(many(5_000, () => settingsFrame([[4, 1]])))],
+  [
+    'PING',
+    'flood_frames',
+    (c) => c.send(many(5_000, () => frame(frameType.ping, 0, 0, Buffer.alloc(8)))),
+  ],
+  [
+    'PING that answers nothing',
+    'flood_frames',
+    (c) => c.send(many(5_000, () => frame(frameType.ping, flag.ack, 0, Buffer.alloc(8)))),
+  ],
+  [
+    'WINDOW_UPDATE',
+    'flood_frames',
+    (c) => c.send(many(5_000, () => frame(frameType.windowUpdate, 0, 0, uint32(1)))),
+  ],
+  [
+    'PRIORITY',
+    'flood_frames',
+    (c) => c.send(many(5_000, () => frame(frameType.priority, 0, 1, Buffer.alloc(5)))),
+  ],
+  [
+    'PRIORITY_UPDATE',
+    'flood_frames',
+    (c) =>
+      c.send(
+        many(5_000, () =>
+          frame(frameType.priorityUpdate, 0, 0, Buffer.concat([uint32(1), Buffer.from('u=1')])),
+        ),
+      ),
+  ],
+  [
+    'empty DATA',
+    'flood_frames',
+    (c) => {
+      c.send(request(1, '/silent/a', false));
+      c.send(many(5_000, () => frame(frameType.data, 0, 1)));
+    },
+  ],
+  [
+    'DATA of padding alone',
+    'flood_frames',
+    (c) => {
+      c.send(request(1, '/silent/a', false));
+      c.send(many(5_000, () => frame(frameType.data, flag.padded, 1, Buffer.from([1, 0]))));
+    },
+  ],
+  ['unknown frames', 'flood_frames', (c) => c.send(many(5_000, () => frame(0x77)))],
+  [
+    'GOAWAY',
+    'flood_frames',
+    (c) => c.send(many(5_000, () => frame(frameType.goAway, 0, 0, Buffer.alloc(8)))),
+  ],
+];
+
+describe('a flood of', () => {
+  it.each(floods)('%s ends with ENHANCE_YOUR_CALM as %s', async (_, reason, send) => {
+    const bystander = await connectHttp2(gateway.address());
+    const before = await gateway.metric('tidegate_exchange_outcomes_total', reason);
+    const from = gateway.output.all.length;
+    const client = await connectHttp2(gateway.address());
+    const port = client.wire.socket.localPort;
+    send(client);
+    expect(await client.goAway()).toBe('ENHANCE_YOUR_CALM');
+    await client.wire.ended();
+    client.close();
+    const line = await gateway.logged(
+      (l) => l.reason === reason && l.method === null && l.status === null,
+      from,
+    );
+    expect(line).toMatchObject({ client: '127.0.0.1', port, listener: 'public', status: null });
+    expect(await gateway.metric('tidegate_exchange_outcomes_total', reason)).toBeGreaterThan(
+      before,
+    );
+    bystander.headers(1, getFields('/fine'));
+    expect(await bystander.body(1)).toBe('ok');
+    bystander.close();
+    await gateway.metricIs('tidegate_http2_streams_active', 0);
+  });
+
+  it('fields that unpack to many times their size costs one answer', async () => {
+    const client = await connectHttp2(gateway.address());
+    // An entry of 4,000 bytes, then its index thousands of times.
+    const entry = Buffer.concat([
+      Buffer.from([0x40]),
+      fieldBlock([['x-bomb', 'y'.repeat(3_900)]]).subarray(1),
+    ]);
+    const head = fieldBlock(getFields('/bomb'));
+    client.send(
+      frame(
+        frameType.headers,
+        flag.endHeaders | flag.endStream,
+        1,
+        Buffer.concat([head, entry, Buffer.alloc(8_000, 0xbe)]),
+      ),
+    );
+    expect(await client.body(1)).toContain('request_head_too_large');
+    client.headers(3, getFields('/fine'));
+    expect(await client.body(3)).toBe('ok');
+    client.close();
+  });
+});
+
+describe('what is held open', () => {
+  it('windows of 0 end their streams when the time for writing is over', async () => {
+    const client = await connectHttp2(gateway.address(), [[setting.initialWindowSize, 0]]);
+    for (const stream of [1, 3, 5]) client.headers(stream, getFields('/large'));
+    for (const stream of [1, 3, 5]) expect(await client.resetOf(stream)).toBe('CANCEL');
+    const line = await gateway.logged((l) => l.reason === 'client_write_timeout');
+    expect(line.target).toBe('/large');
+    // The connection is of use to others.
+    client.send(settingsFrame([[setting.initialWindowSize, 65_535]]));
+    client.headers(7, getFields('/fine'));
+    expect(await client.body(7)).toBe('ok');
+    client.close();
+  });
+
+  it('a connection window of 0 too', async () => {
+    const client = await connectHttp2(gateway.address(), [[setting.initialWindowSize, 0x7fffffff]]);
+    client.headers(1, getFields('/large'));
+    expect(await client.resetOf(1)).toBe('CANCEL');
+    client.close();
+  });
+
+  it('streams over the limit are refused, and can be sent again', async () => {
+    const client = await connectHttp2(gateway.address());
+    for (let i = 0; i < 25; ++i) client.headers(2 * i + 1, getFields('/silent/half'));
+    for (const stream of [41, 43, 45, 47, 49])
+      expect(await client.resetOf(stream)).toBe('REFUSED_STREAM');
+    await gateway.metricIs('tidegate_http2_streams_active', 20);
+    for (let i = 0; i < 20; ++i) client.reset(2 * i + 1);
+    client.headers(51, getFields('/fine'));
+    expect(await client.body(51)).toBe('ok');
+    client.close();
+  });
+
+  it('bodies that stop end when the time for them is over', async () => {
+    const client = await connectHttp2(gateway.address());
+    client.headers(1, getFields('/silent/upload', [':method', 'POST']), false);
+    client.data(1, 'half');
+    expect(await client.body(1)).toContain('request_body_timeout');
+    client.close();
+  });
+});
+
+describe('what is no flood', () => {
+  it('many requests, each with what belongs to it', async () => {
+    const client = await connectHttp2(gateway.address());
+    for (let i = 0; i < 400; ++i) {
+      const stream = 2 * i + 1;
+      client.headers(stream, getFields('/many'));
+      client.windowUpdate(stream, 100);
+      client.windowUpdate(0, 100);
+      client.send(frame(frameType.ping, 0, 0, Buffer.alloc(8)));
+      if (i % 10 === 9)
+        await client.frame('a response', (f) => f.stream === stream && f.type === frameType.data);
+    }
+    client.headers(2_001, getFields('/fine'));
+    expect(await client.body(2_001)).toBe('ok');
+    client.close();
+  });
+});
