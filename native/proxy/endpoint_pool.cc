@@ -1,11 +1,9 @@
-// Idle connections are used last in, first out: the warm ones stay warm, and the surplus ages out.
 #include "proxy/endpoint_pool.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace tidegate {
-
-using http1::ClientConnection;
 
 namespace {
 
@@ -17,11 +15,8 @@ bool isOurShortage(int error) {
 
 }  // namespace
 
-EndpointPool::EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
-                           Slab<ClientConnection>& slab)
-    : context_(context), endpoint_(std::move(endpoint)), slab_(slab) {}
-
-EndpointPool::~EndpointPool() = default;
+EndpointPool::EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint)
+    : context_(context), endpoint_(std::move(endpoint)) {}
 
 void EndpointPool::configure(const PoolSettings& settings) {
   settings_ = settings;
@@ -33,20 +28,7 @@ void EndpointPool::retire() {
   closeIdle();
 }
 
-PoolLease EndpointPool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
-  while (!fresh && !idle_.empty()) {
-    ClientConnection& connection = *idle_.front();
-    removeIdle(connection);
-    busy_.pushBack(&connection);
-    if (connection.assign(events, settings_.responseLimits, probe)) {
-      context_.counters.upstreamReuses.add();
-      return {&connection, true, true};
-    }
-  }
-  return open(events);
-}
-
-PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
+Transport EndpointPool::connect() {
   context_.counters.upstreamConnects.add();
   Socket socket;
   const IoResult result = Socket::connect(endpoint_->address, socket);
@@ -55,15 +37,14 @@ PoolLease EndpointPool::open(UpstreamStreamEvents& events) {
     if (!isOurShortage(result.error)) recordFailure();
     return {};
   }
-  ClientConnection* connection =
-      slab_.create(context_, *this, Transport(std::move(socket)), settings_.responseLimits);
-  ++connections_;
-  busy_.pushBack(connection);
-  if (!connection->start(events, settings_.connectTimeout)) {
-    onConnected(false);
-    return {};
-  }
-  return {connection, false, false};
+  return Transport(std::move(socket));
+}
+
+void EndpointPool::connected(bool success) {
+  // A connection alone does not make an endpoint healthy again: a response does.
+  if (success) return;
+  context_.counters.upstreamConnectFailures.add();
+  recordFailure();
 }
 
 void EndpointPool::recordFailure() {
@@ -71,53 +52,9 @@ void EndpointPool::recordFailure() {
                            settings_.passiveDownFor);
 }
 
-void EndpointPool::onConnected(bool success) {
-  // A connection alone does not make an endpoint healthy again: a response does.
-  if (success) return;
-  context_.counters.upstreamConnectFailures.add();
-  recordFailure();
-}
-
-void EndpointPool::onReusable(ClientConnection& connection) {
-  const bool old = context_.loop.nowMillis() - connection.openedAtMillis() >= settings_.maxAge;
-  if (retired_ || old || idleCount_ >= settings_.maxIdle ||
-      connection.served() >= settings_.maxRequests) {
-    connection.closeIdle();
-    return;
-  }
-  connection.ListNode<http1::PoolLink>::unlink();
-  idle_.pushFront(&connection);
-  ++idleCount_;
-  context_.counters.upstreamIdle.add();
-  connection.keepIdleFor(settings_.idleTimeout);
-}
-
-void EndpointPool::removeIdle(ClientConnection& connection) {
-  connection.ListNode<http1::PoolLink>::unlink();
-  --idleCount_;
-  context_.counters.upstreamIdle.sub();
-}
-
-void EndpointPool::onConnectionClosed(ClientConnection& connection) {
-  if (connection.isIdle()) {
-    removeIdle(connection);
-  } else {
-    connection.ListNode<http1::PoolLink>::unlink();
-  }
-}
-
-void EndpointPool::onDisposed(ClientConnection& connection) {
-  slab_.destroy(&connection);
-  --connections_;
-}
-
-void EndpointPool::closeIdle() {
-  while (ClientConnection* connection = idle_.front()) connection->closeIdle();
-}
-
-void EndpointPool::closeAll() {
-  closeIdle();
-  while (ClientConnection* connection = busy_.front()) connection->closeNow();
+bool EndpointPool::mayServeMore(std::uint64_t openedAtMillis, std::uint64_t served) const {
+  return !retired_ && context_.loop.nowMillis() - openedAtMillis < settings_.maxAge &&
+         served < settings_.maxRequests;
 }
 
 }  // namespace tidegate

@@ -1,14 +1,15 @@
-// The pool seam: a stream to an endpoint, over an idle connection or a new one. One a thread and
-// endpoint.
+// The pool seam: a stream to an endpoint, over a connection that is there or a new one, whatever
+// the protocol. One a thread and endpoint; this is what the pools of all protocols share.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "balance/endpoint_state.h"
-#include "base/slab.h"
-#include "http1/client_connection.h"
+#include "http/codec_context.h"
+#include "http/stream.h"
+#include "http1/parser.h"
+#include "io/transport.h"
 
 namespace tidegate {
 
@@ -30,51 +31,52 @@ struct PoolLease {
   bool reused = false;
 };
 
-class EndpointPool final : public http1::ClientHost {
+class EndpointPool {
  public:
-  EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
-               Slab<http1::ClientConnection>& slab);
-  ~EndpointPool();
+  EndpointPool(const EndpointPool&) = delete;
+  EndpointPool& operator=(const EndpointPool&) = delete;
+  virtual ~EndpointPool() = default;
 
-  // `settings` outlives the pool or the next configure(); false `wanted`: no snapshot names the
-  // endpoint any more.
+  // `settings` are those of the latest snapshot that names the endpoint; retire(): none does any
+  // more.
   void configure(const PoolSettings& settings);
   void retire();
   // No snapshot names the endpoint, no connection is left, and no exchange of an older snapshot can
   // open one.
   bool unused() const { return retired_ && connections_ == 0 && endpoint_.use_count() == 1; }
 
-  // `fresh`: a new connection even when one is idle. `probe`: look whether the idle one was closed
+  // `fresh`: a new connection even where there is one. `probe`: look whether an idle one was closed
   // by the endpoint (for requests that must not be sent twice).
-  PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe);
+  virtual PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) = 0;
+  // Closes what is idle, or everything.
+  virtual void closeIdle() = 0;
+  virtual void closeAll() = 0;
 
   // What an exchange saw of the endpoint, for passive health.
   void recordSuccess() { endpoint_->recordSuccess(); }
   void recordFailure();
 
-  EndpointState& endpoint() { return *endpoint_; }
-  // Closes what is idle, or everything.
-  void closeIdle();
-  void closeAll();
+ protected:
+  EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint);
 
-  // http1::ClientHost
-  void onReusable(http1::ClientConnection& connection) override;
-  void onConnectionClosed(http1::ClientConnection& connection) override;
-  void onDisposed(http1::ClientConnection& connection) override;
-  void onConnected(bool success) override;
+  // Begins a connection; not open when that failed at once, which has been recorded.
+  Transport connect();
+  // Of a connection that connect() began: whether it was made.
+  void connected(bool success);
+  // A connection of the pool lives from the first to the second of them.
+  void connectionBegins() { ++connections_; }
+  void connectionGone() { --connections_; }
+
+  // Whether a connection of that age and past may serve more exchanges.
+  bool mayServeMore(std::uint64_t openedAtMillis, std::uint64_t served) const;
+
+  CodecContext& context() const { return context_; }
+  const PoolSettings& settings() const { return settings_; }
 
  private:
-  PoolLease open(UpstreamStreamEvents& events);
-  void removeIdle(http1::ClientConnection& connection);
-
   CodecContext& context_;
   std::shared_ptr<EndpointState> endpoint_;
-  Slab<http1::ClientConnection>& slab_;
   PoolSettings settings_;
-  using List = IntrusiveList<http1::ClientConnection, http1::PoolLink>;
-  List idle_;  // the last one used comes first
-  List busy_;
-  std::uint32_t idleCount_ = 0;
   std::uint32_t connections_ = 0;
   bool retired_ = false;
 };

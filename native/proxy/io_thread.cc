@@ -470,8 +470,7 @@ void IoThread::configurePools() {
       if (state->id >= services_.pools.size()) services_.pools.resize(state->id + 1);
       std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
       if (pool == nullptr) {
-        pool =
-            std::make_unique<EndpointPool>(services_.codec, state, services_.upstreamConnections);
+        pool = std::make_unique<Http1Pool>(services_.codec, state, services_.http1Upstreams);
       }
       pool->configure(settings);
       named.insert(state->id);
@@ -524,7 +523,7 @@ void IoThread::onHousekeeping() {
     connections_.trim();
     http2_.connections.trim();
     http2_.streams.trim();
-    services_.upstreamConnections.trim();
+    services_.http1Upstreams.trim();
   }
   workAtHousekeeping_ = work;
 }

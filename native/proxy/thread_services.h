@@ -20,6 +20,7 @@
 #include "proxy/endpoint_pool.h"
 #include "proxy/fetch_stream.h"
 #include "proxy/held_response.h"
+#include "proxy/http1_pool.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
 
@@ -86,9 +87,9 @@ struct ThreadServices {
   std::vector<OutgoingField> fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;
-  Slab<http1::ClientConnection> upstreamConnections;
-  std::vector<std::unique_ptr<EndpointPool>>
-      pools;  // by EndpointState::id; places of endpoints that are gone are empty
+  Slab<http1::ClientConnection> http1Upstreams;
+  // By EndpointState::id; places of endpoints that are gone are empty.
+  std::vector<std::unique_ptr<EndpointPool>> pools;
   Slab<Exchange>* exchanges = nullptr;
   std::array<char, kMaxAccessLine> logLine;
 };

@@ -1,0 +1,80 @@
+// Idle connections are used last in, first out: the warm ones stay warm, and the surplus ages out.
+#include "proxy/http1_pool.h"
+
+namespace tidegate {
+
+using http1::ClientConnection;
+
+Http1Pool::Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
+                     Slab<ClientConnection>& slab)
+    : EndpointPool(context, std::move(endpoint)), slab_(slab) {}
+
+PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
+  while (!fresh && !idle_.empty()) {
+    ClientConnection& connection = *idle_.front();
+    removeIdle(connection);
+    busy_.pushBack(&connection);
+    if (connection.assign(events, settings().responseLimits, probe)) {
+      context().counters.upstreamReuses.add();
+      return {&connection, true, true};
+    }
+  }
+  return open(events);
+}
+
+PoolLease Http1Pool::open(UpstreamStreamEvents& events) {
+  Transport transport = connect();
+  if (!transport.open()) return {};
+  ClientConnection* connection =
+      slab_.create(context(), *this, std::move(transport), settings().responseLimits);
+  connectionBegins();
+  busy_.pushBack(connection);
+  if (!connection->start(events, settings().connectTimeout)) {
+    onConnected(false);
+    return {};
+  }
+  return {connection, false, false};
+}
+
+void Http1Pool::onReusable(ClientConnection& connection) {
+  if (!mayServeMore(connection.openedAtMillis(), connection.served()) ||
+      idleCount_ >= settings().maxIdle) {
+    connection.closeIdle();
+    return;
+  }
+  connection.ListNode<http1::PoolLink>::unlink();
+  idle_.pushFront(&connection);
+  ++idleCount_;
+  context().counters.upstreamIdle.add();
+  connection.keepIdleFor(settings().idleTimeout);
+}
+
+void Http1Pool::removeIdle(ClientConnection& connection) {
+  connection.ListNode<http1::PoolLink>::unlink();
+  --idleCount_;
+  context().counters.upstreamIdle.sub();
+}
+
+void Http1Pool::onConnectionClosed(ClientConnection& connection) {
+  if (connection.isIdle()) {
+    removeIdle(connection);
+  } else {
+    connection.ListNode<http1::PoolLink>::unlink();
+  }
+}
+
+void Http1Pool::onDisposed(ClientConnection& connection) {
+  slab_.destroy(&connection);
+  connectionGone();
+}
+
+void Http1Pool::closeIdle() {
+  while (ClientConnection* connection = idle_.front()) connection->closeIdle();
+}
+
+void Http1Pool::closeAll() {
+  closeIdle();
+  while (ClientConnection* connection = busy_.front()) connection->closeNow();
+}
+
+}  // namespace tidegate

@@ -1,0 +1,42 @@
+// The pool of an endpoint that speaks HTTP/1: a connection serves one exchange after the other, and
+// waits here in between.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/slab.h"
+#include "http1/client_connection.h"
+#include "proxy/endpoint_pool.h"
+
+namespace tidegate {
+
+class Http1Pool final : public EndpointPool, public http1::ClientHost {
+ public:
+  Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
+            Slab<http1::ClientConnection>& slab);
+
+  // EndpointPool
+  PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
+  void closeIdle() override;
+  void closeAll() override;
+
+  // http1::ClientHost
+  void onReusable(http1::ClientConnection& connection) override;
+  void onConnectionClosed(http1::ClientConnection& connection) override;
+  void onDisposed(http1::ClientConnection& connection) override;
+  void onConnected(bool success) override { connected(success); }
+
+ private:
+  using List = IntrusiveList<http1::ClientConnection, http1::PoolLink>;
+
+  PoolLease open(UpstreamStreamEvents& events);
+  void removeIdle(http1::ClientConnection& connection);
+
+  Slab<http1::ClientConnection>& slab_;
+  List idle_;  // the last one used comes first
+  List busy_;
+  std::uint32_t idleCount_ = 0;
+};
+
+}  // namespace tidegate
