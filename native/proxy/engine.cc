@@ -44,6 +44,13 @@ std::size_t slotsOf(const Snapshot& snapshot) {
   return std::size_t{highest} + 1;
 }
 
+// What stays the same over a reload keeps its state, and its connections.
+std::string endpointKey(const UpstreamConfig& upstream, const EndpointConfig& endpoint) {
+  const char* const protocol =
+      upstream.protocol == UpstreamProtocol::Http2 ? "\nhttp2\n" : "\nhttp1\n";
+  return upstream.name + protocol + endpoint.address + '\n' + endpoint.connectTo;
+}
+
 EngineError invalid(std::string message) { return {"snapshot_invalid", std::move(message)}; }
 
 }  // namespace
@@ -88,7 +95,7 @@ struct Engine::Impl {
   const std::shared_ptr<CounterTable> limits;
   std::vector<std::unique_ptr<IoThread>> threads;
   std::map<std::string, Bound> bound;  // by listenerKey()
-  // By upstream, address and resolved address: what stays the same over a reload keeps its state.
+  // By endpointKey().
   std::map<std::string, std::shared_ptr<EndpointState>> endpoints;
   std::uint32_t nextEndpointId = 0;
   std::shared_ptr<const PublishedSnapshot> current;
@@ -173,8 +180,7 @@ Result<std::shared_ptr<const PublishedSnapshot>, EngineError> Engine::Impl::publ
       if (!address)
         return Failure{
             invalid("endpoint address " + endpoint.connectTo + " is not an address with a port")};
-      std::shared_ptr<EndpointState>& state =
-          endpoints[upstream.name + '\n' + endpoint.address + '\n' + endpoint.connectTo];
+      std::shared_ptr<EndpointState>& state = endpoints[endpointKey(upstream, endpoint)];
       if (state == nullptr)
         state = std::make_shared<EndpointState>(nextEndpointId++, endpoint.address, *address);
       states.push_back(state);

@@ -518,6 +518,7 @@ bool route(Reader& reader, Route& target) {
 // ---- upstreams
 
 constexpr std::array<std::string_view, 2> kAlgorithms = {"roundRobin", "leastConnections"};
+constexpr std::array<std::string_view, 2> kUpstreamProtocols = {"http1", "http2"};
 constexpr std::array<std::string_view, 3> kHostHeaders = {"preserve", "endpoint", "literal"};
 
 using Endpoint = EndpointConfig;
@@ -544,6 +545,7 @@ constexpr Member<Upstream> kUpstream[] = {
     {"metricSlot",
      [](Reader& r, Upstream& u) { return r.number(u.metricSlot, limits::kMetricSlot); }},
     {"balance", [](Reader& r, Upstream& u) { return r.oneOf(u.balance, kAlgorithms); }},
+    {"protocol", [](Reader& r, Upstream& u) { return r.oneOf(u.protocol, kUpstreamProtocols); }},
     {"hostHeader", [](Reader& r, Upstream& u) { return r.oneOf(u.hostHeader, kHostHeaders); }},
     {"hostLiteral",
      [](Reader& r, Upstream& u) { return r.textOrNone(u.hostLiteral, kHostLiteral); }},
@@ -571,6 +573,14 @@ constexpr Member<Upstream> kUpstream[] = {
      [](Reader& r, Upstream& u) {
        return r.numberOrUnlimited(u.poolMaxRequests, limits::kMaxRequests);
      }},
+    {"poolMaxStreams",
+     [](Reader& r, Upstream& u) { return r.number(u.poolMaxStreams, limits::kPoolMaxStreams); }},
+    {"poolPingInterval",
+     [](Reader& r, Upstream& u) {
+       return r.numberOrUnlimited(u.poolPingInterval, limits::kTimeout);
+     }},
+    {"poolPingTimeout",
+     [](Reader& r, Upstream& u) { return r.number(u.poolPingTimeout, limits::kTimeout); }},
     {"responseHeaderBytes",
      [](Reader& r, Upstream& u) { return r.number(u.responseHeaderBytes, limits::kHeaderBytes); }},
     {"responseHeaderCount",

@@ -36,6 +36,7 @@ inline constexpr Range kPriority = {-1000, 1000};
 inline constexpr Range kRetries = {0, 10};
 inline constexpr Range kWeight = {1, 256};
 inline constexpr Range kPoolMaxIdle = {0, 65'535};
+inline constexpr Range kPoolMaxStreams = {1, 10'000};
 inline constexpr Range kPassiveFailures = {0, 1'000'000};
 inline constexpr Range kRespondStatus = {200, 599};  // 1xx never ends an exchange
 inline constexpr Range kRefusalStatus = {400, 599};

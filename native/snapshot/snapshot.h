@@ -150,6 +150,7 @@ struct RouteConfig {
 };
 
 enum class BalanceAlgorithm : std::uint8_t { RoundRobin, LeastConnections };
+enum class UpstreamProtocol : std::uint8_t { Http1, Http2 };
 enum class HostHeader : std::uint8_t { Preserve, Endpoint, Literal };
 
 struct EndpointConfig {
@@ -163,6 +164,7 @@ struct UpstreamConfig {
   std::string name;
   std::uint32_t metricSlot = 0;
   BalanceAlgorithm balance = BalanceAlgorithm::RoundRobin;
+  UpstreamProtocol protocol = UpstreamProtocol::Http1;
   HostHeader hostHeader = HostHeader::Preserve;
   std::string hostLiteral;
   std::vector<EndpointConfig> endpoints;  // never empty
@@ -173,6 +175,9 @@ struct UpstreamConfig {
   std::uint64_t poolIdleTimeout = 30'000;
   std::uint64_t poolMaxAge = 600'000;
   std::uint64_t poolMaxRequests = kUnlimited;
+  std::uint32_t poolMaxStreams = 100;  // of one connection; HTTP/2 only, as the next two
+  std::uint64_t poolPingInterval = 30'000;
+  std::uint64_t poolPingTimeout = 10'000;
   std::uint32_t responseHeaderBytes = 32 * 1024;
   std::uint32_t responseHeaderCount = 200;
   std::uint32_t retries = 1;

@@ -151,6 +151,7 @@ export interface SnapshotUpstream {
   name: string;
   metricSlot: number;
   balance: 'roundRobin' | 'leastConnections';
+  protocol: 'http1' | 'http2';
   hostHeader: 'preserve' | 'endpoint' | 'literal';
   hostLiteral: string;
   endpoints: SnapshotEndpoint[];
@@ -161,6 +162,9 @@ export interface SnapshotUpstream {
   poolIdleTimeout: Limit;
   poolMaxAge: Limit;
   poolMaxRequests: Limit;
+  poolMaxStreams: number;
+  poolPingInterval: Limit;
+  poolPingTimeout: Limit;
   responseHeaderBytes: number;
   responseHeaderCount: number;
   retries: number;

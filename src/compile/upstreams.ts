@@ -22,6 +22,7 @@ export function compileUpstream(
     name: upstream.name,
     metricSlot: slots.slotOf({ kind: 'upstream', upstream: upstream.name }),
     balance: algorithms[upstream.balance],
+    protocol: upstream.protocol,
     hostHeader: hostHeader.kind,
     hostLiteral: hostHeader.kind === 'literal' ? hostHeader.value : '',
     endpoints: upstream.endpoints.map(({ address, weight }) => ({
@@ -41,6 +42,9 @@ export function compileUpstream(
     poolIdleTimeout: pool.idleTimeout,
     poolMaxAge: limit(pool.maxAge),
     poolMaxRequests: limit(pool.maxRequests),
+    poolMaxStreams: pool.maxStreams,
+    poolPingInterval: limit(pool.pingInterval),
+    poolPingTimeout: pool.pingTimeout,
     responseHeaderBytes: limits.responseHeaderBytes,
     responseHeaderCount: limits.responseHeaderCount,
     retries: retries.attempts,

@@ -247,7 +247,8 @@ inline std::string fullJson() {
       {"name": "public", "bind": "unix:/run/tidegate.sock"}
     ],
     "upstreams": [
-      {"name": "orders", "metricSlot": 1, "balance": "leastConnections", "hostHeader": "literal",
+      {"name": "orders", "metricSlot": 1, "balance": "leastConnections",
+       "protocol": "http2", "hostHeader": "literal",
        "hostLiteral": "orders.internal", "endpoints": [
          {"address": "a.internal:9000", "connectTo": "10.0.0.11:9000", "weight": 2,
           "metricSlot": 2},
@@ -255,6 +256,7 @@ inline std::string fullJson() {
          {"address": "unix:/run/app.sock", "connectTo": "unix:/run/app.sock"}],
        "connectTimeout": 2500, "firstByteTimeout": null, "idleTimeout": 62000, "poolMaxIdle": 5,
        "poolIdleTimeout": 7000, "poolMaxAge": null, "poolMaxRequests": 100,
+       "poolMaxStreams": 50, "poolPingInterval": null, "poolPingTimeout": 3000,
        "responseHeaderBytes": 16384, "responseHeaderCount": 90, "retries": 2,
        "passiveFailures": 0, "passiveDownFor": 9000}
     ],

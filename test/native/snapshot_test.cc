@@ -87,6 +87,10 @@ TEST("every key of every struct reaches its member") {
   CHECK_EQ(upstream.firstByteTimeout, kUnlimited);
   CHECK_EQ(upstream.idleTimeout, 62'000);
   CHECK_EQ(upstream.poolMaxIdle, 5);
+  CHECK(upstream.protocol == UpstreamProtocol::Http2);
+  CHECK_EQ(upstream.poolMaxStreams, 50);
+  CHECK_EQ(upstream.poolPingInterval, kUnlimited);
+  CHECK_EQ(upstream.poolPingTimeout, 3000);
   CHECK_EQ(upstream.poolIdleTimeout, 7000);
   CHECK_EQ(upstream.poolMaxAge, kUnlimited);
   CHECK_EQ(upstream.poolMaxRequests, 100);
@@ -385,6 +389,12 @@ const Refusal kRefusals[] = {
      "upstreams[0].endpoints[0].weight: expected 1..256 but received 0"},
     {R"("poolMaxIdle": 5)", R"("poolMaxIdle": 65536)",
      "upstreams[0].poolMaxIdle: expected 0..65535 but received 65536"},
+    {R"("protocol": "http2")", R"("protocol": "http3")",
+     "upstreams[0].protocol: expected http1 or http2 but received \"http3\""},
+    {R"("poolMaxStreams": 50)", R"("poolMaxStreams": 0)",
+     "upstreams[0].poolMaxStreams: expected 1..10000 but received 0"},
+    {R"("poolPingTimeout": 3000)", R"("poolPingTimeout": null)",
+     "upstreams[0].poolPingTimeout: expected 1..31622400000 but received nil"},
     {R"("passiveDownFor": 9000)", R"("passiveDownFor": null)",
      "upstreams[0].passiveDownFor: expected 1..31622400000 but received nil"},
     {R"("retries": 3)", R"("retries": 900)", "routes[0].retries: expected 0..10 but received 900"},

@@ -51,12 +51,12 @@ const hostHeader = text('preserve, endpoint or a host', (value): Parsed<HostHead
     : refuse('preserve, endpoint or a host such as "app.internal"');
 });
 
-const protocol = refined(z.string(expected('http1')), (value) => {
-  if (value === 'http1') return { ok: true as const, value };
-  return value === 'http2' || value === 'auto'
-    ? refuse('http1', `${value} is not supported by this version`)
-    : refuse('http1');
-}).meta({ enum: ['http1'] });
+const protocol = refined(z.string(expected('http1 or http2')), (value) => {
+  if (value === 'http1' || value === 'http2') return accept(value);
+  return value === 'auto'
+    ? refuse('http1 or http2', 'auto is not supported by this version')
+    : refuse('http1 or http2');
+}).meta({ enum: ['http1', 'http2'] });
 
 const passive = z
   .union(
@@ -81,7 +81,11 @@ export const upstreamSchema = z.strictObject({
     .describe(
       'How an endpoint is chosen: in turn by weight, or the one with the fewest exchanges under way for its weight.',
     ),
-  protocol: protocol.prefault('http1').describe('`http1`: HTTP/1.1 without TLS.'),
+  protocol: protocol
+    .prefault('http1')
+    .describe(
+      '`http1`: HTTP/1.1 without TLS. `http2`: HTTP/2 without TLS, by prior knowledge; the exchanges of an I/O thread share few connections.',
+    ),
   hostHeader: hostHeader
     .prefault('preserve')
     .describe(
@@ -121,9 +125,20 @@ export const upstreamSchema = z.strictObject({
       maxRequests: countOrUnlimited(1, 1_000_000_000)
         .default('unlimited')
         .describe('Requests on one connection.'),
+      maxStreams: wholeNumber(1, 10_000)
+        .default(100)
+        .describe(
+          'HTTP/2: exchanges on one connection at the same time, or what the endpoint allows if that is less. Another connection takes what is more.',
+        ),
+      pingInterval: durationOrUnlimited()
+        .prefault('30s')
+        .describe('HTTP/2: after this time without a sign of life the endpoint is asked for one.'),
+      pingTimeout: duration()
+        .prefault('10s')
+        .describe('HTTP/2: the connection is given up when that sign has not come by then.'),
     })
     .prefault({})
-    .describe('Connections that wait for the next request.'),
+    .describe('Connections to the endpoints.'),
   limits: z
     .strictObject({
       responseHeaderBytes: size(1024, maxHeadBytes)
