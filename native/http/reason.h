@@ -55,6 +55,8 @@ namespace tidegate {
   X(UpstreamUnavailable, "upstream_unavailable", 503, "Every endpoint of the upstream is down.")   \
   X(UpstreamClosed, "upstream_closed", 502,                                                        \
     "The endpoint closed the connection before a response head.")                                  \
+  X(UpstreamRefused, "upstream_refused", 503,                                                      \
+    "The endpoint refused the request before it acted on it.")                                     \
   X(UpstreamBadResponse, "upstream_bad_response", 502, "The endpoint's response is malformed.")    \
   X(UpstreamHeadTooLarge, "upstream_head_too_large", 502,                                          \
     "The endpoint's response head exceeds the limit.")                                             \

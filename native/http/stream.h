@@ -66,6 +66,9 @@ enum class StreamFailure : std::uint8_t {
   ConnectRefused,  // refused, unreachable, reset while connecting
   ConnectTimeout,
   Closed,     // the peer closed or reset the connection
+  // The peer says that it has not acted on the request (HTTP/2 only): it may be sent again,
+  // whatever the method.
+  Unprocessed,
   Malformed,  // a head, chunk or trailer that no rule allows
   HeadTooLarge,
   Timeout,  // the deadline set by expectWithin() passed

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <utility>
 
 namespace tidegate {
@@ -21,20 +20,7 @@ void CollectedBody::append(std::string_view bytes) {
 void CollectedBody::clear() {
   block_ = {};
   size_ = 0;
-  trailerBlock_ = {};
-}
-
-void CollectedBody::keepTrailers(const HeadFields& trailers) {
-  std::size_t size = 0;
-  for (const Field& field : trailers.fields()) {
-    size = std::max({size, std::size_t{field.name.offset} + field.name.length,
-                     std::size_t{field.value.offset} + field.value.length});
-  }
-  const std::size_t table = trailers.fields().size_bytes();
-  trailerBlock_ = pool_.acquire(table + size);
-  char* const bytes = trailerBlock_.data() + table;
-  if (size > 0) std::memcpy(bytes, trailers.base(), size);
-  trailers_.assign(trailers, new (trailerBlock_.data()) Field[trailers.fields().size()], bytes);
+  trailers_.clear();
 }
 
 }  // namespace tidegate

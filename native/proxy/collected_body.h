@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "http/kept_fields.h"
 #include "http/message.h"
 #include "io/buffer_pool.h"
 
@@ -16,7 +17,7 @@ class CollectedBody {
 
   void append(std::string_view bytes);
   // Once, at the end of the message.
-  void keepTrailers(const HeadFields& trailers);
+  void keepTrailers(const HeadFields& trailers) { trailers_.keep(pool_, trailers); }
   // Gives the memory back.
   void clear();
 
@@ -26,14 +27,13 @@ class CollectedBody {
     return size_ == 0 ? std::string_view{} : std::string_view{block_.data(), size_};
   }
   // nullptr when there are none.
-  const HeadFields* trailers() const { return trailerBlock_ ? &trailers_ : nullptr; }
+  const HeadFields* trailers() const { return trailers_.get(); }
 
  private:
   BufferPool& pool_;
   Block block_;
   std::size_t size_ = 0;
-  Block trailerBlock_;  // the table of fields, then their bytes
-  HeadFields trailers_{std::span<Field>{}};
+  KeptFields trailers_;
 };
 
 }  // namespace tidegate

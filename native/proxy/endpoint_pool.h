@@ -21,6 +21,9 @@ struct PoolSettings {
   std::uint64_t maxAge = 0;
   std::uint64_t maxRequests = 0;
   std::uint32_t maxIdle = 0;
+  std::uint32_t maxStreams = 0;  // of a connection; HTTP/2, as the next two
+  std::uint64_t pingInterval = 0;
+  std::uint64_t pingTimeout = 0;
   std::uint32_t passiveFailures = 0;
   std::uint64_t passiveDownFor = 0;
 };
@@ -39,7 +42,7 @@ class EndpointPool {
 
   // `settings` are those of the latest snapshot that names the endpoint; retire(): none does any
   // more.
-  void configure(const PoolSettings& settings);
+  virtual void configure(const PoolSettings& settings);
   void retire();
   // No snapshot names the endpoint, no connection is left, and no exchange of an older snapshot can
   // open one.

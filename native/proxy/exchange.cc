@@ -16,6 +16,10 @@ namespace {
 // Seconds after which a client may try again when every endpoint is down.
 constexpr std::string_view kRetryAfter = "1";
 
+// How often an endpoint is asked again that has not acted on a request; it may be restarting, or
+// its limit of streams was not known yet.
+constexpr std::uint8_t kRefusals = 3;
+
 constexpr std::string_view kAllButTrace = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
 
 Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
@@ -28,6 +32,8 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
       return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamBadResponse;
     case StreamFailure::HeadTooLarge:
       return Reason::UpstreamHeadTooLarge;
+    case StreamFailure::Unprocessed:
+      return Reason::UpstreamRefused;
     case StreamFailure::Timeout:
       return firstByte ? Reason::UpstreamFirstByteTimeout : Reason::UpstreamIdleTimeout;
     case StreamFailure::Closed:
@@ -890,11 +896,11 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
 // Failing
 
 bool Exchange::retry(StreamFailure failure) {
-  const bool connecting = state_ == State::Connecting;
+  const bool unseen = state_ == State::Connecting || failure == StreamFailure::Unprocessed;
   // Body that has gone cannot be sent again; what did not reach an application may be, whatever the
   // method.
   if (bodyTaken_) return false;
-  if (!connecting && !isIdempotent(line_.method)) return false;
+  if (!unseen && !isIdempotent(line_.method)) return false;
   // A slow endpoint is not a broken one: another would only double the client's wait.
   if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed ||
       failure == StreamFailure::HeadTooLarge)
@@ -931,7 +937,17 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     connect(endpoint_, true);
     return;
   }
-  if (state_ == State::Forwarding) pool().recordFailure();
+  const bool unprocessed = failure == StreamFailure::Unprocessed;
+  if (unprocessed && !bodyTaken_ && refusals_ < kRefusals) {
+    // Its connection is closing or full: another of the same endpoint is as good.
+    ++refusals_;
+    services_.stats.counters.retries.add();
+    leaveEndpoint();
+    client_.pauseBody();
+    connect(endpoint_, false);
+    return;
+  }
+  if (state_ == State::Forwarding && !unprocessed) pool().recordFailure();
   if (!responseBegun && !answered && retry(failure)) return;
   if (state_ == State::Tunnel) {
     // One side broke off: so does the other.

@@ -183,6 +183,7 @@ class Exchange final : public ClientStreamEvents,
   Reason reason_ = Reason::None;
   std::uint16_t status_ = 0;
   std::uint8_t retries_ = 0;
+  std::uint8_t refusals_ = 0;  // of endpoints, before they acted on the request
   bool hasHead_ = false;
   bool own_ = false;  // the gateway's own request, for a policy
   bool reused_ = false;

@@ -55,6 +55,9 @@ PoolSettings poolSettings(const UpstreamConfig& config) {
   settings.maxAge = config.poolMaxAge;
   settings.maxRequests = config.poolMaxRequests;
   settings.maxIdle = config.poolMaxIdle;
+  settings.maxStreams = config.poolMaxStreams;
+  settings.pingInterval = config.poolPingInterval;
+  settings.pingTimeout = config.poolPingTimeout;
   settings.passiveFailures = config.passiveFailures;
   settings.passiveDownFor = config.passiveDownFor;
   return settings;
@@ -461,6 +464,16 @@ std::size_t IoThread::handlePurge(const VerdictPurge& what) {
   return 0;
 }
 
+std::unique_ptr<EndpointPool> IoThread::makePool(UpstreamProtocol protocol,
+                                                 std::shared_ptr<EndpointState> endpoint) {
+  if (protocol == UpstreamProtocol::Http2) {
+    return std::make_unique<Http2Pool>(services_.codec, std::move(endpoint),
+                                       services_.http2Upstreams);
+  }
+  return std::make_unique<Http1Pool>(services_.codec, std::move(endpoint),
+                                     services_.http1Upstreams);
+}
+
 void IoThread::configurePools() {
   std::unordered_set<std::uint32_t> named;
   const PublishedSnapshot& published = snapshot_->published();
@@ -470,7 +483,7 @@ void IoThread::configurePools() {
       if (state->id >= services_.pools.size()) services_.pools.resize(state->id + 1);
       std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
       if (pool == nullptr) {
-        pool = std::make_unique<Http1Pool>(services_.codec, state, services_.http1Upstreams);
+        pool = makePool(published.tables->upstreams[u].protocol, state);
       }
       pool->configure(settings);
       named.insert(state->id);
@@ -524,6 +537,7 @@ void IoThread::onHousekeeping() {
     http2_.connections.trim();
     http2_.streams.trim();
     services_.http1Upstreams.trim();
+    services_.http2Upstreams.trim();
   }
   workAtHousekeeping_ = work;
 }

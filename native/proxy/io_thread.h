@@ -106,6 +106,8 @@ class IoThread final {
   std::vector<std::uint32_t> chainIds(Predicate wanted) const;
   void handleDrain();
   void handleStop();
+  std::unique_ptr<EndpointPool> makePool(UpstreamProtocol protocol,
+                                         std::shared_ptr<EndpointState> endpoint);
   void configurePools();
   void removeUnused();
   void sweepLimits();

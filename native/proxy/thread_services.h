@@ -21,6 +21,7 @@
 #include "proxy/fetch_stream.h"
 #include "proxy/held_response.h"
 #include "proxy/http1_pool.h"
+#include "proxy/http2_pool.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
 
@@ -88,6 +89,7 @@ struct ThreadServices {
   RequestIds requestIds;
   DateCache date;
   Slab<http1::ClientConnection> http1Upstreams;
+  Http2Slabs http2Upstreams;
   // By EndpointState::id; places of endpoints that are gone are empty.
   std::vector<std::unique_ptr<EndpointPool>> pools;
   Slab<Exchange>* exchanges = nullptr;

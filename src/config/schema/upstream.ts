@@ -51,12 +51,15 @@ const hostHeader = text('preserve, endpoint or a host', (value): Parsed<HostHead
     : refuse('preserve, endpoint or a host such as "app.internal"');
 });
 
-const protocol = refined(z.string(expected('http1 or http2')), (value) => {
-  if (value === 'http1' || value === 'http2') return accept(value);
-  return value === 'auto'
-    ? refuse('http1 or http2', 'auto is not supported by this version')
-    : refuse('http1 or http2');
-}).meta({ enum: ['http1', 'http2'] });
+const protocol = refined(
+  z.string(expected('http1 or http2')),
+  (value): Parsed<'http1' | 'http2'> => {
+    if (value === 'http1' || value === 'http2') return accept(value);
+    return value === 'auto'
+      ? refuse('http1 or http2', 'auto is not supported by this version')
+      : refuse('http1 or http2');
+  },
+).meta({ enum: ['http1', 'http2'] });
 
 const passive = z
   .union(

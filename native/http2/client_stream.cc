@@ -1,0 +1,286 @@
+// Order of this file: the request, the response, the end.
+#include "http2/client_stream.h"
+
+#include <utility>
+
+#include "http2/client_connection.h"
+#include "http2/head_rules.h"
+#include "http2/huffman.h"
+
+namespace tidegate::http2 {
+
+ClientStream::ClientStream(ClientConnection& connection, UpstreamStreamEvents& events,
+                           std::uint32_t sendWindow, std::uint64_t framesHeard)
+    : connection_(connection),
+      events_(&events),
+      sendWindow_(sendWindow),
+      receiveWindow_(ClientConnection::kStreamWindow),
+      framesHeard_(framesHeard) {}
+
+// The request
+
+void ClientStream::sendHead(const OutgoingRequest& head) {
+  method_ = methodOf(head.method);
+  requestEnded_ = !hasBody(head.body, head.contentLength);
+  id_ = connection_.takeId();
+  connection_.sendHead(*this, head, requestEnded_);
+}
+
+void ClientStream::sendBody(std::string_view bytes) {
+  if (requestEnded_ || ending_) return;
+  const std::size_t sent = hasPending() ? 0 : connection_.sendData(*this, bytes, true);
+  if (sent == bytes.size()) return;
+  pending_.keep(connection_.context().pool, bytes.substr(sent));
+  connection_.awaitTurn(*this);
+}
+
+void ClientStream::finish(const HeadFields* trailers) {
+  if (requestEnded_ || ending_) return;
+  if (!hasPending()) {
+    sendEnd(trailers);
+    return;
+  }
+  ending_ = true;
+  if (trailers != nullptr) requestTrailers_.keep(connection_.context().pool, *trailers);
+}
+
+void ClientStream::sendEnd(const HeadFields* trailers) {
+  ending_ = false;
+  requestEnded_ = true;
+  connection_.sendEnd(*this, trailers);
+}
+
+bool ClientStream::sendPending() {
+  const std::string_view next = pending_.view().substr(0, kMaxFrameBytes);
+  const std::size_t sent = connection_.sendData(*this, next, false);
+  pending_.consume(sent);
+  if (hasPending()) {
+    // Told again after each bit of progress, so that the exchange can give the endpoint more time.
+    if (sent > 0) connection_.awaitReport(*this);
+    return sent > 0 && sendWindow_.available() > 0;
+  }
+  if (ending_) sendEnd(requestTrailers_.get());
+  if (blocked_) {
+    blocked_ = false;
+    events_->onUpstreamDrained();
+  }
+  return false;
+}
+
+void ClientStream::onWindowUpdate(std::uint32_t increment) {
+  if (increment == 0) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+  } else if (!sendWindow_.grow(increment)) {
+    refuse(StreamFailure::Malformed, ErrorCode::FlowControlError);
+  } else if (hasPending()) {
+    connection_.awaitTurn(*this);
+  }
+}
+
+void ClientStream::reportBlocked() {
+  if (!hasPending()) return;
+  blocked_ = true;
+  events_->onUpstreamBlocked();
+}
+
+// The response
+
+void ClientStream::onFields(std::span<const std::uint8_t> block, bool endStream) {
+  responseSeen_ = true;
+  if (response_ == Response::Head) {
+    onHead(block, endStream);
+  } else if (response_ == Response::Body) {
+    if (endStream) {
+      onTrailers(block);
+    } else if (connection_.skip(block)) {
+      refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+    }
+  } else if (connection_.skip(block)) {
+    refuse(StreamFailure::Malformed, ErrorCode::StreamClosed);
+  }
+}
+
+void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
+  CodecContext& context = connection_.context();
+  const std::size_t fieldRoom = huffmanRoom(block.size());
+  const Block room = context.pool.acquire(kHeadRoom + fieldRoom);
+  ResponseHead& head = context.responseHead;
+  ResponseCollector collector(head, {room.data(), kHeadRoom}, connection_.responseLimits());
+  if (!connection_.decode(block, {room.data() + kHeadRoom, fieldRoom}, collector)) return;
+  const HeadFault fault = collector.finish(endStream, method_);
+  if (fault == HeadFault::HeadTooLarge || fault == HeadFault::TooManyFields) {
+    refuse(StreamFailure::HeadTooLarge, ErrorCode::Cancel);
+    return;
+  }
+  const std::uint16_t status = head.line.status;
+  if (fault != HeadFault::None || (status < 200 && endStream)) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+    return;
+  }
+  if (status < 200) {
+    events_->onUpstreamInformational(head);
+    return;
+  }
+  response_ = Response::Body;
+  responseBody_ = head.line.body;
+  bodyLeft_ = head.line.contentLength;
+  events_->onUpstreamHead(head);
+  if (endStream && !closed()) responseEnded(nullptr);
+}
+
+void ClientStream::onTrailers(std::span<const std::uint8_t> block) {
+  CodecContext& context = connection_.context();
+  const std::size_t fieldRoom = huffmanRoom(block.size());
+  const Block room = context.pool.acquire(kHeadRoom + fieldRoom);
+  TrailerCollector collector(context.trailers, {room.data(), kHeadRoom},
+                             connection_.responseLimits());
+  if (!connection_.decode(block, {room.data() + kHeadRoom, fieldRoom}, collector)) return;
+  if (collector.finish() != HeadFault::None) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+    return;
+  }
+  bodyEnded(context.trailers.fields().empty() ? nullptr : &context.trailers);
+}
+
+bool ClientStream::onDataFrame(std::uint32_t bytes) {
+  if (response_ == Response::Head) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+  } else if (response_ == Response::Done) {
+    refuse(StreamFailure::Malformed, ErrorCode::StreamClosed);
+  } else if (!receiveWindow_.take(bytes)) {
+    refuse(StreamFailure::Malformed, ErrorCode::FlowControlError);
+  }
+  return !closed();
+}
+
+void ClientStream::onData(std::string_view bytes, bool endStream) {
+  if (!bytes.empty()) {
+    const bool allowed = responseBody_ == BodyKind::Length ? bytes.size() <= bodyLeft_
+                                                           : responseBody_ != BodyKind::None;
+    if (!allowed) {
+      refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+      return;
+    }
+    if (responseBody_ == BodyKind::Length) bodyLeft_ -= bytes.size();
+    if (paused_ || !kept_.empty()) {
+      kept_.keep(connection_.context().pool, bytes);
+    } else {
+      events_->onUpstreamBody(bytes);
+      if (closed()) return;
+      giveBack(static_cast<std::uint32_t>(bytes.size()));
+    }
+  }
+  if (endStream) bodyEnded(nullptr);
+}
+
+// END_STREAM, which may come before the exchange has taken all of the body.
+void ClientStream::bodyEnded(const HeadFields* trailers) {
+  if (responseBody_ == BodyKind::Length && bodyLeft_ > 0) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+    return;
+  }
+  if (kept_.empty()) {
+    responseEnded(trailers);
+    return;
+  }
+  response_ = Response::Done;
+  endKept_ = true;
+  if (trailers != nullptr) responseTrailers_.keep(connection_.context().pool, *trailers);
+}
+
+void ClientStream::responseEnded(const HeadFields* trailers) {
+  response_ = Response::Done;
+  deadline_.clear();
+  events_->onUpstreamEnd(trailers);
+}
+
+void ClientStream::resumeBody() {
+  if (!paused_) return;
+  paused_ = false;
+  if (!kept_.empty()) connection_.context().loop.goOnLater(*this);
+}
+
+void ClientStream::deliverKept() {
+  if (closed() || paused_ || kept_.empty()) return;
+  const std::string_view bytes = kept_.view();
+  events_->onUpstreamBody(bytes);
+  // Whoever takes it may have borrowed it until then.
+  connection_.context().loop.flushNow();
+  if (closed()) return;
+  kept_.consume(bytes.size());
+  giveBack(static_cast<std::uint32_t>(bytes.size()));
+  if (endKept_) responseEnded(responseTrailers_.get());
+}
+
+// Bytes that hold up nothing any more: the peer may send as many again.
+void ClientStream::giveBack(std::uint32_t bytes) {
+  if (response_ == Response::Done) return;
+  const std::uint32_t increment = receiveWindow_.giveBack(bytes);
+  if (increment > 0) connection_.sendWindowUpdate(id_, increment);
+}
+
+void ClientStream::expectWithin(std::uint64_t millis) {
+  EventLoop& loop = connection_.context().loop;
+  const bool none = millis == 0 || millis == ~std::uint64_t{0};
+  deadline_.set(loop.timers(), none ? 0 : loop.nowMillis() + millis);
+}
+
+// The end
+
+bool ClientStream::mayBeStale() const {
+  return framesHeard_ > 0 && connection_.framesHeard() == framesHeard_;
+}
+
+void ClientStream::onDeadline() {
+  refuse(StreamFailure::Timeout, ErrorCode::Cancel);
+  connection_.context().loop.flushNow();
+}
+
+void ClientStream::onReset(ErrorCode code) {
+  requestEnded_ = true;
+  if (endKept_) {
+    // What the endpoint has said completely stays said; it wants no more of the request.
+    pending_.clear();
+    ListNode<TurnLink>::unlink();
+    return;
+  }
+  response_ = Response::Done;
+  const bool unprocessed = code == ErrorCode::RefusedStream && !responseSeen_;
+  fail(unprocessed ? StreamFailure::Unprocessed : StreamFailure::Closed);
+}
+
+void ClientStream::release() {
+  if (closed()) return;
+  events_ = nullptr;
+  sendReset(response_ == Response::Done ? ErrorCode::NoError : ErrorCode::Cancel);
+  close();
+}
+
+void ClientStream::refuse(StreamFailure failure, ErrorCode code) {
+  sendReset(code);
+  fail(failure);
+}
+
+void ClientStream::fail(StreamFailure failure) {
+  UpstreamStreamEvents* const events = std::exchange(events_, nullptr);
+  close();
+  events->onUpstreamFailure(failure);
+}
+
+void ClientStream::sendReset(ErrorCode code) {
+  const bool over = requestEnded_ && response_ == Response::Done;
+  if (id_ != 0 && !over) connection_.sendReset(id_, code);
+}
+
+void ClientStream::close() {
+  deadline_.clear();
+  deadline_.unlink();
+  EventLoop::forget(*this);
+  connection_.remove(*this);
+  // What others have borrowed of its body stays until the end of the turn.
+  connection_.context().loop.disposeLater(*this);
+}
+
+void ClientStream::onDispose() { connection_.dispose(*this); }
+
+}  // namespace tidegate::http2

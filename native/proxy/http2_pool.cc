@@ -1,0 +1,120 @@
+#include "proxy/http2_pool.h"
+
+#include <algorithm>
+
+namespace tidegate {
+
+using http2::ClientConnection;
+
+namespace {
+
+// What a new connection takes for the endpoint's limit of streams until it says what it is (RFC
+// 9113 6.5.2 recommends that it be no smaller).
+constexpr std::uint32_t kAssumedStreams = 100;
+
+}  // namespace
+
+Http2Pool::Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
+                     Http2Slabs& slabs)
+    : EndpointPool(context, std::move(endpoint)), slabs_(slabs), peerStreams_(kAssumedStreams) {}
+
+void Http2Pool::configure(const PoolSettings& settings) {
+  EndpointPool::configure(settings);
+  streamSettings_ = {settings.responseLimits, settings.maxStreams, settings.idleTimeout,
+                     settings.pingInterval, settings.pingTimeout};
+}
+
+PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
+  ClientConnection* connection = fresh ? nullptr : find(probe);
+  const bool reused = connection != nullptr;
+  if (!reused) connection = connectAnew();
+  if (connection == nullptr) return {};
+  if (reused) context().counters.upstreamReuses.add();
+  noteBusy(*connection);
+  http2::ClientStream& stream = connection->open(events);
+  return {&stream, connection->isConnected(), reused};
+}
+
+ClientConnection* Http2Pool::find(bool probe) {
+  for (ClientConnection* connection = open_.front(); connection != nullptr;) {
+    ClientConnection* const next = open_.after(connection);
+    if (!mayServeMore(connection->openedAtMillis(), connection->served())) {
+      connection->drain();
+    } else if (!connection->hasRoom()) {
+      connection->ListNode<http2::PoolLink>::unlink();
+      full_.pushBack(connection);
+    } else if (!probe || connection->streams() > 0 || !connection->hasInput()) {
+      return connection;
+    }
+    connection = next;
+  }
+  return nullptr;
+}
+
+ClientConnection* Http2Pool::connectAnew() {
+  Transport transport = connect();
+  if (!transport.open()) return nullptr;
+  ClientConnection* const connection =
+      slabs_.connections.create(context(), *this, std::move(transport), streamSettings_,
+                                slabs_.streams, std::max(peerStreams_, 1U));
+  connectionBegins();
+  open_.pushBack(connection);
+  if (connection->start(settings().connectTimeout)) return connection;
+  connected(false);
+  return nullptr;
+}
+
+void Http2Pool::noteBusy(ClientConnection& connection) {
+  if (!connection.isResting()) return;
+  connection.wake();
+  --idleCount_;
+  context().counters.upstreamIdle.sub();
+}
+
+void Http2Pool::onStreamEnded(ClientConnection& connection) {
+  if (connection.isSettled()) peerStreams_ = connection.peerStreams();
+  if (!mayServeMore(connection.openedAtMillis(), connection.served())) {
+    connection.drain();
+    return;
+  }
+  connection.ListNode<http2::PoolLink>::unlink();
+  if (connection.streams() > 0) {
+    open_.pushFront(&connection);
+    return;
+  }
+  open_.pushBack(&connection);
+  if (idleCount_ >= settings().maxIdle) {
+    connection.drain();
+    return;
+  }
+  ++idleCount_;
+  context().counters.upstreamIdle.add();
+  connection.rest();
+}
+
+void Http2Pool::onUnusable(ClientConnection& connection) {
+  noteBusy(connection);
+  connection.ListNode<http2::PoolLink>::unlink();
+  if (!connection.isClosed()) leaving_.pushBack(&connection);
+}
+
+void Http2Pool::onDisposed(ClientConnection& connection) {
+  slabs_.connections.destroy(&connection);
+  connectionGone();
+}
+
+void Http2Pool::closeIdle() {
+  for (ClientConnection* connection = open_.front(); connection != nullptr;) {
+    ClientConnection* const next = open_.after(connection);
+    if (connection->streams() == 0) connection->drain();
+    connection = next;
+  }
+}
+
+void Http2Pool::closeAll() {
+  for (List* list : {&open_, &full_, &leaving_}) {
+    while (ClientConnection* connection = list->front()) connection->closeNow();
+  }
+}
+
+}  // namespace tidegate

@@ -1,0 +1,61 @@
+// The pool of an endpoint that speaks HTTP/2: few connections, each of which carries as many
+// exchanges as the endpoint lets it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/slab.h"
+#include "http2/client_connection.h"
+#include "proxy/endpoint_pool.h"
+
+namespace tidegate {
+
+// Memory of all HTTP/2 pools of a thread.
+struct Http2Slabs {
+  Slab<http2::ClientConnection> connections;
+  Slab<http2::ClientStream> streams;
+
+  void trim() {
+    connections.trim();
+    streams.trim();
+  }
+};
+
+class Http2Pool final : public EndpointPool, public http2::ClientHost {
+ public:
+  Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
+
+  // EndpointPool
+  void configure(const PoolSettings& settings) override;
+  PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
+  void closeIdle() override;
+  void closeAll() override;
+
+  // http2::ClientHost
+  void onConnected(bool success) override { connected(success); }
+  void onStreamEnded(http2::ClientConnection& connection) override;
+  void onUnusable(http2::ClientConnection& connection) override;
+  void onDisposed(http2::ClientConnection& connection) override;
+
+ private:
+  using List = IntrusiveList<http2::ClientConnection, http2::PoolLink>;
+
+  // Of those that are there, the first with room; nullptr when there is none.
+  http2::ClientConnection* find(bool probe);
+  http2::ClientConnection* connectAnew();
+  // It leaves the idle ones, if it was one.
+  void noteBusy(http2::ClientConnection& connection);
+
+  Http2Slabs& slabs_;
+  http2::ClientSettings streamSettings_;
+  // The fullest comes first, so that the surplus becomes idle and goes.
+  List open_;
+  List full_;
+  List leaving_;  // take no more streams
+  std::uint32_t idleCount_ = 0;
+  // What the endpoint said last of how many streams may be open at a time.
+  std::uint32_t peerStreams_;
+};
+
+}  // namespace tidegate
