@@ -228,9 +228,12 @@ void HpackEncoder::note(std::uint32_t hash) {
 }
 
 bool HpackEncoder::wasSeen(std::uint32_t hash) {
-  std::uint32_t& place = index().seen[hash % index_->seen.size()];
-  const bool again = place == hash;
-  place = hash;
+  std::array<std::uint32_t, 4>& place = index().seen[hash % index_->seen.size()];
+  const auto found = std::ranges::find(place, hash);
+  const bool again = found != place.end();
+  std::move_backward(place.begin(), again ? found : place.end() - 1,
+                     again ? found + 1 : place.end());
+  place.front() = hash;
   return again;
 }
 

@@ -44,7 +44,8 @@ class HpackEncoder {
   };
   struct Index {
     std::array<Slot, 128> slots;
-    std::array<std::uint32_t, 64> seen;  // hashes of fields that were sent lately
+    // Hashes of fields that were sent lately, by their hashes; in each place the latest first.
+    std::array<std::array<std::uint32_t, 4>, 16> seen;
   };
 
   Index& index();
