@@ -390,7 +390,7 @@ const Refusal kRefusals[] = {
     {R"("poolMaxIdle": 5)", R"("poolMaxIdle": 65536)",
      "upstreams[0].poolMaxIdle: expected 0..65535 but received 65536"},
     {R"("protocol": "http2")", R"("protocol": "http3")",
-     "upstreams[0].protocol: expected http1 or http2 but received \"http3\""},
+     "upstreams[0].protocol: expected http1 | http2 but received \"http3\""},
     {R"("poolMaxStreams": 50)", R"("poolMaxStreams": 0)",
      "upstreams[0].poolMaxStreams: expected 1..10000 but received 0"},
     {R"("poolPingTimeout": 3000)", R"("poolPingTimeout": null)",
