@@ -69,6 +69,8 @@ enum class StreamFailure : std::uint8_t {
   // The peer says that it has not acted on the request (HTTP/2 only): it may be sent again,
   // whatever the method.
   Unprocessed,
+  // The request asks for an upgrade that the peer does not take (HTTP/2 only).
+  UpgradeUnsupported,
   Malformed,  // a head, chunk or trailer that no rule allows
   HeadTooLarge,
   Timeout,  // the deadline set by expectWithin() passed

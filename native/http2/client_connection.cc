@@ -16,7 +16,7 @@ namespace {
 
 // The connection's own window holds nothing up: every byte is given back as it comes, because what
 // stays is a matter of the streams' windows.
-constexpr std::uint32_t kConnectionWindow = 4 * 1024 * 1024;
+constexpr std::uint32_t kEndpointWindow = 4 * 1024 * 1024;
 
 // DATA beyond that waits in its streams, so that a write stays short and the streams take turns.
 constexpr std::size_t kOutputBytes = 128 * 1024;
@@ -25,7 +25,7 @@ constexpr std::size_t kOutputBytes = 128 * 1024;
 constexpr std::size_t kMaxOutputBytes = 1024 * 1024;
 
 // Of one field block, whatever it decodes to.
-constexpr std::size_t kMaxBlockBytes = 128 * 1024;
+constexpr std::size_t kMaxResponseBlock = 128 * 1024;
 constexpr std::uint32_t kMaxBlockFrames = 64;
 
 // Ids that are left for streams that have none yet, when the connection takes no more.
@@ -51,7 +51,7 @@ ClientConnection::ClientConnection(CodecContext& context, ClientHost& host, Tran
       transport_(std::move(transport)),
       settings_(settings),
       slab_(streams),
-      receiveWindow_(kConnectionWindow),
+      receiveWindow_(kEndpointWindow),
       budget_(context.loop.nowMillis()),
       openedAt_(context.loop.nowMillis()),
       heardAt_(context.loop.nowMillis()),
@@ -94,7 +94,7 @@ void ClientConnection::sendPreface() {
   at = writeSetting(at, Setting::EnablePush, 0);
   at = writeSetting(at, Setting::InitialWindowSize, kStreamWindow);
   at = writeSetting(at, Setting::MaxHeaderListSize, settings_.responseLimits.headBytes);
-  at = writeWindowUpdate(at, 0, kConnectionWindow - kDefaultWindow);
+  at = writeWindowUpdate(at, 0, kEndpointWindow - kDefaultWindow);
   out_.commit(static_cast<std::size_t>(at - frame));
   flushAfterTurn();
 }
@@ -502,7 +502,8 @@ void ClientConnection::onContinuation(const FrameHeader& frame, std::string_view
     refuse(ErrorCode::ProtocolError);
     return;
   }
-  if (++blockFrames_ > kMaxBlockFrames || block_.view().size() + payload.size() > kMaxBlockBytes) {
+  if (++blockFrames_ > kMaxBlockFrames ||
+      block_.view().size() + payload.size() > kMaxResponseBlock) {
     refuse(ErrorCode::EnhanceYourCalm);
     return;
   }
@@ -553,6 +554,7 @@ void ClientConnection::onSettings(const FrameHeader& frame, std::string_view pay
     refuse(error != ErrorCode::NoError ? error : ErrorCode::ProtocolError);
     return;
   }
+  const bool first = !settled_;
   settled_ = true;
   peerStreams_ = peer_.maxConcurrentStreams;
   encoder_.setPeerLimit(peer_.headerTableSize);
@@ -563,6 +565,19 @@ void ClientConnection::onSettings(const FrameHeader& frame, std::string_view pay
   writeFrameHeader(reserve(kFrameHeaderBytes), {0, FrameType::Settings, kAck, 0});
   out_.commit(kFrameHeaderBytes);
   flushAfterTurn();
+  if (first) tellSettled();
+}
+
+void ClientConnection::tellSettled() {
+  for (ClientStream* stream = all_.front(); stream != nullptr;) {
+    if (!stream->awaitsSettings()) {
+      stream = all_.after(stream);
+      continue;
+    }
+    stream->fail(StreamFailure::Unprocessed);
+    // What its exchange did then may have ended any other stream.
+    stream = all_.front();
+  }
 }
 
 bool ClientConnection::changeWindows(std::int64_t by) {

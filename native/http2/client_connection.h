@@ -93,6 +93,8 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   // How many streams the endpoint lets be open at a time; assumed until it isSettled().
   std::uint32_t peerStreams() const { return peerStreams_; }
   bool isSettled() const { return settled_; }
+  // RFC 8441.
+  bool takesWebSockets() const { return peer_.enableConnectProtocol; }
   // Bytes or an end wait to be read.
   bool hasInput() { return peerEnding_ || transport_.hasInput(); }
 
@@ -144,6 +146,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   void onReset(const FrameHeader& frame, std::string_view payload);
   void onWindowUpdate(const FrameHeader& frame, std::string_view payload);
   bool changeWindows(std::int64_t by);
+  void tellSettled();
   bool isIdle(std::uint32_t stream) const;
   void sendPending();
   void reportBlocked();

@@ -3,11 +3,18 @@
 
 #include <utility>
 
+#include "base/ascii.h"
 #include "http2/client_connection.h"
 #include "http2/head_rules.h"
 #include "http2/huffman.h"
 
 namespace tidegate::http2 {
+
+namespace {
+
+constexpr std::string_view kWebSocket = "websocket";
+
+}  // namespace
 
 ClientStream::ClientStream(ClientConnection& connection, UpstreamStreamEvents& events,
                            std::uint32_t sendWindow, std::uint64_t framesHeard)
@@ -21,9 +28,45 @@ ClientStream::ClientStream(ClientConnection& connection, UpstreamStreamEvents& e
 
 void ClientStream::sendHead(const OutgoingRequest& head) {
   method_ = methodOf(head.method);
+  // HTTP/2 has no other upgrade: what else is asked for is ignored, as RFC 9110 7.8 allows.
+  if (equalsIgnoreCase(head.upgrade, kWebSocket)) {
+    askUpgrade(head);
+    return;
+  }
   requestEnded_ = !hasBody(head.body, head.contentLength);
   id_ = connection_.takeId();
-  connection_.sendHead(*this, head, requestEnded_);
+  OutgoingRequest plain = head;
+  plain.upgrade = {};
+  connection_.sendHead(*this, plain, requestEnded_);
+}
+
+void ClientStream::askUpgrade(const OutgoingRequest& head) {
+  if (!connection_.takesWebSockets()) {
+    // What the endpoint takes is known with its SETTINGS: then the exchange asks again.
+    upgrade_ = connection_.isSettled() ? Upgrade::Unsupported : Upgrade::Unsettled;
+    if (connection_.isSettled()) connection_.context().loop.goOnLater(*this);
+    return;
+  }
+  upgrade_ = Upgrade::Asked;
+  std::string_view key;
+  if (head.fields.source != nullptr) {
+    for (const Field& field : head.fields.source->fields()) {
+      if (equalsIgnoreCase(head.fields.source->name(field), "sec-websocket-key"))
+        key = head.fields.source->value(field);
+    }
+  }
+  accept_ = webSocketAccept(key);
+  id_ = connection_.takeId();
+  connection_.sendHead(*this, head, false);
+}
+
+void ClientStream::onReady() {
+  if (closed()) return;
+  if (upgrade_ == Upgrade::Unsupported) {
+    fail(StreamFailure::UpgradeUnsupported);
+  } else {
+    deliverKept();
+  }
 }
 
 void ClientStream::sendBody(std::string_view bytes) {
@@ -36,6 +79,8 @@ void ClientStream::sendBody(std::string_view bytes) {
 
 void ClientStream::finish(const HeadFields* trailers) {
   if (requestEnded_ || ending_) return;
+  // The request is a head alone; the stream stays open for what comes behind an upgrade.
+  if (upgrade_ != Upgrade::None && upgrade_ != Upgrade::Done) return;
   if (!hasPending()) {
     sendEnd(trailers);
     return;
@@ -105,7 +150,8 @@ void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
   const std::size_t fieldRoom = huffmanRoom(block.size());
   const Block room = context.pool.acquire(kHeadRoom + fieldRoom);
   ResponseHead& head = context.responseHead;
-  ResponseCollector collector(head, {room.data(), kHeadRoom}, connection_.responseLimits());
+  const std::span<char> headRoom(room.data(), kHeadRoom);
+  ResponseCollector collector(head, headRoom, connection_.responseLimits());
   if (!connection_.decode(block, {room.data() + kHeadRoom, fieldRoom}, collector)) return;
   const HeadFault fault = collector.finish(endStream, method_);
   if (fault == HeadFault::HeadTooLarge || fault == HeadFault::TooManyFields) {
@@ -122,10 +168,43 @@ void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
     return;
   }
   response_ = Response::Body;
+  if (upgrade_ == Upgrade::Asked && status < 300) {
+    makeSwitching(head, headRoom);
+    responseBody_ = BodyKind::UntilClose;
+    events_->onUpstreamHead(head);
+    if (endStream && !closed()) responseEnded(nullptr);
+    return;
+  }
   responseBody_ = head.line.body;
   bodyLeft_ = head.line.contentLength;
   events_->onUpstreamHead(head);
   if (endStream && !closed()) responseEnded(nullptr);
+}
+
+// The answer to an extended CONNECT, as HTTP/1 says it.
+void ClientStream::makeSwitching(ResponseHead& head, std::span<char> room) {
+  head.removeIf([](const Field& field) { return field.id == FieldId::ContentLength; });
+  head.line.status = 101;
+  head.line.upgrade = true;
+  head.line.reason = {};
+  head.line.body = BodyKind::None;
+  head.line.hasContentLength = false;
+  const auto put = [&](std::string_view text) {
+    text.copy(room.data() + head.size, text.size());
+    const Slice slice{head.size, static_cast<std::uint32_t>(text.size())};
+    head.size += slice.length;
+    return slice;
+  };
+  Field upgrade;
+  upgrade.name = put("upgrade");
+  upgrade.value = put(kWebSocket);
+  upgrade.id = FieldId::Upgrade;
+  upgrade.hopByHop = true;
+  head.add(upgrade);
+  Field accept;
+  accept.name = put("sec-websocket-accept");
+  accept.value = put({accept_.data(), accept_.size()});
+  head.add(accept);
 }
 
 void ClientStream::onTrailers(std::span<const std::uint8_t> block) {
@@ -201,7 +280,7 @@ void ClientStream::resumeBody() {
 }
 
 void ClientStream::deliverKept() {
-  if (closed() || paused_ || kept_.empty()) return;
+  if (paused_ || kept_.empty()) return;
   const std::string_view bytes = kept_.view();
   events_->onUpstreamBody(bytes);
   // Whoever takes it may have borrowed it until then.
@@ -238,8 +317,9 @@ void ClientStream::onDeadline() {
 
 void ClientStream::onReset(ErrorCode code) {
   requestEnded_ = true;
-  if (endKept_) {
+  if (response_ == Response::Done) {
     // What the endpoint has said completely stays said; it wants no more of the request.
+    ending_ = false;
     pending_.clear();
     ListNode<TurnLink>::unlink();
     return;

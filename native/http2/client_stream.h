@@ -2,12 +2,14 @@
 // sees. What it sends and gets goes through the connection's frames.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
 #include "http/kept_fields.h"
 #include "http/stream.h"
+#include "http/web_socket.h"
 #include "http2/flow_window.h"
 #include "http2/frame.h"
 #include "io/event_loop.h"
@@ -42,7 +44,7 @@ class ClientStream final : public UpstreamStream,
   void finish(const HeadFields* trailers) override;
   void pauseBody() override { paused_ = true; }
   void resumeBody() override;
-  void startTunnel() override {}
+  void startTunnel() override { upgrade_ = Upgrade::Done; }
   void expectWithin(std::uint64_t millis) override;
   void release() override;
   bool mayBeStale() const override;
@@ -50,7 +52,7 @@ class ClientStream final : public UpstreamStream,
 
   // Pollable
   void onEvents(std::uint32_t) override {}
-  void onReady() override { deliverKept(); }
+  void onReady() override;
   void onDispose() override;
 
   // What the connection tells it. The stream may be closed after each of them.
@@ -65,6 +67,8 @@ class ClientStream final : public UpstreamStream,
   void onReset(ErrorCode code);
   void onWindowUpdate(std::uint32_t increment);
   SendWindow& sendWindow() { return sendWindow_; }
+  // Has nothing sent, as it is not known yet what the endpoint takes.
+  bool awaitsSettings() const { return upgrade_ == Upgrade::Unsettled; }
   bool hasPending() const { return !pending_.empty(); }
   // Sends a frame of what is pending. Whether it could go on at once.
   bool sendPending();
@@ -74,7 +78,16 @@ class ClientStream final : public UpstreamStream,
 
  private:
   enum class Response : std::uint8_t { Head, Body, Done };
+  enum class Upgrade : std::uint8_t {
+    None,
+    Unsettled,    // whether the endpoint takes it is not known yet
+    Unsupported,  // it does not; the exchange is to be told
+    Asked,
+    Done,
+  };
 
+  void askUpgrade(const OutgoingRequest& head);
+  void makeSwitching(ResponseHead& head, std::span<char> room);
   void onHead(std::span<const std::uint8_t> block, bool endStream);
   void onTrailers(std::span<const std::uint8_t> block);
   void bodyEnded(const HeadFields* trailers);
@@ -100,6 +113,8 @@ class ClientStream final : public UpstreamStream,
   std::uint64_t bodyLeft_ = 0;  // of a response with a length
   std::uint64_t framesHeard_;
   LazyDeadline<ClientStream, &ClientStream::onDeadline> deadline_{*this};
+  std::array<char, kWebSocketAcceptBytes> accept_;  // with Upgrade::Asked
+  Upgrade upgrade_ = Upgrade::None;
   Method method_ = Method::Other;
   Response response_ = Response::Head;
   BodyKind responseBody_ = BodyKind::None;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "http2/frame.h"
 
 namespace tidegate::http2 {
@@ -16,11 +17,11 @@ namespace {
 // What the pseudo-fields and the codec's own take beside the texts of the head.
 constexpr std::size_t kHeadOverhead = 256;
 
-bool isSent(const Field& f) {
+bool isPassedOn(const Field& f) {
   return !f.hopByHop && !f.dropped && f.id != FieldId::ContentLength && f.id != FieldId::Host;
 }
 
-std::size_t roomFor(const OutgoingFields& fields) {
+std::size_t roomOf(const OutgoingFields& fields) {
   std::size_t size = 0;
   if (fields.source != nullptr) {
     for (const Field& f : fields.source->fields())
@@ -47,10 +48,12 @@ class BlockWriter {
     at_ = encoder_.add(at_, name, value, secret);
   }
 
-  void addAll(const OutgoingFields& fields) {
+  // `except`: the name of one more that is left out.
+  void addAll(const OutgoingFields& fields, std::string_view except = {}) {
     if (fields.source != nullptr) {
       for (const Field& f : fields.source->fields()) {
-        if (isSent(f)) add(fields.source->name(f), fields.source->value(f), f.neverIndexed);
+        if (isPassedOn(f) && !equalsIgnoreCase(fields.source->name(f), except))
+          add(fields.source->name(f), fields.source->value(f), f.neverIndexed);
       }
     }
     for (const OutgoingField& f : fields.extra) add(f.name, f.value);
@@ -91,8 +94,10 @@ void writeRequestHead(Output& out, BufferPool& pool, HpackEncoder& encoder, std:
   const std::size_t target = head.path.size() + head.query.size() + 1;
   BlockWriter block(out, pool, encoder,
                     HpackEncoder::kBeginBytes + kHeadOverhead + head.method.size() + target +
-                        head.host.size() + roomFor(head.fields));
-  block.add(":method", head.method);
+                        head.host.size() + roomOf(head.fields));
+  const bool webSocket = !head.upgrade.empty();
+  block.add(":method", webSocket ? "CONNECT" : head.method);
+  if (webSocket) block.add(":protocol", "websocket");
   block.add(":scheme", scheme);
   block.add(":authority", head.host);
   if (head.hasQuery) {
@@ -105,7 +110,7 @@ void writeRequestHead(Output& out, BufferPool& pool, HpackEncoder& encoder, std:
   } else {
     block.add(":path", head.path);
   }
-  block.addAll(head.fields);
+  block.addAll(head.fields, webSocket ? "sec-websocket-key" : "");
   if (head.body == BodyKind::Length) {
     std::array<char, 20> text;
     const char* const end = std::to_chars(text.begin(), text.end(), head.contentLength).ptr;
@@ -118,7 +123,7 @@ void writeRequestHead(Output& out, BufferPool& pool, HpackEncoder& encoder, std:
 void writeTrailers(Output& out, BufferPool& pool, HpackEncoder& encoder, std::uint32_t stream,
                    const HeadFields& trailers) {
   const OutgoingFields fields{&trailers, {}};
-  BlockWriter block(out, pool, encoder, HpackEncoder::kBeginBytes + roomFor(fields));
+  BlockWriter block(out, pool, encoder, HpackEncoder::kBeginBytes + roomOf(fields));
   block.addAll(fields);
   block.end(stream, true);
 }

@@ -11,7 +11,7 @@
 namespace tidegate::http2 {
 
 // `scheme`: of the connection to the endpoint. HEADERS, and CONTINUATION where one frame is not
-// enough.
+// enough. With `head.upgrade` an extended CONNECT for a WebSocket (RFC 8441).
 void writeRequestHead(Output& out, BufferPool& pool, HpackEncoder& encoder, std::uint32_t stream,
                       const OutgoingRequest& head, std::string_view scheme, bool endStream);
 

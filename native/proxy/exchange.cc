@@ -34,6 +34,8 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
       return Reason::UpstreamHeadTooLarge;
     case StreamFailure::Unprocessed:
       return Reason::UpstreamRefused;
+    case StreamFailure::UpgradeUnsupported:
+      return Reason::UpgradeUnsupported;
     case StreamFailure::Timeout:
       return firstByte ? Reason::UpstreamFirstByteTimeout : Reason::UpstreamIdleTimeout;
     case StreamFailure::Closed:
@@ -903,7 +905,7 @@ bool Exchange::retry(StreamFailure failure) {
   if (!unseen && !isIdempotent(line_.method)) return false;
   // A slow endpoint is not a broken one: another would only double the client's wait.
   if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed ||
-      failure == StreamFailure::HeadTooLarge)
+      failure == StreamFailure::HeadTooLarge || failure == StreamFailure::UpgradeUnsupported)
     return false;
   if (retries_ >= plan_->retries) return false;
   tried_.set(endpoint_);
@@ -947,7 +949,8 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     connect(endpoint_, false);
     return;
   }
-  if (state_ == State::Forwarding && !unprocessed) pool().recordFailure();
+  if (state_ == State::Forwarding && !unprocessed && failure != StreamFailure::UpgradeUnsupported)
+    pool().recordFailure();
   if (!responseBegun && !answered && retry(failure)) return;
   if (state_ == State::Tunnel) {
     // One side broke off: so does the other.

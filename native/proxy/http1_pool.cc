@@ -3,15 +3,13 @@
 
 namespace tidegate {
 
-using http1::ClientConnection;
-
 Http1Pool::Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
-                     Slab<ClientConnection>& slab)
+                     Slab<Connection>& slab)
     : EndpointPool(context, std::move(endpoint)), slab_(slab) {}
 
 PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
   while (!fresh && !idle_.empty()) {
-    ClientConnection& connection = *idle_.front();
+    Connection& connection = *idle_.front();
     removeIdle(connection);
     busy_.pushBack(&connection);
     if (connection.assign(events, settings().responseLimits, probe)) {
@@ -25,7 +23,7 @@ PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool prob
 PoolLease Http1Pool::open(UpstreamStreamEvents& events) {
   Transport transport = connect();
   if (!transport.open()) return {};
-  ClientConnection* connection =
+  Connection* connection =
       slab_.create(context(), *this, std::move(transport), settings().responseLimits);
   connectionBegins();
   busy_.pushBack(connection);
@@ -36,7 +34,7 @@ PoolLease Http1Pool::open(UpstreamStreamEvents& events) {
   return {connection, false, false};
 }
 
-void Http1Pool::onReusable(ClientConnection& connection) {
+void Http1Pool::onReusable(Connection& connection) {
   if (!mayServeMore(connection.openedAtMillis(), connection.served()) ||
       idleCount_ >= settings().maxIdle) {
     connection.closeIdle();
@@ -49,13 +47,13 @@ void Http1Pool::onReusable(ClientConnection& connection) {
   connection.keepIdleFor(settings().idleTimeout);
 }
 
-void Http1Pool::removeIdle(ClientConnection& connection) {
+void Http1Pool::removeIdle(Connection& connection) {
   connection.ListNode<http1::PoolLink>::unlink();
   --idleCount_;
   context().counters.upstreamIdle.sub();
 }
 
-void Http1Pool::onConnectionClosed(ClientConnection& connection) {
+void Http1Pool::onConnectionClosed(Connection& connection) {
   if (connection.isIdle()) {
     removeIdle(connection);
   } else {
@@ -63,18 +61,18 @@ void Http1Pool::onConnectionClosed(ClientConnection& connection) {
   }
 }
 
-void Http1Pool::onDisposed(ClientConnection& connection) {
+void Http1Pool::onDisposed(Connection& connection) {
   slab_.destroy(&connection);
   connectionGone();
 }
 
 void Http1Pool::closeIdle() {
-  while (ClientConnection* connection = idle_.front()) connection->closeIdle();
+  while (Connection* connection = idle_.front()) connection->closeIdle();
 }
 
 void Http1Pool::closeAll() {
   closeIdle();
-  while (ClientConnection* connection = busy_.front()) connection->closeNow();
+  while (Connection* connection = busy_.front()) connection->closeNow();
 }
 
 }  // namespace tidegate

@@ -13,8 +13,9 @@ namespace tidegate {
 
 class Http1Pool final : public EndpointPool, public http1::ClientHost {
  public:
-  Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
-            Slab<http1::ClientConnection>& slab);
+  using Connection = http1::ClientConnection;
+
+  Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab);
 
   // EndpointPool
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
@@ -22,18 +23,18 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   void closeAll() override;
 
   // http1::ClientHost
-  void onReusable(http1::ClientConnection& connection) override;
-  void onConnectionClosed(http1::ClientConnection& connection) override;
-  void onDisposed(http1::ClientConnection& connection) override;
+  void onReusable(Connection& connection) override;
+  void onConnectionClosed(Connection& connection) override;
+  void onDisposed(Connection& connection) override;
   void onConnected(bool success) override { connected(success); }
 
  private:
-  using List = IntrusiveList<http1::ClientConnection, http1::PoolLink>;
+  using List = IntrusiveList<Connection, http1::PoolLink>;
 
   PoolLease open(UpstreamStreamEvents& events);
-  void removeIdle(http1::ClientConnection& connection);
+  void removeIdle(Connection& connection);
 
-  Slab<http1::ClientConnection>& slab_;
+  Slab<Connection>& slab_;
   List idle_;  // the last one used comes first
   List busy_;
   std::uint32_t idleCount_ = 0;

@@ -4,8 +4,6 @@
 
 namespace tidegate {
 
-using http2::ClientConnection;
-
 namespace {
 
 // What a new connection takes for the endpoint's limit of streams until it says what it is (RFC
@@ -25,7 +23,7 @@ void Http2Pool::configure(const PoolSettings& settings) {
 }
 
 PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
-  ClientConnection* connection = fresh ? nullptr : find(probe);
+  Connection* connection = fresh ? nullptr : find(probe);
   const bool reused = connection != nullptr;
   if (!reused) connection = connectAnew();
   if (connection == nullptr) return {};
@@ -35,9 +33,9 @@ PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool prob
   return {&stream, connection->isConnected(), reused};
 }
 
-ClientConnection* Http2Pool::find(bool probe) {
-  for (ClientConnection* connection = open_.front(); connection != nullptr;) {
-    ClientConnection* const next = open_.after(connection);
+Http2Pool::Connection* Http2Pool::find(bool probe) {
+  for (Connection* connection = open_.front(); connection != nullptr;) {
+    Connection* const next = open_.after(connection);
     if (!mayServeMore(connection->openedAtMillis(), connection->served())) {
       connection->drain();
     } else if (!connection->hasRoom()) {
@@ -51,10 +49,10 @@ ClientConnection* Http2Pool::find(bool probe) {
   return nullptr;
 }
 
-ClientConnection* Http2Pool::connectAnew() {
+Http2Pool::Connection* Http2Pool::connectAnew() {
   Transport transport = connect();
   if (!transport.open()) return nullptr;
-  ClientConnection* const connection =
+  Connection* const connection =
       slabs_.connections.create(context(), *this, std::move(transport), streamSettings_,
                                 slabs_.streams, std::max(peerStreams_, 1U));
   connectionBegins();
@@ -64,14 +62,14 @@ ClientConnection* Http2Pool::connectAnew() {
   return nullptr;
 }
 
-void Http2Pool::noteBusy(ClientConnection& connection) {
+void Http2Pool::noteBusy(Connection& connection) {
   if (!connection.isResting()) return;
   connection.wake();
   --idleCount_;
   context().counters.upstreamIdle.sub();
 }
 
-void Http2Pool::onStreamEnded(ClientConnection& connection) {
+void Http2Pool::onStreamEnded(Connection& connection) {
   if (connection.isSettled()) peerStreams_ = connection.peerStreams();
   if (!mayServeMore(connection.openedAtMillis(), connection.served())) {
     connection.drain();
@@ -92,20 +90,20 @@ void Http2Pool::onStreamEnded(ClientConnection& connection) {
   connection.rest();
 }
 
-void Http2Pool::onUnusable(ClientConnection& connection) {
+void Http2Pool::onUnusable(Connection& connection) {
   noteBusy(connection);
   connection.ListNode<http2::PoolLink>::unlink();
   if (!connection.isClosed()) leaving_.pushBack(&connection);
 }
 
-void Http2Pool::onDisposed(ClientConnection& connection) {
+void Http2Pool::onDisposed(Connection& connection) {
   slabs_.connections.destroy(&connection);
   connectionGone();
 }
 
 void Http2Pool::closeIdle() {
-  for (ClientConnection* connection = open_.front(); connection != nullptr;) {
-    ClientConnection* const next = open_.after(connection);
+  for (Connection* connection = open_.front(); connection != nullptr;) {
+    Connection* const next = open_.after(connection);
     if (connection->streams() == 0) connection->drain();
     connection = next;
   }
@@ -113,7 +111,7 @@ void Http2Pool::closeIdle() {
 
 void Http2Pool::closeAll() {
   for (List* list : {&open_, &full_, &leaving_}) {
-    while (ClientConnection* connection = list->front()) connection->closeNow();
+    while (Connection* connection = list->front()) connection->closeNow();
   }
 }
 

@@ -24,6 +24,8 @@ struct Http2Slabs {
 
 class Http2Pool final : public EndpointPool, public http2::ClientHost {
  public:
+  using Connection = http2::ClientConnection;
+
   Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
 
   // EndpointPool
@@ -34,18 +36,18 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
 
   // http2::ClientHost
   void onConnected(bool success) override { connected(success); }
-  void onStreamEnded(http2::ClientConnection& connection) override;
-  void onUnusable(http2::ClientConnection& connection) override;
-  void onDisposed(http2::ClientConnection& connection) override;
+  void onStreamEnded(Connection& connection) override;
+  void onUnusable(Connection& connection) override;
+  void onDisposed(Connection& connection) override;
 
  private:
-  using List = IntrusiveList<http2::ClientConnection, http2::PoolLink>;
+  using List = IntrusiveList<Connection, http2::PoolLink>;
 
   // Of those that are there, the first with room; nullptr when there is none.
-  http2::ClientConnection* find(bool probe);
-  http2::ClientConnection* connectAnew();
+  Connection* find(bool probe);
+  Connection* connectAnew();
   // It leaves the idle ones, if it was one.
-  void noteBusy(http2::ClientConnection& connection);
+  void noteBusy(Connection& connection);
 
   Http2Slabs& slabs_;
   http2::ClientSettings streamSettings_;
