@@ -111,6 +111,7 @@ ClientStream& ClientConnection::open(UpstreamStreamEvents& events) {
   ClientStream* const stream = slab_.create(*this, events, peer_.initialWindowSize, framesHeard_);
   all_.pushBack(stream);
   ++streamCount_;
+  context_.counters.upstreamStreams.add();
   ++served_;
   wake();
   if (phase_ == Phase::Connecting) connecting_.pushBack(stream);
@@ -124,6 +125,7 @@ void ClientConnection::remove(ClientStream& stream) {
   stream.ListNode<ReportLink>::unlink();
   if (dataStream_ == &stream) dataStream_ = nullptr;
   --streamCount_;
+  context_.counters.upstreamStreams.sub();
   if (phase_ == Phase::Closed) return;
   if (!draining_) {
     host_.onStreamEnded(*this);
@@ -156,7 +158,7 @@ std::uint32_t ClientConnection::takeId() {
 
 void ClientConnection::sendHead(ClientStream& stream, const OutgoingRequest& head, bool endStream) {
   table_.insert(stream);
-  writeRequestHead(out_, context_.pool, encoder_, stream.id(), head, "http", endStream);
+  writeRequestHead(out_, context_.pool, encoder_, stream.id(), head, settings_.scheme, endStream);
   budget_.earn();
   flushAfterTurn();
 }
@@ -695,7 +697,9 @@ void ClientConnection::onDeadline() {
 
 // The peer breaks the rules.
 void ClientConnection::refuse(ErrorCode code) {
-  if (phase_ == Phase::Open) sayGoodbye(code);
+  if (phase_ != Phase::Open) return;
+  context_.counters.upstreamMisconduct.add();
+  sayGoodbye(code);
 }
 
 void ClientConnection::sayGoodbye(ErrorCode code) {

@@ -32,6 +32,7 @@ struct PoolLink;
 // Of the pool; outlive the connection and may change meanwhile. Times in milliseconds.
 struct ClientSettings {
   http1::HeadLimits responseLimits;
+  std::string_view scheme = "http";  // that requests are sent with
   std::uint32_t maxStreams = 0;
   std::uint64_t idleTimeout = 0;
   std::uint64_t pingInterval = 0;

@@ -33,6 +33,10 @@ namespace tidegate {
   X(upstreamReuses, "upstream_reuses", false, "Exchanges that took a pooled connection.")      \
   X(upstreamActive, "upstream_connections_active", true, "Upstream connections open now.")     \
   X(upstreamIdle, "upstream_connections_idle", true, "Upstream connections in the pools now.") \
+  X(upstreamStreams, "upstream_streams_active", true,                                          \
+    "Exchanges on HTTP/2 connections to endpoints now.")                                       \
+  X(upstreamMisconduct, "upstream_protocol_errors", false,                                     \
+    "HTTP/2 connections given up because the endpoint broke the rules.")                       \
   X(retries, "retries", false, "Exchanges tried again on another connection.")                 \
   X(policyRequests, "policy_requests", false, "Requests that were handed to policies.")        \
   X(policyReplays, "policy_replays", false,                                                    \

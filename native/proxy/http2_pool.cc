@@ -18,8 +18,11 @@ Http2Pool::Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpo
 
 void Http2Pool::configure(const PoolSettings& settings) {
   EndpointPool::configure(settings);
-  streamSettings_ = {settings.responseLimits, settings.maxStreams, settings.idleTimeout,
-                     settings.pingInterval, settings.pingTimeout};
+  connectionSettings_.responseLimits = settings.responseLimits;
+  connectionSettings_.maxStreams = settings.maxStreams;
+  connectionSettings_.idleTimeout = settings.idleTimeout;
+  connectionSettings_.pingInterval = settings.pingInterval;
+  connectionSettings_.pingTimeout = settings.pingTimeout;
 }
 
 PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
@@ -53,7 +56,7 @@ Http2Pool::Connection* Http2Pool::connectAnew() {
   Transport transport = connect();
   if (!transport.open()) return nullptr;
   Connection* const connection =
-      slabs_.connections.create(context(), *this, std::move(transport), streamSettings_,
+      slabs_.connections.create(context(), *this, std::move(transport), connectionSettings_,
                                 slabs_.streams, std::max(peerStreams_, 1U));
   connectionBegins();
   open_.pushBack(connection);

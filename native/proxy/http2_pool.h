@@ -50,7 +50,7 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   void noteBusy(Connection& connection);
 
   Http2Slabs& slabs_;
-  http2::ClientSettings streamSettings_;
+  http2::ClientSettings connectionSettings_;
   // The fullest comes first, so that the surplus becomes idle and goes.
   List open_;
   List full_;
