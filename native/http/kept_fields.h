@@ -8,11 +8,15 @@ namespace tidegate {
 
 class KeptFields {
  public:
+  explicit operator bool() const { return static_cast<bool>(block_); }
+  // Only when there are any.
+  const HeadFields& fields() const { return fields_; }
+  // nullptr when there are none.
+  const HeadFields* get() const { return block_ ? &fields_ : nullptr; }
+
   void keep(BufferPool& pool, const HeadFields& fields);
   // Gives the memory back.
   void clear() { block_.release(); }
-  // nullptr when none are kept.
-  const HeadFields* get() const { return block_ ? &fields_ : nullptr; }
 
  private:
   Block block_;  // the table of fields, then their bytes

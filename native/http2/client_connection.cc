@@ -7,7 +7,6 @@
 #include <array>
 #include <cstring>
 
-#include "http2/huffman.h"
 #include "http2/request_writer.h"
 
 namespace tidegate::http2 {
@@ -26,7 +25,12 @@ constexpr std::size_t kMaxOutputBytes = 1024 * 1024;
 
 // Of one field block, whatever it decodes to.
 constexpr std::size_t kMaxResponseBlock = 128 * 1024;
+static_assert(kMaxResponseBlock <= kMaxBlockBytes);
 constexpr std::uint32_t kMaxBlockFrames = 64;
+
+// Frames that make work for this side and do none.
+constexpr std::uint32_t kBudgetBurst = 2'000;
+constexpr std::uint32_t kBudgetPerSecond = 100;
 
 // Ids that are left for streams that have none yet, when the connection takes no more.
 constexpr std::uint32_t kSpareIds = 64 * 1024;
@@ -43,18 +47,19 @@ class NoFields final : public HpackSink {
 
 // Birth
 
-ClientConnection::ClientConnection(CodecContext& context, ClientHost& host, Transport transport,
+ClientConnection::ClientConnection(Context& context, ClientHost& host, Transport transport,
                                    const ClientSettings& settings, Slab<ClientStream>& streams,
                                    std::uint32_t peerStreams)
-    : context_(context),
+    : http2_(context),
+      context_(context.codec),
       host_(host),
       transport_(std::move(transport)),
       settings_(settings),
       slab_(streams),
       receiveWindow_(kEndpointWindow),
-      budget_(context.loop.nowMillis()),
-      openedAt_(context.loop.nowMillis()),
-      heardAt_(context.loop.nowMillis()),
+      budget_(kBudgetBurst, kBudgetPerSecond, context_.loop.nowMillis()),
+      openedAt_(context_.loop.nowMillis()),
+      heardAt_(context_.loop.nowMillis()),
       peerStreams_(peerStreams) {
   context_.counters.upstreamActive.add();
 }
@@ -87,16 +92,15 @@ void ClientConnection::establish() {
 }
 
 void ClientConnection::sendPreface() {
-  out_.append(context_.pool, kPreface);
   constexpr std::size_t kSettings = 3;
-  char* const frame = reserve(kFrameHeaderBytes + kSettings * kSettingBytes + kWindowUpdateFrame);
-  char* at = writeFrameHeader(frame, {kSettings * kSettingBytes, FrameType::Settings, 0, 0});
+  char* at =
+      reserve(kPreface.size() + kFrameHeaderBytes + kSettings * kSettingBytes + kWindowUpdateFrame);
+  at += kPreface.copy(at, kPreface.size());
+  at = writeFrameHeader(at, {kSettings * kSettingBytes, FrameType::Settings, 0, 0});
   at = writeSetting(at, Setting::EnablePush, 0);
   at = writeSetting(at, Setting::InitialWindowSize, kStreamWindow);
   at = writeSetting(at, Setting::MaxHeaderListSize, settings_.responseLimits.headBytes);
-  at = writeWindowUpdate(at, 0, kEndpointWindow - kDefaultWindow);
-  out_.commit(static_cast<std::size_t>(at - frame));
-  flushAfterTurn();
+  commit(writeWindowUpdate(at, 0, kEndpointWindow - kDefaultWindow));
 }
 
 // Streams
@@ -123,7 +127,6 @@ void ClientConnection::remove(ClientStream& stream) {
   stream.ListNode<StreamLink>::unlink();
   stream.ListNode<TurnLink>::unlink();
   stream.ListNode<ReportLink>::unlink();
-  if (dataStream_ == &stream) dataStream_ = nullptr;
   --streamCount_;
   context_.counters.upstreamStreams.sub();
   if (phase_ == Phase::Closed) return;
@@ -159,11 +162,11 @@ std::uint32_t ClientConnection::takeId() {
 void ClientConnection::sendHead(ClientStream& stream, const OutgoingRequest& head, bool endStream) {
   table_.insert(stream);
   writeRequestHead(out_, context_.pool, encoder_, stream.id(), head, settings_.scheme, endStream);
-  budget_.earn();
+  budget_.earn(1);
   flushAfterTurn();
 }
 
-std::size_t ClientConnection::sendData(ClientStream& stream, std::string_view bytes, bool borrow) {
+std::size_t ClientConnection::sendData(ClientStream& stream, std::string_view bytes) {
   std::size_t sent = 0;
   while (sent < bytes.size() && !blocked_ && out_.size() < kOutputBytes) {
     const std::size_t length = std::min({bytes.size() - sent, std::size_t{kMaxFrameBytes},
@@ -176,58 +179,40 @@ std::size_t ClientConnection::sendData(ClientStream& stream, std::string_view by
     frame.length = static_cast<std::uint32_t>(length);
     frame.type = FrameType::Data;
     frame.stream = stream.id();
-    char* const at = reserve(kFrameHeaderBytes);
-    dataStream_ = &stream;
-    dataFrame_ = out_.ownedBytes();
-    writeFrameHeader(at, frame);
-    out_.commit(kFrameHeaderBytes);
-    const std::string_view part = bytes.substr(sent, length);
-    if (borrow) {
-      out_.appendBorrowed(context_.pool, part);
-    } else {
-      out_.append(context_.pool, part);
-    }
+    stream.noteFrame(out_.position());
+    char* const at = writeFrameHeader(reserve(kFrameHeaderBytes + length), frame);
+    commit(at + bytes.copy(at, length, sent));
     sent += length;
     // Each may be answered by two WINDOW_UPDATEs.
     budget_.earn(2);
   }
-  if (sent == 0) return 0;
-  if (out_.hasBorrowed()) {
-    ListNode<FlushLink>::unlink();
-    context_.loop.flushLater(*this);
-  } else {
-    flushAfterTurn();
-  }
   return sent;
+}
+
+void ClientConnection::commit(const char* end) {
+  out_.commit(end);
+  flushAfterTurn();
 }
 
 void ClientConnection::sendEnd(ClientStream& stream, const HeadFields* trailers) {
   flushAfterTurn();
   if (trailers != nullptr) {
     writeTrailers(out_, context_.pool, encoder_, stream.id(), *trailers);
-    return;
+  } else if (stream.lastFrame() == ClientStream::kNoFrame ||
+             !out_.addFlags(stream.lastFrame(), kEndStream)) {
+    // The last part of the body has gone.
+    commit(writeFrameHeader(reserve(kFrameHeaderBytes),
+                            {0, FrameType::Data, kEndStream, stream.id()}));
   }
-  if (dataStream_ == &stream) {
-    // The last part of the body has not gone yet: it is the end as well.
-    constexpr std::size_t kFlagsAt = 4;
-    out_.ownedByte(dataFrame_ + kFlagsAt) |= static_cast<char>(kEndStream);
-    return;
-  }
-  writeFrameHeader(reserve(kFrameHeaderBytes), {0, FrameType::Data, kEndStream, stream.id()});
-  out_.commit(kFrameHeaderBytes);
 }
 
 void ClientConnection::sendReset(std::uint32_t stream, ErrorCode code) {
   if (phase_ != Phase::Open) return;
-  writeRstStream(reserve(kRstStreamFrame), stream, code);
-  out_.commit(kRstStreamFrame);
-  flushAfterTurn();
+  commit(writeRstStream(reserve(kRstStreamFrame), stream, code));
 }
 
 void ClientConnection::sendWindowUpdate(std::uint32_t stream, std::uint32_t increment) {
-  writeWindowUpdate(reserve(kWindowUpdateFrame), stream, increment);
-  out_.commit(kWindowUpdateFrame);
-  flushAfterTurn();
+  commit(writeWindowUpdate(reserve(kWindowUpdateFrame), stream, increment));
 }
 
 void ClientConnection::awaitTurn(ClientStream& stream) {
@@ -249,8 +234,7 @@ void ClientConnection::onFlush() {
   for (bool more = true; more;) {
     if (!blocked_) sendPending();
     if (phase_ != Phase::Open) return;
-    const Output::FlushResult result = out_.flush(context_.pool, transport_);
-    dataStream_ = nullptr;
+    const Output::FlushResult result = out_.flush(transport_);
     context_.counters.upstreamBytesWritten.add(result.bytes);
     if (result.status == Output::Status::Failed) {
       onWriteFailure();
@@ -407,7 +391,7 @@ std::size_t ClientConnection::beginData(const FrameHeader& frame, std::string_vi
   dataLeft_ = frame.length - lengthBytes;
   const std::uint32_t body = dataLeft_ - padding_;
   if (body > 0) {
-    budget_.earn();
+    budget_.earn(1);
   } else if (!frame.has(kEndStream) && !budget_.spend(context_.loop.nowMillis())) {
     refuse(ErrorCode::EnhanceYourCalm);
     return used;
@@ -443,7 +427,7 @@ bool ClientConnection::isIdle(std::uint32_t stream) const {
 
 void ClientConnection::onFrame(const FrameHeader& frame, std::string_view payload) {
   if (frame.type == FrameType::Headers && table_.find(frame.stream) != nullptr) {
-    budget_.earn();
+    budget_.earn(1);
   } else if (!budget_.spend(context_.loop.nowMillis())) {
     refuse(ErrorCode::EnhanceYourCalm);
     return;
@@ -527,18 +511,15 @@ void ClientConnection::onBlock(std::string_view block) {
   }
 }
 
-bool ClientConnection::decode(std::span<const std::uint8_t> block, std::span<char> room,
-                              HpackSink& sink) {
-  if (decoder_.decode(block, room, sink) == HpackError::None) return true;
+bool ClientConnection::decode(std::span<const std::uint8_t> block, HpackSink& sink) {
+  if (decoder_.decode(block, http2_.textRoom, sink) == HpackError::None) return true;
   refuse(ErrorCode::CompressionError);
   return false;
 }
 
 bool ClientConnection::skip(std::span<const std::uint8_t> block) {
-  const std::size_t size = huffmanRoom(block.size());
-  const Block room = context_.pool.acquire(size);
   NoFields nobody;
-  return decode(block, {room.data(), size}, nobody);
+  return decode(block, nobody);
 }
 
 void ClientConnection::onSettings(const FrameHeader& frame, std::string_view payload) {
@@ -564,9 +545,7 @@ void ClientConnection::onSettings(const FrameHeader& frame, std::string_view pay
     refuse(ErrorCode::FlowControlError);
     return;
   }
-  writeFrameHeader(reserve(kFrameHeaderBytes), {0, FrameType::Settings, kAck, 0});
-  out_.commit(kFrameHeaderBytes);
-  flushAfterTurn();
+  commit(writeFrameHeader(reserve(kFrameHeaderBytes), {0, FrameType::Settings, kAck, 0}));
   if (first) tellSettled();
 }
 
@@ -597,9 +576,7 @@ void ClientConnection::onPing(const FrameHeader& frame, std::string_view payload
     return;
   }
   if (frame.has(kAck)) return;
-  writePing(reserve(kPingFrame), payload, true);
-  out_.commit(kPingFrame);
-  flushAfterTurn();
+  commit(writePing(reserve(kPingFrame), payload, true));
 }
 
 void ClientConnection::onGoAway(const FrameHeader& frame, std::string_view payload) {
@@ -684,9 +661,7 @@ void ClientConnection::onDeadline() {
   } else {
     if (pingedAt_ == 0 && now - heardAt_ >= settings_.pingInterval) {
       pingedAt_ = now;
-      writePing(reserve(kPingFrame), kPing, false);
-      out_.commit(kPingFrame);
-      flushAfterTurn();
+      commit(writePing(reserve(kPingFrame), kPing, false));
     }
     arm();
   }
@@ -705,9 +680,8 @@ void ClientConnection::refuse(ErrorCode code) {
 void ClientConnection::sayGoodbye(ErrorCode code) {
   if (!writeBroken_) {
     // No stream of the peer's has been taken.
-    writeGoAway(reserve(kGoAwayFrame), 0, code);
-    out_.commit(kGoAwayFrame);
-    out_.flush(context_.pool, transport_);
+    out_.commit(writeGoAway(reserve(kGoAwayFrame), 0, code));
+    out_.flush(transport_);
   }
   close(StreamFailure::Closed);
 }

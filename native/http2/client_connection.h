@@ -10,18 +10,18 @@
 #include <string_view>
 
 #include "base/slab.h"
-#include "http/codec_context.h"
 #include "http/stream.h"
 #include "http1/parser.h"
 #include "http2/client_stream.h"
-#include "http2/control_budget.h"
+#include "http2/context.h"
+#include "http2/flood_budget.h"
 #include "http2/flow_window.h"
 #include "http2/frame.h"
+#include "http2/frame_buffer.h"
 #include "http2/hpack_decoder.h"
 #include "http2/hpack_encoder.h"
 #include "http2/stream_table.h"
 #include "io/input.h"
-#include "io/output.h"
 #include "io/transport.h"
 
 namespace tidegate::http2 {
@@ -63,7 +63,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   static constexpr std::uint32_t kStreamWindow = 256 * 1024;
 
   // `peerStreams`: what is assumed of them.
-  ClientConnection(CodecContext& context, ClientHost& host, Transport transport,
+  ClientConnection(Context& context, ClientHost& host, Transport transport,
                    const ClientSettings& settings, Slab<ClientStream>& streams,
                    std::uint32_t peerStreams);
   ~ClientConnection() = default;
@@ -107,13 +107,14 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
 
   // For its streams
   CodecContext& context() { return context_; }
+  // For the bytes of a head, until the next one is read.
+  std::span<char> headRoom() { return http2_.headRoom; }
   const http1::HeadLimits& responseLimits() const { return settings_.responseLimits; }
   std::uint64_t framesHeard() const { return framesHeard_; }
   std::uint32_t takeId();
   void sendHead(ClientStream& stream, const OutgoingRequest& head, bool endStream);
   // How much of `bytes` is on its way; not all of it where windows or socket do not take it.
-  // `borrow`: they stay where they are until the end of the event.
-  std::size_t sendData(ClientStream& stream, std::string_view bytes, bool borrow);
+  std::size_t sendData(ClientStream& stream, std::string_view bytes);
   void sendEnd(ClientStream& stream, const HeadFields* trailers);
   void sendReset(std::uint32_t stream, ErrorCode code);
   void sendWindowUpdate(std::uint32_t stream, std::uint32_t increment);
@@ -123,7 +124,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   void awaitReport(ClientStream& stream);
   // Every block has to be read (RFC 9113 4.3). False when it cannot be: the connection is closed
   // then, and the stream with it.
-  bool decode(std::span<const std::uint8_t> block, std::span<char> room, HpackSink& sink);
+  bool decode(std::span<const std::uint8_t> block, HpackSink& sink);
   bool skip(std::span<const std::uint8_t> block);
   void remove(ClientStream& stream);
   void dispose(ClientStream& stream) { slab_.destroy(&stream); }
@@ -153,6 +154,8 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   void reportBlocked();
   void onWriteFailure();
   char* reserve(std::size_t bytes) { return out_.reserve(context_.pool, bytes); }
+  // What was written to what reserve() gave, up to `end`.
+  void commit(const char* end);
   void flushAfterTurn() { context_.loop.flushAfterTurn(*this); }
   void arm();
   void onDeadline();
@@ -161,19 +164,20 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   void sayGoodbye(ErrorCode code);
   void close(StreamFailure failure);
 
+  Context& http2_;
   CodecContext& context_;
   ClientHost& host_;
   Transport transport_;
   const ClientSettings& settings_;
   Slab<ClientStream>& slab_;
   Input in_;  // the beginning of a frame
-  Output out_;
+  FrameBuffer out_;
   HpackEncoder encoder_;
   HpackDecoder decoder_;
   PeerSettings peer_;
   SendWindow sendWindow_;
   ReceiveWindow receiveWindow_;
-  ControlBudget budget_;
+  FloodBudget budget_;
   StreamTable<ClientStream> table_;  // those that have an id
   IntrusiveList<ClientStream, StreamLink> all_;
   IntrusiveList<ClientStream, TurnLink> connecting_;
@@ -190,10 +194,6 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   FrameHeader headers_;
   Input block_;
   std::uint32_t blockFrames_ = 0;  // 0: there is none
-
-  // The last DATA frame of the output, as long as nothing of that was written.
-  const ClientStream* dataStream_ = nullptr;
-  std::size_t dataFrame_ = 0;
 
   std::uint64_t openedAt_;
   std::uint64_t served_ = 0;

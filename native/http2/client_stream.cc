@@ -6,7 +6,6 @@
 #include "base/ascii.h"
 #include "http2/client_connection.h"
 #include "http2/head_rules.h"
-#include "http2/huffman.h"
 
 namespace tidegate::http2 {
 
@@ -71,7 +70,7 @@ void ClientStream::onReady() {
 
 void ClientStream::sendBody(std::string_view bytes) {
   if (requestEnded_ || ending_) return;
-  const std::size_t sent = hasPending() ? 0 : connection_.sendData(*this, bytes, true);
+  const std::size_t sent = hasPending() ? 0 : connection_.sendData(*this, bytes);
   if (sent == bytes.size()) return;
   pending_.keep(connection_.context().pool, bytes.substr(sent));
   connection_.awaitTurn(*this);
@@ -97,7 +96,7 @@ void ClientStream::sendEnd(const HeadFields* trailers) {
 
 bool ClientStream::sendPending() {
   const std::string_view next = pending_.view().substr(0, kMaxFrameBytes);
-  const std::size_t sent = connection_.sendData(*this, next, false);
+  const std::size_t sent = connection_.sendData(*this, next);
   pending_.consume(sent);
   if (hasPending()) {
     // Told again after each bit of progress, so that the exchange can give the endpoint more time.
@@ -146,13 +145,10 @@ void ClientStream::onFields(std::span<const std::uint8_t> block, bool endStream)
 }
 
 void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
-  CodecContext& context = connection_.context();
-  const std::size_t fieldRoom = huffmanRoom(block.size());
-  const Block room = context.pool.acquire(kHeadRoom + fieldRoom);
-  ResponseHead& head = context.responseHead;
-  const std::span<char> headRoom(room.data(), kHeadRoom);
-  ResponseCollector collector(head, headRoom, connection_.responseLimits());
-  if (!connection_.decode(block, {room.data() + kHeadRoom, fieldRoom}, collector)) return;
+  ResponseHead& head = connection_.context().responseHead;
+  const std::span<char> room = connection_.headRoom();
+  ResponseCollector collector(head, room, connection_.responseLimits());
+  if (!connection_.decode(block, collector)) return;
   const HeadFault fault = collector.finish(endStream, method_);
   if (fault == HeadFault::HeadTooLarge || fault == HeadFault::TooManyFields) {
     refuse(StreamFailure::HeadTooLarge, ErrorCode::Cancel);
@@ -169,7 +165,7 @@ void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
   }
   response_ = Response::Body;
   if (upgrade_ == Upgrade::Asked && status < 300) {
-    makeSwitching(head, headRoom);
+    makeSwitching(head, room);
     responseBody_ = BodyKind::UntilClose;
     events_->onUpstreamHead(head);
     if (endStream && !closed()) responseEnded(nullptr);
@@ -208,17 +204,14 @@ void ClientStream::makeSwitching(ResponseHead& head, std::span<char> room) {
 }
 
 void ClientStream::onTrailers(std::span<const std::uint8_t> block) {
-  CodecContext& context = connection_.context();
-  const std::size_t fieldRoom = huffmanRoom(block.size());
-  const Block room = context.pool.acquire(kHeadRoom + fieldRoom);
-  TrailerCollector collector(context.trailers, {room.data(), kHeadRoom},
-                             connection_.responseLimits());
-  if (!connection_.decode(block, {room.data() + kHeadRoom, fieldRoom}, collector)) return;
+  FieldTable& trailers = connection_.context().trailers;
+  TrailerCollector collector(trailers, connection_.headRoom(), connection_.responseLimits());
+  if (!connection_.decode(block, collector)) return;
   if (collector.finish() != HeadFault::None) {
     refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
     return;
   }
-  bodyEnded(context.trailers.fields().empty() ? nullptr : &context.trailers);
+  bodyEnded(trailers.fields().empty() ? nullptr : &trailers);
 }
 
 bool ClientStream::onDataFrame(std::uint32_t bytes) {

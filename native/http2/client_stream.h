@@ -29,6 +29,8 @@ class ClientStream final : public UpstreamStream,
                            public ListNode<TurnLink>,
                            public ListNode<ReportLink> {
  public:
+  static constexpr std::uint64_t kNoFrame = ~std::uint64_t{0};
+
   // `framesHeard`: of the connection until now; 0 when it is a new one.
   ClientStream(ClientConnection& connection, UpstreamStreamEvents& events, std::uint32_t sendWindow,
                std::uint64_t framesHeard);
@@ -67,6 +69,9 @@ class ClientStream final : public UpstreamStream,
   void onReset(ErrorCode code);
   void onWindowUpdate(std::uint32_t increment);
   SendWindow& sendWindow() { return sendWindow_; }
+  // Where its last DATA frame begins (FrameBuffer::position()).
+  std::uint64_t lastFrame() const { return lastFrame_; }
+  void noteFrame(std::uint64_t position) { lastFrame_ = position; }
   // Has nothing sent, as it is not known yet what the endpoint takes.
   bool awaitsSettings() const { return upgrade_ == Upgrade::Unsettled; }
   bool hasPending() const { return !pending_.empty(); }
@@ -112,6 +117,7 @@ class ClientStream final : public UpstreamStream,
   KeptFields responseTrailers_;
   std::uint64_t bodyLeft_ = 0;  // of a response with a length
   std::uint64_t framesHeard_;
+  std::uint64_t lastFrame_ = kNoFrame;
   LazyDeadline<ClientStream, &ClientStream::onDeadline> deadline_{*this};
   std::array<char, kWebSocketAcceptBytes> accept_;  // with Upgrade::Asked
   Upgrade upgrade_ = Upgrade::None;

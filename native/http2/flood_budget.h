@@ -1,5 +1,5 @@
-// How much a client may ask of a connection that is no work of ours: a bucket of tokens that fills
-// up with time and with what the client lets us do.
+// How much a peer may ask of a connection that is no work of ours: a bucket of tokens that fills up
+// with time and with what the peer lets us do.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ class FloodBudget {
   constexpr FloodBudget(std::uint32_t burst, std::uint32_t perSecond, std::uint64_t nowMillis)
       : burst_(burst), perSecond_(perSecond), tokens_(burst), refilledAt_(nowMillis) {}
 
-  // False when there is none left: the client has to go.
+  // False when there is none left: the peer has to go.
   [[nodiscard]] bool spend(std::uint64_t nowMillis) {
     if (tokens_ == 0) refill(nowMillis);
     if (tokens_ == 0) return false;

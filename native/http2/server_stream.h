@@ -7,7 +7,7 @@
 
 #include "http/stream.h"
 #include "http2/flow_window.h"
-#include "http2/kept_fields.h"
+#include "http/kept_fields.h"
 #include "http2/priority.h"
 #include "io/event_loop.h"
 #include "io/input.h"

@@ -25,12 +25,6 @@ class Output {
   bool empty() const { return begin_ == end_ && borrowed_.empty(); }
   std::size_t size() const { return end_ - begin_ + borrowed_.size(); }
 
-  bool hasBorrowed() const { return !borrowed_.empty(); }
-
-  // Of the bytes that are its own, until the next flush(): how many there are, and one of them.
-  std::size_t ownedBytes() const { return end_ - begin_; }
-  char& ownedByte(std::size_t at) { return block_.data()[begin_ + at]; }
-
   enum class Status : std::uint8_t {
     Done,     // nothing is left, the block went back to the pool
     Blocked,  // the transport is full; what is left is owned

@@ -12,9 +12,12 @@ constexpr std::uint32_t kAssumedStreams = 100;
 
 }  // namespace
 
-Http2Pool::Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
+Http2Pool::Http2Pool(http2::Context& context, std::shared_ptr<EndpointState> endpoint,
                      Http2Slabs& slabs)
-    : EndpointPool(context, std::move(endpoint)), slabs_(slabs), peerStreams_(kAssumedStreams) {}
+    : EndpointPool(context.codec, std::move(endpoint)),
+      http2_(context),
+      slabs_(slabs),
+      peerStreams_(kAssumedStreams) {}
 
 void Http2Pool::configure(const PoolSettings& settings) {
   EndpointPool::configure(settings);
@@ -56,7 +59,7 @@ Http2Pool::Connection* Http2Pool::connectAnew() {
   Transport transport = connect();
   if (!transport.open()) return nullptr;
   Connection* const connection =
-      slabs_.connections.create(context(), *this, std::move(transport), connectionSettings_,
+      slabs_.connections.create(http2_, *this, std::move(transport), connectionSettings_,
                                 slabs_.streams, std::max(peerStreams_, 1U));
   connectionBegins();
   open_.pushBack(connection);

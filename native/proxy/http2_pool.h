@@ -26,7 +26,7 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
  public:
   using Connection = http2::ClientConnection;
 
-  Http2Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
+  Http2Pool(http2::Context& context, std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
 
   // EndpointPool
   void configure(const PoolSettings& settings) override;
@@ -49,6 +49,7 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   // It leaves the idle ones, if it was one.
   void noteBusy(Connection& connection);
 
+  http2::Context& http2_;
   Http2Slabs& slabs_;
   http2::ClientSettings connectionSettings_;
   // The fullest comes first, so that the surplus becomes idle and goes.

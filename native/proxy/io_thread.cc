@@ -467,7 +467,7 @@ std::size_t IoThread::handlePurge(const VerdictPurge& what) {
 std::unique_ptr<EndpointPool> IoThread::makePool(UpstreamProtocol protocol,
                                                  std::shared_ptr<EndpointState> endpoint) {
   if (protocol == UpstreamProtocol::Http2) {
-    return std::make_unique<Http2Pool>(services_.codec, std::move(endpoint),
+    return std::make_unique<Http2Pool>(services_.http2, std::move(endpoint),
                                        services_.http2Upstreams);
   }
   return std::make_unique<Http1Pool>(services_.codec, std::move(endpoint),

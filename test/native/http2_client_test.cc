@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/allocation_count.h"
@@ -65,6 +66,11 @@ class Host final : public ClientHost {
 };
 
 struct FakeExchange final : UpstreamStreamEvents {
+  FakeExchange() = default;
+  FakeExchange(const FakeExchange&) = delete;
+  FakeExchange& operator=(const FakeExchange&) = delete;
+  ~FakeExchange() { leave(); }
+
   void onUpstreamReady() override { events += "ready "; }
   void onUpstreamInformational(ResponseHead&) override { events += "1xx "; }
   void onUpstreamHead(ResponseHead& head) override {
@@ -73,13 +79,17 @@ struct FakeExchange final : UpstreamStreamEvents {
   void onUpstreamBody(std::string_view bytes) override { body += bytes; }
   void onUpstreamEnd(const HeadFields* trailers) override {
     events += trailers != nullptr ? "trailers " : "end ";
-    if (stream != nullptr) stream->release();
+    leave();
   }
   void onUpstreamFailure(StreamFailure failure) override {
+    stream = nullptr;
     events += "failure:" + std::to_string(static_cast<int>(failure)) + " ";
   }
   void onUpstreamBlocked() override { events += "blocked "; }
   void onUpstreamDrained() override { events += "drained "; }
+  void leave() {
+    if (ClientStream* const left = std::exchange(stream, nullptr)) left->release();
+  }
 
   std::string events;
   std::string body;
@@ -105,7 +115,9 @@ std::string okHead(std::uint32_t stream, bool end = false) {
 }
 
 struct Fixture {
-  Fixture() : context(std::make_unique<CodecContext>(loop, pool, counters)) {
+  Fixture()
+      : context(std::make_unique<CodecContext>(loop, pool, counters)),
+        http2(std::make_unique<Context>(*context)) {
     settings.responseLimits = {8192, 8192, 100};
     settings.maxStreams = 100;
     settings.idleTimeout = settings.pingInterval = settings.pingTimeout = 1'000'000;
@@ -168,6 +180,7 @@ struct Fixture {
   BufferPool pool;
   ThreadCounters counters;
   std::unique_ptr<CodecContext> context;
+  std::unique_ptr<Context> http2;
   ClientSettings settings;
   Host host;
   Slab<ClientStream> streams;
