@@ -48,7 +48,7 @@ class NoFields final : public HpackSink {
 // Birth
 
 ClientConnection::ClientConnection(Context& context, ClientHost& host, Transport transport,
-                                   const ClientSettings& settings, Slab<ClientStream>& streams,
+                                   const ClientSettings& settings, Slab<EndpointStream>& streams,
                                    std::uint32_t peerStreams)
     : http2_(context),
       context_(context.codec),
@@ -88,7 +88,7 @@ void ClientConnection::establish() {
   heardAt_ = context_.loop.nowMillis();
   arm();
   sendPreface();
-  while (ClientStream* stream = connecting_.popFront()) stream->onConnected();
+  while (EndpointStream* stream = connecting_.popFront()) stream->onConnected();
 }
 
 void ClientConnection::sendPreface() {
@@ -111,8 +111,8 @@ bool ClientConnection::hasRoom() const {
          out_.size() < kMaxOutputBytes;
 }
 
-ClientStream& ClientConnection::open(UpstreamStreamEvents& events) {
-  ClientStream* const stream = slab_.create(*this, events, peer_.initialWindowSize, framesHeard_);
+EndpointStream& ClientConnection::open(UpstreamStreamEvents& events) {
+  EndpointStream* const stream = slab_.create(*this, events, peer_.initialWindowSize, framesHeard_);
   all_.pushBack(stream);
   ++streamCount_;
   context_.counters.upstreamStreams.add();
@@ -122,7 +122,7 @@ ClientStream& ClientConnection::open(UpstreamStreamEvents& events) {
   return *stream;
 }
 
-void ClientConnection::remove(ClientStream& stream) {
+void ClientConnection::remove(EndpointStream& stream) {
   if (stream.id() != 0) table_.remove(stream);
   stream.ListNode<StreamLink>::unlink();
   stream.ListNode<TurnLink>::unlink();
@@ -159,14 +159,15 @@ std::uint32_t ClientConnection::takeId() {
   return id;
 }
 
-void ClientConnection::sendHead(ClientStream& stream, const OutgoingRequest& head, bool endStream) {
+void ClientConnection::sendHead(EndpointStream& stream, const OutgoingRequest& head,
+                                bool endStream) {
   table_.insert(stream);
   writeRequestHead(out_, context_.pool, encoder_, stream.id(), head, settings_.scheme, endStream);
   budget_.earn(1);
   flushAfterTurn();
 }
 
-std::size_t ClientConnection::sendData(ClientStream& stream, std::string_view bytes) {
+std::size_t ClientConnection::sendData(EndpointStream& stream, std::string_view bytes) {
   std::size_t sent = 0;
   while (sent < bytes.size() && !blocked_ && out_.size() < kOutputBytes) {
     const std::size_t length = std::min({bytes.size() - sent, std::size_t{kMaxFrameBytes},
@@ -194,11 +195,11 @@ void ClientConnection::commit(const char* end) {
   flushAfterTurn();
 }
 
-void ClientConnection::sendEnd(ClientStream& stream, const HeadFields* trailers) {
+void ClientConnection::sendEnd(EndpointStream& stream, const HeadFields* trailers) {
   flushAfterTurn();
   if (trailers != nullptr) {
     writeTrailers(out_, context_.pool, encoder_, stream.id(), *trailers);
-  } else if (stream.lastFrame() == ClientStream::kNoFrame ||
+  } else if (stream.lastFrame() == EndpointStream::kNoFrame ||
              !out_.addFlags(stream.lastFrame(), kEndStream)) {
     // The last part of the body has gone.
     commit(writeFrameHeader(reserve(kFrameHeaderBytes),
@@ -215,12 +216,12 @@ void ClientConnection::sendWindowUpdate(std::uint32_t stream, std::uint32_t incr
   commit(writeWindowUpdate(reserve(kWindowUpdateFrame), stream, increment));
 }
 
-void ClientConnection::awaitTurn(ClientStream& stream) {
+void ClientConnection::awaitTurn(EndpointStream& stream) {
   if (!stream.ListNode<TurnLink>::linked()) sending_.pushBack(&stream);
   awaitReport(stream);
 }
 
-void ClientConnection::awaitReport(ClientStream& stream) {
+void ClientConnection::awaitReport(EndpointStream& stream) {
   if (!stream.ListNode<ReportLink>::linked()) reports_.pushBack(&stream);
   flushAfterTurn();
 }
@@ -249,7 +250,7 @@ void ClientConnection::onFlush() {
 // A frame each in turn. Streams whose own window is used up come back with a WINDOW_UPDATE.
 void ClientConnection::sendPending() {
   while (sendWindow_.available() > 0 && out_.size() < kOutputBytes) {
-    ClientStream* const stream = sending_.popFront();
+    EndpointStream* const stream = sending_.popFront();
     if (stream == nullptr) return;
     if (stream->sendPending() && !stream->ListNode<TurnLink>::linked()) sending_.pushBack(stream);
     if (phase_ != Phase::Open) return;
@@ -257,7 +258,7 @@ void ClientConnection::sendPending() {
 }
 
 void ClientConnection::reportBlocked() {
-  while (ClientStream* stream = reports_.popFront()) stream->reportBlocked();
+  while (EndpointStream* stream = reports_.popFront()) stream->reportBlocked();
 }
 
 // The endpoint may have answered before it closed: what it said is read first.
@@ -396,7 +397,7 @@ std::size_t ClientConnection::beginData(const FrameHeader& frame, std::string_vi
     refuse(ErrorCode::EnhanceYourCalm);
     return used;
   }
-  ClientStream* const stream = table_.find(frame.stream);
+  EndpointStream* const stream = table_.find(frame.stream);
   if (stream == nullptr || !stream->onDataFrame(frame.length)) return used;
   if (lengthBytes > 0) stream->onPadding(padding_ + lengthBytes);
   if (body == 0) stream->onData({}, frame.has(kEndStream));
@@ -413,7 +414,7 @@ std::size_t ClientConnection::onData(std::string_view bytes) {
   }
   const std::string_view part = bytes.substr(0, body);
   dataLeft_ -= static_cast<std::uint32_t>(part.size());
-  ClientStream* const stream = table_.find(data_.stream);
+  EndpointStream* const stream = table_.find(data_.stream);
   if (stream != nullptr) stream->onData(part, part.size() == body && data_.has(kEndStream));
   return part.size();
 }
@@ -503,7 +504,7 @@ void ClientConnection::onContinuation(const FrameHeader& frame, std::string_view
 void ClientConnection::onBlock(std::string_view block) {
   const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(block.data()),
                                             block.size());
-  ClientStream* const stream = table_.find(headers_.stream);
+  EndpointStream* const stream = table_.find(headers_.stream);
   if (stream != nullptr) {
     stream->onFields(bytes, headers_.has(kEndStream));
   } else {
@@ -550,7 +551,7 @@ void ClientConnection::onSettings(const FrameHeader& frame, std::string_view pay
 }
 
 void ClientConnection::tellSettled() {
-  for (ClientStream* stream = all_.front(); stream != nullptr;) {
+  for (EndpointStream* stream = all_.front(); stream != nullptr;) {
     if (!stream->awaitsSettings()) {
       stream = all_.after(stream);
       continue;
@@ -563,7 +564,7 @@ void ClientConnection::tellSettled() {
 
 bool ClientConnection::changeWindows(std::int64_t by) {
   if (by == 0) return true;
-  for (ClientStream* stream = all_.front(); stream != nullptr; stream = all_.after(stream)) {
+  for (EndpointStream* stream = all_.front(); stream != nullptr; stream = all_.after(stream)) {
     if (!stream->sendWindow().change(by)) return false;
     if (by > 0 && stream->hasPending()) awaitTurn(*stream);
   }
@@ -587,7 +588,7 @@ void ClientConnection::onGoAway(const FrameHeader& frame, std::string_view paylo
   const std::uint32_t last = load32(payload.data()) & kMaxStreamId;
   draining_ = true;
   host_.onUnusable(*this);
-  for (ClientStream* stream = all_.front(); stream != nullptr;) {
+  for (EndpointStream* stream = all_.front(); stream != nullptr;) {
     if (stream->id() <= last) {
       stream = all_.after(stream);
       continue;
@@ -604,7 +605,7 @@ void ClientConnection::onReset(const FrameHeader& frame, std::string_view payloa
     refuse(isIdle(frame.stream) ? ErrorCode::ProtocolError : ErrorCode::FrameSizeError);
     return;
   }
-  ClientStream* const stream = table_.find(frame.stream);
+  EndpointStream* const stream = table_.find(frame.stream);
   if (stream != nullptr) stream->onReset(static_cast<ErrorCode>(load32(payload.data())));
 }
 
@@ -626,7 +627,7 @@ void ClientConnection::onWindowUpdate(const FrameHeader& frame, std::string_view
     refuse(ErrorCode::ProtocolError);
     return;
   }
-  ClientStream* const stream = table_.find(frame.stream);
+  EndpointStream* const stream = table_.find(frame.stream);
   if (stream != nullptr) stream->onWindowUpdate(increment);
 }
 
@@ -696,7 +697,7 @@ void ClientConnection::close(StreamFailure failure) {
   transport_.close();
   EventLoop::forget(*this);
   host_.onUnusable(*this);
-  while (ClientStream* stream = all_.front()) stream->fail(failure);
+  while (EndpointStream* stream = all_.front()) stream->fail(failure);
   context_.loop.disposeLater(*this);
 }
 

@@ -12,8 +12,8 @@
 #include "base/slab.h"
 #include "http/stream.h"
 #include "http1/parser.h"
-#include "http2/client_stream.h"
 #include "http2/context.h"
+#include "http2/endpoint_stream.h"
 #include "http2/flood_budget.h"
 #include "http2/flow_window.h"
 #include "http2/frame.h"
@@ -64,7 +64,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
 
   // `peerStreams`: what is assumed of them.
   ClientConnection(Context& context, ClientHost& host, Transport transport,
-                   const ClientSettings& settings, Slab<ClientStream>& streams,
+                   const ClientSettings& settings, Slab<EndpointStream>& streams,
                    std::uint32_t peerStreams);
   ~ClientConnection() = default;
 
@@ -75,7 +75,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   // Whether open() may be called.
   bool hasRoom() const;
   // The head may be sent at once when isConnected(), else after onUpstreamReady().
-  ClientStream& open(UpstreamStreamEvents& events);
+  EndpointStream& open(UpstreamStreamEvents& events);
   bool isConnected() const { return phase_ == Phase::Open; }
   bool isClosed() const { return phase_ == Phase::Closed; }
 
@@ -112,22 +112,22 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   const http1::HeadLimits& responseLimits() const { return settings_.responseLimits; }
   std::uint64_t framesHeard() const { return framesHeard_; }
   std::uint32_t takeId();
-  void sendHead(ClientStream& stream, const OutgoingRequest& head, bool endStream);
+  void sendHead(EndpointStream& stream, const OutgoingRequest& head, bool endStream);
   // How much of `bytes` is on its way; not all of it where windows or socket do not take it.
-  std::size_t sendData(ClientStream& stream, std::string_view bytes);
-  void sendEnd(ClientStream& stream, const HeadFields* trailers);
+  std::size_t sendData(EndpointStream& stream, std::string_view bytes);
+  void sendEnd(EndpointStream& stream, const HeadFields* trailers);
   void sendReset(std::uint32_t stream, ErrorCode code);
   void sendWindowUpdate(std::uint32_t stream, std::uint32_t increment);
   // It has something pending.
-  void awaitTurn(ClientStream& stream);
+  void awaitTurn(EndpointStream& stream);
   // Its exchange is to learn how it stands.
-  void awaitReport(ClientStream& stream);
+  void awaitReport(EndpointStream& stream);
   // Every block has to be read (RFC 9113 4.3). False when it cannot be: the connection is closed
   // then, and the stream with it.
   bool decode(std::span<const std::uint8_t> block, HpackSink& sink);
   bool skip(std::span<const std::uint8_t> block);
-  void remove(ClientStream& stream);
-  void dispose(ClientStream& stream) { slab_.destroy(&stream); }
+  void remove(EndpointStream& stream);
+  void dispose(EndpointStream& stream) { slab_.destroy(&stream); }
 
  private:
   enum class Phase : std::uint8_t { Connecting, Open, Closed };
@@ -169,7 +169,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   ClientHost& host_;
   Transport transport_;
   const ClientSettings& settings_;
-  Slab<ClientStream>& slab_;
+  Slab<EndpointStream>& slab_;
   Input in_;  // the beginning of a frame
   FrameBuffer out_;
   HpackEncoder encoder_;
@@ -178,11 +178,11 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   SendWindow sendWindow_;
   ReceiveWindow receiveWindow_;
   FloodBudget budget_;
-  StreamTable<ClientStream> table_;  // those that have an id
-  IntrusiveList<ClientStream, StreamLink> all_;
-  IntrusiveList<ClientStream, TurnLink> connecting_;
-  IntrusiveList<ClientStream, TurnLink> sending_;
-  IntrusiveList<ClientStream, ReportLink> reports_;
+  StreamTable<EndpointStream> table_;  // those that have an id
+  IntrusiveList<EndpointStream, StreamLink> all_;
+  IntrusiveList<EndpointStream, TurnLink> connecting_;
+  IntrusiveList<EndpointStream, TurnLink> sending_;
+  IntrusiveList<EndpointStream, ReportLink> reports_;
   LazyDeadline<ClientConnection, &ClientConnection::onDeadline> deadline_{*this};
 
   // The DATA frame that is being read.

@@ -35,7 +35,7 @@ PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool prob
   if (connection == nullptr) return {};
   if (reused) context().counters.upstreamReuses.add();
   noteBusy(*connection);
-  http2::ClientStream& stream = connection->open(events);
+  http2::EndpointStream& stream = connection->open(events);
   return {&stream, connection->isConnected(), reused};
 }
 

@@ -14,7 +14,7 @@ namespace tidegate {
 // Memory of all HTTP/2 pools of a thread.
 struct Http2Slabs {
   Slab<http2::ClientConnection> connections;
-  Slab<http2::ClientStream> streams;
+  Slab<http2::EndpointStream> streams;
 
   void trim() {
     connections.trim();

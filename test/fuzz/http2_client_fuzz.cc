@@ -89,7 +89,7 @@ class FakeExchange final : public UpstreamStreamEvents {
  public:
   explicit FakeExchange(Decisions& decisions) : decisions_(decisions) {}
 
-  void begin(ClientStream& stream, bool ready) {
+  void begin(EndpointStream& stream, bool ready) {
     stream_ = &stream;
     if (ready) sendHead();
   }
@@ -172,7 +172,7 @@ class FakeExchange final : public UpstreamStreamEvents {
   }
 
   void end() {
-    ClientStream* const stream = std::exchange(stream_, nullptr);
+    EndpointStream* const stream = std::exchange(stream_, nullptr);
     if (stream != nullptr) stream->release();
   }
 
@@ -207,7 +207,7 @@ class FakeExchange final : public UpstreamStreamEvents {
   }
 
   Decisions& decisions_;
-  ClientStream* stream_ = nullptr;
+  EndpointStream* stream_ = nullptr;
   std::uint64_t left_ = 0;
   bool head_ = false;
   bool finished_ = true;
@@ -268,7 +268,7 @@ void run(std::string_view input) {
     settings.maxStreams = 4;
     settings.idleTimeout = settings.pingInterval = settings.pingTimeout = 60'000;
     Host host;
-    Slab<ClientStream> streams;
+    Slab<EndpointStream> streams;
     std::vector<std::unique_ptr<FakeExchange>> exchanges;
 
     std::array<int, 2> pair{};

@@ -88,12 +88,12 @@ struct FakeExchange final : UpstreamStreamEvents {
   void onUpstreamBlocked() override { events += "blocked "; }
   void onUpstreamDrained() override { events += "drained "; }
   void leave() {
-    if (ClientStream* const left = std::exchange(stream, nullptr)) left->release();
+    if (EndpointStream* const left = std::exchange(stream, nullptr)) left->release();
   }
 
   std::string events;
   std::string body;
-  ClientStream* stream = nullptr;
+  EndpointStream* stream = nullptr;
 };
 
 std::string frameBytes(FrameType type, std::uint8_t flags, std::uint32_t stream,
@@ -152,8 +152,8 @@ struct Fixture {
     loop.turn(0);
   }
 
-  ClientStream& open(FakeExchange& exchange, const OutgoingRequest& head) {
-    ClientStream& stream = connection->open(exchange);
+  EndpointStream& open(FakeExchange& exchange, const OutgoingRequest& head) {
+    EndpointStream& stream = connection->open(exchange);
     exchange.stream = &stream;
     stream.sendHead(head);
     return stream;
@@ -183,7 +183,7 @@ struct Fixture {
   std::unique_ptr<Context> http2;
   ClientSettings settings;
   Host host;
-  Slab<ClientStream> streams;
+  Slab<EndpointStream> streams;
   Talk talk;
   FileHandle peer;
   ClientConnection* connection = nullptr;
@@ -251,11 +251,11 @@ TEST("the last part of a body ends its stream") {
   f.greet();
   FakeExchange a;
   FakeExchange b;
-  ClientStream& first = f.open(a, post(BodyKind::Length, 5));
+  EndpointStream& first = f.open(a, post(BodyKind::Length, 5));
   first.sendBody("he");
   first.sendBody("llo");
   first.finish(nullptr);
-  ClientStream& second = f.open(b, post(BodyKind::Chunked));
+  EndpointStream& second = f.open(b, post(BodyKind::Chunked));
   second.sendBody("one");
   f.loop.turn(0);
   CHECK_EQ(f.written(), "1.4.1 0.0.1.2 0.1.1.3 1.4.3 0.0.3.3");
@@ -279,7 +279,7 @@ TEST("trailers end their stream, behind what waits for the window") {
   Fixture f;
   f.greet(settingsFrame(Setting::InitialWindowSize, 4));
   FakeExchange a;
-  ClientStream& stream = f.open(a, post(BodyKind::Chunked));
+  EndpointStream& stream = f.open(a, post(BodyKind::Chunked));
   stream.sendBody("123456");
   std::array<Field, 1> table{};
   HeadFields trailers(table);
@@ -303,8 +303,8 @@ TEST("streams that wait for the socket take turns, and the exchanges are told") 
   FakeExchange a;
   FakeExchange b;
   const std::string body(20'000, 'x');
-  ClientStream& first = f.open(a, post(BodyKind::Chunked));
-  ClientStream& second = f.open(b, post(BodyKind::Chunked));
+  EndpointStream& first = f.open(a, post(BodyKind::Chunked));
+  EndpointStream& second = f.open(b, post(BodyKind::Chunked));
   f.loop.turn(0);
   first.sendBody(body);
   second.sendBody(body);
@@ -323,7 +323,7 @@ TEST("what an exchange does not take is kept, and its window is not given back")
   Fixture f;
   f.greet();
   FakeExchange a;
-  ClientStream& stream = f.open(a, get());
+  EndpointStream& stream = f.open(a, get());
   stream.pauseBody();
   std::string said = okHead(1);
   const std::string part(16 * 1024, 'x');
@@ -382,7 +382,7 @@ TEST("an exchange over HTTP/2 allocates nothing in the steady state") {
     f.talk.writes.clear();
     f.talk.toRead = said;
     const std::uint64_t before = threadAllocations();
-    ClientStream& stream = f.open(a, post(BodyKind::Length, 4));
+    EndpointStream& stream = f.open(a, post(BodyKind::Length, 4));
     stream.sendBody("body");
     stream.finish(nullptr);
     f.connection->onEvents(1);

@@ -1,4 +1,4 @@
-// HPACK (RFC 7541) as tests need it: a reader that is complete, and a writer that uses none of the tables.
+// HPACK (RFC 7541): a reader of what the gateway writes, with its tables.
 
 /** Name and value, divided by `|`; from index 1. */
 const staticFields = `
@@ -179,25 +179,4 @@ export class HpackReader {
     this.#at += 1;
     return byte;
   }
-}
-
-/** Fields as literals that go into no table, without Huffman. */
-export function literalFields(fields: Iterable<readonly [string, string]>): Buffer {
-  const parts: Buffer[] = [];
-  for (const [name, value] of fields) parts.push(Buffer.from([0]), literal(name), literal(value));
-  return Buffer.concat(parts);
-}
-
-function literal(text: string): Buffer {
-  const bytes = Buffer.from(text, 'latin1');
-  const head: number[] = [];
-  if (bytes.length < 127) {
-    head.push(bytes.length);
-  } else {
-    head.push(127);
-    let rest = bytes.length - 127;
-    for (; rest >= 128; rest = Math.floor(rest / 128)) head.push((rest % 128) + 128);
-    head.push(rest);
-  }
-  return Buffer.concat([Buffer.from(head), bytes]);
 }

@@ -3,34 +3,21 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { addressOf } from './address.js';
 import { endLater } from './cleanup.js';
-import { HpackReader, literalFields } from './hpack.js';
+import { HpackReader } from './hpack.js';
+import {
+  type Frame,
+  fieldBlock,
+  flag,
+  frame,
+  frameType,
+  preface,
+  setting,
+  uint32,
+} from './http2Wire.js';
 import { within } from './patience.js';
 import { Wire } from './wire.js';
 
-export const frameTypes = {
-  data: 0,
-  headers: 1,
-  priority: 2,
-  reset: 3,
-  settings: 4,
-  pushPromise: 5,
-  ping: 6,
-  goAway: 7,
-  windowUpdate: 8,
-  continuation: 9,
-} as const;
-
-export const flags = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
-
-export const settings = {
-  headerTableSize: 1,
-  enablePush: 2,
-  maxConcurrentStreams: 3,
-  initialWindowSize: 4,
-  maxFrameSize: 5,
-  maxHeaderListSize: 6,
-} as const;
-
+/** Numbers of RFC 9113 7. */
 export const errors = {
   none: 0,
   protocol: 1,
@@ -42,38 +29,6 @@ export const errors = {
   compression: 9,
   calm: 11,
 } as const;
-
-export interface Frame {
-  type: number;
-  flags: number;
-  stream: number;
-  payload: Buffer;
-}
-
-const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
-
-/** A frame as it stands on the wire; `length` where it is to lie. */
-export function frame(
-  type: number,
-  frameFlags: number,
-  stream: number,
-  payload: Buffer | string = '',
-  length?: number,
-): Buffer {
-  const body = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload;
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(length ?? body.length, 0, 3);
-  head[3] = type;
-  head[4] = frameFlags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, body]);
-}
-
-export function number32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value >>> 0);
-  return bytes;
-}
 
 /** The head of a request, as the origin got it. */
 export interface Http2Request {
@@ -98,7 +53,7 @@ export class Http2Connection extends Wire {
   }
 
   /** Reads the preface and says SETTINGS with these values. */
-  async greet(values: Partial<Record<keyof typeof settings, number>> = {}): Promise<void> {
+  async greet(values: Partial<Record<keyof typeof setting, number>> = {}): Promise<void> {
     await this.prefaceRead();
     this.settings(values);
   }
@@ -112,14 +67,14 @@ export class Http2Connection extends Wire {
     this.#greeted = true;
   }
 
-  settings(values: Partial<Record<keyof typeof settings, number>>): void {
+  settings(values: Partial<Record<keyof typeof setting, number>>): void {
     const pairs = Object.entries(values).map(([name, value]) => {
       const pair = Buffer.alloc(6);
-      pair.writeUInt16BE(settings[name as keyof typeof settings]);
+      pair.writeUInt16BE(setting[name as keyof typeof setting]);
       pair.writeUInt32BE(value, 2);
       return pair;
     });
-    this.frame(frameTypes.settings, 0, 0, Buffer.concat(pairs));
+    this.frame(frameType.settings, 0, 0, Buffer.concat(pairs));
   }
 
   frame(type: number, frameFlags: number, stream: number, payload: Buffer | string = ''): void {
@@ -127,12 +82,12 @@ export class Http2Connection extends Wire {
   }
 
   headers(stream: number, fields: Record<string, string>, end = false): void {
-    const ends = flags.endHeaders | (end ? flags.endStream : 0);
-    this.frame(frameTypes.headers, ends, stream, literalFields(Object.entries(fields)));
+    const ends = flag.endHeaders | (end ? flag.endStream : 0);
+    this.frame(frameType.headers, ends, stream, fieldBlock(Object.entries(fields)));
   }
 
   data(stream: number, bytes: Buffer | string, end = false): void {
-    this.frame(frameTypes.data, end ? flags.endStream : 0, stream, bytes);
+    this.frame(frameType.data, end ? flag.endStream : 0, stream, bytes);
   }
 
   /** A whole response. */
@@ -142,15 +97,15 @@ export class Http2Connection extends Wire {
   }
 
   rst(stream: number, code: number): void {
-    this.frame(frameTypes.reset, 0, stream, number32(code));
+    this.frame(frameType.rstStream, 0, stream, uint32(code));
   }
 
   goAway(last: number, code = 0): void {
-    this.frame(frameTypes.goAway, 0, 0, Buffer.concat([number32(last), number32(code)]));
+    this.frame(frameType.goAway, 0, 0, Buffer.concat([uint32(last), uint32(code)]));
   }
 
   windowUpdate(stream: number, increment: number): void {
-    this.frame(frameTypes.windowUpdate, 0, stream, number32(increment));
+    this.frame(frameType.windowUpdate, 0, stream, uint32(increment));
   }
 
   /** The next frame that `wanted` holds for; those before it are passed over. */
@@ -161,8 +116,8 @@ export class Http2Connection extends Wire {
     }
   }
 
-  frameOf(type: keyof typeof frameTypes, stream?: number): Promise<Frame> {
-    const number = frameTypes[type];
+  frameOf(type: keyof typeof frameType, stream?: number): Promise<Frame> {
+    const number = frameType[type];
     return this.nextFrame(
       `a frame ${type}`,
       (f) => f.type === number && (stream === undefined || f.stream === stream),
@@ -195,7 +150,7 @@ export class Http2Connection extends Wire {
 
   async #read(head: Frame): Promise<Http2Request> {
     const parts = [head.payload];
-    for (let last = head; (last.flags & flags.endHeaders) === 0; ) {
+    for (let last = head; (last.flags & flag.endHeaders) === 0; ) {
       last = await this.frameOf('continuation', head.stream);
       parts.push(last.payload);
     }
@@ -204,7 +159,7 @@ export class Http2Connection extends Wire {
       stream: head.stream,
       fields,
       header: (name) => fields.find(([n]) => n === name)?.[1],
-      ended: (head.flags & flags.endStream) !== 0,
+      ended: (head.flags & flag.endStream) !== 0,
     };
   }
 

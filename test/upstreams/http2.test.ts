@@ -167,7 +167,7 @@ describe('a request', () => {
       `${requestText('POST /plain/a HTTP/1.1', 'transfer-encoding: chunked', 'te: trailers', 'connection: te')}5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n`,
     );
     expect(response.status).toBe(200);
-    expect(origin.requests[0]?.headers.te).toBe('trailers');
+    expect(origin.requests[0]?.headers['te']).toBe('trailers');
     expect(await trailers).toMatchObject({ 'x-sum': '42' });
   });
 });

@@ -2,18 +2,14 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectTo, get, type Response, requestText, send } from '../support/client.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
-import { literalFields } from '../support/hpack.js';
 import {
   errors,
-  flags,
-  frame,
-  frameTypes,
   type Http2Connection,
   type Http2Origin,
   type Http2Script,
-  number32,
   startHttp2Origin,
 } from '../support/http2Origin.js';
+import { fieldBlock, flag, frame, frameType, uint32 } from '../support/http2Wire.js';
 import { eventually } from '../support/patience.js';
 
 let origin: Http2Origin;
@@ -77,14 +73,14 @@ describe('a connection', () => {
     const connection = await nextConnection();
     await connection.prefaceRead();
     const first = await connection.nextFrame('a frame', () => true);
-    expect(first.type).toBe(frameTypes.settings);
+    expect(first.type).toBe(frameType.settings);
     const { stream, ended } = await connection.request();
     expect([stream, ended]).toEqual([1, true]);
     connection.settings({});
     connection.respond(stream);
     expect((await response).text).toBe('ok');
     const answer = await connection.frameOf('settings');
-    expect(answer.flags).toBe(flags.ack);
+    expect(answer.flags).toBe(flag.ack);
   });
 
   it('uses no table where the endpoint allows none', async () => {
@@ -123,7 +119,7 @@ describe('a connection', () => {
     origin.script = async (connection) => {
       await connection.greet();
       const { stream } = await connection.request();
-      connection.frame(frameTypes.ping, 0, 0, 'tick-tac');
+      connection.frame(frameType.ping, 0, 0, 'tick-tac');
       const pong = await connection.nextFrame('the answer', (f) => f.type === 6 && f.flags === 1);
       answer = pong.payload;
       connection.respond(stream);
@@ -141,7 +137,7 @@ describe('a connection', () => {
       connection.data(stream, 'begun');
       for (; pings < 3; pings += 1) {
         const ping = await connection.nextFrame('a ping', (f) => f.type === 6 && f.flags === 0);
-        connection.frame(frameTypes.ping, flags.ack, 0, ping.payload);
+        connection.frame(frameType.ping, flag.ack, 0, ping.payload);
       }
     };
     const client = await connectTo(gateway.address());
@@ -156,18 +152,18 @@ describe('a connection', () => {
     origin.script = async (connection) => {
       await connection.greet();
       const { stream } = await connection.request();
-      connection.frame(frameTypes.priority, 0, stream, '\x00\x00\x00\x00\x10');
-      const block = literalFields([
+      connection.frame(frameType.priority, 0, stream, '\x00\x00\x00\x00\x10');
+      const block = fieldBlock([
         [':status', '200'],
         ['x-a', '1'],
       ]);
       const padded = Buffer.concat([Buffer.from([7, 0, 0, 0, 0, 16]), block, Buffer.alloc(7)]);
-      const all = flags.padded | flags.priority | flags.endHeaders;
-      connection.frame(frameTypes.headers, all, stream, padded);
-      connection.frame(frameTypes.data, flags.padded, stream, `\x05he\x00\x00\x00\x00\x00`);
-      connection.frame(frameTypes.data, flags.padded, stream, `\x03\x00\x00\x00`);
+      const all = flag.padded | flag.priority | flag.endHeaders;
+      connection.frame(frameType.headers, all, stream, padded);
+      connection.frame(frameType.data, flag.padded, stream, `\x05he\x00\x00\x00\x00\x00`);
+      connection.frame(frameType.data, flag.padded, stream, `\x03\x00\x00\x00`);
       connection.frame(0xbe, 0xff, stream, 'a frame that nobody knows');
-      connection.frame(frameTypes.data, flags.padded | flags.endStream, stream, `\x00llo`);
+      connection.frame(frameType.data, flag.padded | flag.endStream, stream, `\x00llo`);
     };
     const response = await get(gateway.address(), '/a');
     expect([response.header('x-a'), response.text]).toEqual(['1', 'hello']);
@@ -177,15 +173,15 @@ describe('a connection', () => {
     origin.script = async (connection) => {
       await connection.greet();
       const { stream } = await connection.request();
-      const block = literalFields([
+      const block = fieldBlock([
         [':status', '200'],
         ['x-a', '1'],
       ]);
       const bytes = Buffer.concat([
-        frame(frameTypes.headers, 0, stream, block.subarray(0, 5)),
-        frame(frameTypes.continuation, flags.endHeaders, stream, block.subarray(5)),
-        frame(frameTypes.data, flags.padded, stream, `\x02hello\x00\x00`),
-        frame(frameTypes.data, flags.endStream, stream, ' you'),
+        frame(frameType.headers, 0, stream, block.subarray(0, 5)),
+        frame(frameType.continuation, flag.endHeaders, stream, block.subarray(5)),
+        frame(frameType.data, flag.padded, stream, `\x02hello\x00\x00`),
+        frame(frameType.data, flag.endStream, stream, ' you'),
       ]).toString('latin1');
       await connection.sendSplit(
         bytes,
@@ -477,12 +473,12 @@ describe('windows', () => {
 /** What an endpoint does after the request's head has come, and what becomes of the request. */
 type Fault = [name: string, act: (c: Http2Connection, stream: number) => void, reason: string];
 
-const block = (...fields: [string, string][]) => literalFields(fields);
-const ended = flags.endHeaders | flags.endStream;
+const block = (...fields: [string, string][]) => fieldBlock(fields);
+const ended = flag.endHeaders | flag.endStream;
 
 describe('a response that breaks the rules of a stream', () => {
   const head = (...fields: [string, string][]): Fault[1] => {
-    return (c, s) => c.frame(frameTypes.headers, ended, s, block(...fields));
+    return (c, s) => c.frame(frameType.headers, ended, s, block(...fields));
   };
   const faults: Fault[] = [
     ['no status', head(['x-a', '1']), 'upstream_bad_response'],
@@ -613,7 +609,7 @@ describe('an endpoint that breaks the rules of the connection', () => {
     ['DATA on a stream that nobody opened', raw(0, 0, 99, 'x'), errors.protocol],
     ['HEADERS on stream 0', raw(1, 4, 0), errors.protocol],
     ['HEADERS on a stream of its own', raw(1, 4, 2, block([':status', '200'])), errors.protocol],
-    ['padding beyond the frame', (c, s) => c.frame(0, flags.padded, s, '\x05ab'), errors.protocol],
+    ['padding beyond the frame', (c, s) => c.frame(0, flag.padded, s, '\x05ab'), errors.protocol],
     ['PUSH_PROMISE', (c, s) => c.frame(5, 4, s, '\0\0\0\x02'), errors.protocol],
     ['CONTINUATION of nothing', (c, s) => c.frame(9, 4, s), errors.protocol],
     [
@@ -637,7 +633,7 @@ describe('an endpoint that breaks the rules of the connection', () => {
       errors.flowControl,
     ],
     ['frames that may be too small', (c) => c.settings({ maxFrameSize: 100 }), errors.protocol],
-    ['RST_STREAM of a stream that nobody opened', raw(3, 0, 99, number32(8)), errors.protocol],
+    ['RST_STREAM of a stream that nobody opened', raw(3, 0, 99, uint32(8)), errors.protocol],
     ['a short RST_STREAM', (c, s) => c.frame(3, 0, s, '12'), errors.frameSize],
     ['a short WINDOW_UPDATE', raw(8, 0, 0, '12'), errors.frameSize],
     ['an increment of 0 of the connection', (c) => c.windowUpdate(0, 0), errors.protocol],
@@ -697,7 +693,7 @@ describe('an endpoint that breaks the rules of the connection', () => {
     const response = get(gateway.address(), '/small/a');
     const connection = await nextConnection();
     await connection.prefaceRead();
-    connection.frame(frameTypes.ping, 0, 0, '12345678');
+    connection.frame(frameType.ping, 0, 0, '12345678');
     const goAway = await connection.frameOf('goAway');
     expect(goAway.payload.readUInt32BE(4)).toBe(errors.protocol);
     expect((await response).status).toBe(502);
@@ -714,7 +710,7 @@ describe('an endpoint that breaks the rules of the connection', () => {
       await connection.greet();
       const { stream } = await connection.request();
       connection.send(
-        frame(frameTypes.headers, flags.endHeaders, stream, block([':status', '200'])).subarray(
+        frame(frameType.headers, flag.endHeaders, stream, block([':status', '200'])).subarray(
           0,
           12,
         ),

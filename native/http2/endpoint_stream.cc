@@ -1,5 +1,5 @@
 // Order of this file: the request, the response, the end.
-#include "http2/client_stream.h"
+#include "http2/endpoint_stream.h"
 
 #include <utility>
 
@@ -15,8 +15,8 @@ constexpr std::string_view kWebSocket = "websocket";
 
 }  // namespace
 
-ClientStream::ClientStream(ClientConnection& connection, UpstreamStreamEvents& events,
-                           std::uint32_t sendWindow, std::uint64_t framesHeard)
+EndpointStream::EndpointStream(ClientConnection& connection, UpstreamStreamEvents& events,
+                               std::uint32_t sendWindow, std::uint64_t framesHeard)
     : connection_(connection),
       events_(&events),
       sendWindow_(sendWindow),
@@ -25,7 +25,7 @@ ClientStream::ClientStream(ClientConnection& connection, UpstreamStreamEvents& e
 
 // The request
 
-void ClientStream::sendHead(const OutgoingRequest& head) {
+void EndpointStream::sendHead(const OutgoingRequest& head) {
   method_ = methodOf(head.method);
   // HTTP/2 has no other upgrade: what else is asked for is ignored, as RFC 9110 7.8 allows.
   if (equalsIgnoreCase(head.upgrade, kWebSocket)) {
@@ -39,7 +39,7 @@ void ClientStream::sendHead(const OutgoingRequest& head) {
   connection_.sendHead(*this, plain, requestEnded_);
 }
 
-void ClientStream::askUpgrade(const OutgoingRequest& head) {
+void EndpointStream::askUpgrade(const OutgoingRequest& head) {
   if (!connection_.takesWebSockets()) {
     // What the endpoint takes is known with its SETTINGS: then the exchange asks again.
     upgrade_ = connection_.isSettled() ? Upgrade::Unsupported : Upgrade::Unsettled;
@@ -59,7 +59,7 @@ void ClientStream::askUpgrade(const OutgoingRequest& head) {
   connection_.sendHead(*this, head, false);
 }
 
-void ClientStream::onReady() {
+void EndpointStream::onReady() {
   if (closed()) return;
   if (upgrade_ == Upgrade::Unsupported) {
     fail(StreamFailure::UpgradeUnsupported);
@@ -68,7 +68,7 @@ void ClientStream::onReady() {
   }
 }
 
-void ClientStream::sendBody(std::string_view bytes) {
+void EndpointStream::sendBody(std::string_view bytes) {
   if (requestEnded_ || ending_) return;
   const std::size_t sent = hasPending() ? 0 : connection_.sendData(*this, bytes);
   if (sent == bytes.size()) return;
@@ -76,7 +76,7 @@ void ClientStream::sendBody(std::string_view bytes) {
   connection_.awaitTurn(*this);
 }
 
-void ClientStream::finish(const HeadFields* trailers) {
+void EndpointStream::finish(const HeadFields* trailers) {
   if (requestEnded_ || ending_) return;
   // The request is a head alone; the stream stays open for what comes behind an upgrade.
   if (upgrade_ != Upgrade::None && upgrade_ != Upgrade::Done) return;
@@ -88,13 +88,13 @@ void ClientStream::finish(const HeadFields* trailers) {
   if (trailers != nullptr) requestTrailers_.keep(connection_.context().pool, *trailers);
 }
 
-void ClientStream::sendEnd(const HeadFields* trailers) {
+void EndpointStream::sendEnd(const HeadFields* trailers) {
   ending_ = false;
   requestEnded_ = true;
   connection_.sendEnd(*this, trailers);
 }
 
-bool ClientStream::sendPending() {
+bool EndpointStream::sendPending() {
   const std::string_view next = pending_.view().substr(0, kMaxFrameBytes);
   const std::size_t sent = connection_.sendData(*this, next);
   pending_.consume(sent);
@@ -111,7 +111,7 @@ bool ClientStream::sendPending() {
   return false;
 }
 
-void ClientStream::onWindowUpdate(std::uint32_t increment) {
+void EndpointStream::onWindowUpdate(std::uint32_t increment) {
   if (increment == 0) {
     refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
   } else if (!sendWindow_.grow(increment)) {
@@ -121,7 +121,7 @@ void ClientStream::onWindowUpdate(std::uint32_t increment) {
   }
 }
 
-void ClientStream::reportBlocked() {
+void EndpointStream::reportBlocked() {
   if (!hasPending()) return;
   blocked_ = true;
   events_->onUpstreamBlocked();
@@ -129,7 +129,7 @@ void ClientStream::reportBlocked() {
 
 // The response
 
-void ClientStream::onFields(std::span<const std::uint8_t> block, bool endStream) {
+void EndpointStream::onFields(std::span<const std::uint8_t> block, bool endStream) {
   responseSeen_ = true;
   if (response_ == Response::Head) {
     onHead(block, endStream);
@@ -144,7 +144,7 @@ void ClientStream::onFields(std::span<const std::uint8_t> block, bool endStream)
   }
 }
 
-void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
+void EndpointStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
   ResponseHead& head = connection_.context().responseHead;
   const std::span<char> room = connection_.headRoom();
   ResponseCollector collector(head, room, connection_.responseLimits());
@@ -178,7 +178,7 @@ void ClientStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
 }
 
 // The answer to an extended CONNECT, as HTTP/1 says it.
-void ClientStream::makeSwitching(ResponseHead& head, std::span<char> room) {
+void EndpointStream::makeSwitching(ResponseHead& head, std::span<char> room) {
   head.removeIf([](const Field& field) { return field.id == FieldId::ContentLength; });
   head.line.status = 101;
   head.line.upgrade = true;
@@ -203,7 +203,7 @@ void ClientStream::makeSwitching(ResponseHead& head, std::span<char> room) {
   head.add(accept);
 }
 
-void ClientStream::onTrailers(std::span<const std::uint8_t> block) {
+void EndpointStream::onTrailers(std::span<const std::uint8_t> block) {
   FieldTable& trailers = connection_.context().trailers;
   TrailerCollector collector(trailers, connection_.headRoom(), connection_.responseLimits());
   if (!connection_.decode(block, collector)) return;
@@ -214,7 +214,7 @@ void ClientStream::onTrailers(std::span<const std::uint8_t> block) {
   bodyEnded(trailers.fields().empty() ? nullptr : &trailers);
 }
 
-bool ClientStream::onDataFrame(std::uint32_t bytes) {
+bool EndpointStream::onDataFrame(std::uint32_t bytes) {
   if (response_ == Response::Head) {
     refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
   } else if (response_ == Response::Done) {
@@ -225,7 +225,7 @@ bool ClientStream::onDataFrame(std::uint32_t bytes) {
   return !closed();
 }
 
-void ClientStream::onData(std::string_view bytes, bool endStream) {
+void EndpointStream::onData(std::string_view bytes, bool endStream) {
   if (!bytes.empty()) {
     const bool allowed = responseBody_ == BodyKind::Length ? bytes.size() <= bodyLeft_
                                                            : responseBody_ != BodyKind::None;
@@ -246,7 +246,7 @@ void ClientStream::onData(std::string_view bytes, bool endStream) {
 }
 
 // END_STREAM, which may come before the exchange has taken all of the body.
-void ClientStream::bodyEnded(const HeadFields* trailers) {
+void EndpointStream::bodyEnded(const HeadFields* trailers) {
   if (responseBody_ == BodyKind::Length && bodyLeft_ > 0) {
     refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
     return;
@@ -260,19 +260,19 @@ void ClientStream::bodyEnded(const HeadFields* trailers) {
   if (trailers != nullptr) responseTrailers_.keep(connection_.context().pool, *trailers);
 }
 
-void ClientStream::responseEnded(const HeadFields* trailers) {
+void EndpointStream::responseEnded(const HeadFields* trailers) {
   response_ = Response::Done;
   deadline_.clear();
   events_->onUpstreamEnd(trailers);
 }
 
-void ClientStream::resumeBody() {
+void EndpointStream::resumeBody() {
   if (!paused_) return;
   paused_ = false;
   if (!kept_.empty()) connection_.context().loop.goOnLater(*this);
 }
 
-void ClientStream::deliverKept() {
+void EndpointStream::deliverKept() {
   if (paused_ || kept_.empty()) return;
   const std::string_view bytes = kept_.view();
   events_->onUpstreamBody(bytes);
@@ -285,13 +285,13 @@ void ClientStream::deliverKept() {
 }
 
 // Bytes that hold up nothing any more: the peer may send as many again.
-void ClientStream::giveBack(std::uint32_t bytes) {
+void EndpointStream::giveBack(std::uint32_t bytes) {
   if (response_ == Response::Done) return;
   const std::uint32_t increment = receiveWindow_.giveBack(bytes);
   if (increment > 0) connection_.sendWindowUpdate(id_, increment);
 }
 
-void ClientStream::expectWithin(std::uint64_t millis) {
+void EndpointStream::expectWithin(std::uint64_t millis) {
   EventLoop& loop = connection_.context().loop;
   const bool none = millis == 0 || millis == ~std::uint64_t{0};
   deadline_.set(loop.timers(), none ? 0 : loop.nowMillis() + millis);
@@ -299,16 +299,16 @@ void ClientStream::expectWithin(std::uint64_t millis) {
 
 // The end
 
-bool ClientStream::mayBeStale() const {
+bool EndpointStream::mayBeStale() const {
   return framesHeard_ > 0 && connection_.framesHeard() == framesHeard_;
 }
 
-void ClientStream::onDeadline() {
+void EndpointStream::onDeadline() {
   refuse(StreamFailure::Timeout, ErrorCode::Cancel);
   connection_.context().loop.flushNow();
 }
 
-void ClientStream::onReset(ErrorCode code) {
+void EndpointStream::onReset(ErrorCode code) {
   requestEnded_ = true;
   if (response_ == Response::Done) {
     // What the endpoint has said completely stays said; it wants no more of the request.
@@ -322,30 +322,30 @@ void ClientStream::onReset(ErrorCode code) {
   fail(unprocessed ? StreamFailure::Unprocessed : StreamFailure::Closed);
 }
 
-void ClientStream::release() {
+void EndpointStream::release() {
   if (closed()) return;
   events_ = nullptr;
   sendReset(response_ == Response::Done ? ErrorCode::NoError : ErrorCode::Cancel);
   close();
 }
 
-void ClientStream::refuse(StreamFailure failure, ErrorCode code) {
+void EndpointStream::refuse(StreamFailure failure, ErrorCode code) {
   sendReset(code);
   fail(failure);
 }
 
-void ClientStream::fail(StreamFailure failure) {
+void EndpointStream::fail(StreamFailure failure) {
   UpstreamStreamEvents* const events = std::exchange(events_, nullptr);
   close();
   events->onUpstreamFailure(failure);
 }
 
-void ClientStream::sendReset(ErrorCode code) {
+void EndpointStream::sendReset(ErrorCode code) {
   const bool over = requestEnded_ && response_ == Response::Done;
   if (id_ != 0 && !over) connection_.sendReset(id_, code);
 }
 
-void ClientStream::close() {
+void EndpointStream::close() {
   deadline_.clear();
   deadline_.unlink();
   EventLoop::forget(*this);
@@ -354,6 +354,6 @@ void ClientStream::close() {
   connection_.context().loop.disposeLater(*this);
 }
 
-void ClientStream::onDispose() { connection_.dispose(*this); }
+void EndpointStream::onDispose() { connection_.dispose(*this); }
 
 }  // namespace tidegate::http2

@@ -23,18 +23,18 @@ struct TurnLink;    // those that wait for the connection, or for their turn to 
 struct ReportLink;  // those whose exchange is to be told that they cannot send
 
 // Lives in a slab of its I/O thread; its connection outlives it.
-class ClientStream final : public UpstreamStream,
-                           public Pollable,
-                           public ListNode<StreamLink>,
-                           public ListNode<TurnLink>,
-                           public ListNode<ReportLink> {
+class EndpointStream final : public UpstreamStream,
+                             public Pollable,
+                             public ListNode<StreamLink>,
+                             public ListNode<TurnLink>,
+                             public ListNode<ReportLink> {
  public:
   static constexpr std::uint64_t kNoFrame = ~std::uint64_t{0};
 
   // `framesHeard`: of the connection until now; 0 when it is a new one.
-  ClientStream(ClientConnection& connection, UpstreamStreamEvents& events, std::uint32_t sendWindow,
-               std::uint64_t framesHeard);
-  ~ClientStream() = default;
+  EndpointStream(ClientConnection& connection, UpstreamStreamEvents& events,
+                 std::uint32_t sendWindow, std::uint64_t framesHeard);
+  ~EndpointStream() = default;
 
   // 0 until the head is sent.
   std::uint32_t id() const { return id_; }
@@ -118,7 +118,7 @@ class ClientStream final : public UpstreamStream,
   std::uint64_t bodyLeft_ = 0;  // of a response with a length
   std::uint64_t framesHeard_;
   std::uint64_t lastFrame_ = kNoFrame;
-  LazyDeadline<ClientStream, &ClientStream::onDeadline> deadline_{*this};
+  LazyDeadline<EndpointStream, &EndpointStream::onDeadline> deadline_{*this};
   std::array<char, kWebSocketAcceptBytes> accept_;  // with Upgrade::Asked
   Upgrade upgrade_ = Upgrade::None;
   Method method_ = Method::Other;
