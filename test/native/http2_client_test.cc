@@ -126,7 +126,7 @@ struct Fixture {
       return;
     peer = FileHandle(pair[1]);
     connection = host.slab.create(
-        *context, host, Transport(Socket(FileHandle(pair[0])), std::make_unique<TalkLayer>(talk)),
+        *http2, host, Transport(Socket(FileHandle(pair[0])), std::make_unique<TalkLayer>(talk)),
         settings, streams, 100U);
     connection->start(1'000'000);
   }
