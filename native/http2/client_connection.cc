@@ -593,7 +593,8 @@ void ClientConnection::onGoAway(const FrameHeader& frame, std::string_view paylo
       stream = all_.after(stream);
       continue;
     }
-    stream->fail(StreamFailure::Unprocessed);
+    // One that has been answered has been acted on, whatever the endpoint says now.
+    stream->fail(stream->sawResponse() ? StreamFailure::Closed : StreamFailure::Unprocessed);
     // What its exchange did then may have ended any other stream.
     stream = all_.front();
   }

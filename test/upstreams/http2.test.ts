@@ -396,6 +396,23 @@ describe('connections', () => {
   });
 });
 
+describe('a reload that changes the protocol', () => {
+  it('makes other connections for it', async () => {
+    const of = (protocol: string) => `
+listeners: [{ name: public, bind: "127.0.0.1:0" }]
+routes: [{ name: all, match: { path: "/*" }, upstream: app }]
+upstreams: [{ name: app, protocol: ${protocol}, endpoints: ["${origin.address}"], health: { passive: false }, retries: { attempts: 0 } }]
+`;
+    const other = await startGateway(of('http1'));
+    expect((await get(other.address(), '/a')).status).toBe(502);
+    expect(await other.reload(of('http2'))).toBe(true);
+    expect((await get(other.address(), '/a')).status).toBe(200);
+    expect(await other.reload(of('http1'))).toBe(true);
+    expect((await get(other.address(), '/a')).status).toBe(502);
+    await other.stop();
+  });
+});
+
 describe('an endpoint that is slow', () => {
   it('is given up after `timeouts.firstByte`, and its connection is not', async () => {
     origin.handler = ({ headers, stream }) => {

@@ -28,8 +28,10 @@ listeners: [{ name: public, bind: "127.0.0.1:0" }]
 routes:
   - { name: pings, match: { path: "/pings/*" }, upstream: pings }
   - { name: small, match: { path: "/small/*" }, upstream: small }
+  - { name: health, match: { path: "/health/*" }, upstream: health }
   - { name: all, match: { path: "/*" }, upstream: origin }
 upstreams:
+  - { name: health, protocol: http2, endpoints: ["${origin.address}"], health: { passive: { failures: 2, downFor: 1h } } }
   - { name: origin, protocol: http2, endpoints: ["${origin.address}"], health: { passive: false } }
   - { name: pings, protocol: http2, endpoints: ["${origin.address}"], health: { passive: false }, pool: { pingInterval: 100ms, pingTimeout: 300ms } }
   - { name: small, protocol: http2, endpoints: ["${origin.address}"], health: { passive: false }, limits: { responseHeaderBytes: 1KiB, responseHeaderCount: 10 }, retries: { attempts: 0 } }
@@ -288,6 +290,23 @@ describe('GOAWAY', () => {
     expect(responses.map((r) => r.text).sort()).toEqual(['another', 'the first']);
   });
 
+  it('that names a stream which has been answered does not have it sent again', async () => {
+    let requests = 0;
+    origin.script = async (connection) => {
+      await connection.greet();
+      const { stream } = await connection.request();
+      requests += 1;
+      connection.headers(stream, { ':status': '200' });
+      connection.data(stream, 'begun');
+      connection.goAway(0);
+    };
+    const client = await connectTo(gateway.address());
+    client.send(text('/a'));
+    await client.receive('begun');
+    await client.ended();
+    expect(requests).toBe(1);
+  });
+
   it('of the graceful kind ends nothing that is under way', async () => {
     origin.script = async (connection) => {
       await connection.greet();
@@ -467,6 +486,25 @@ describe('windows', () => {
     origin.connections.at(-1)?.data(large, 'end', true);
     expect((await client.response()).message.body.length).toBe(16 * 16_384 + 3);
     client.close();
+  });
+});
+
+describe('the health of an endpoint', () => {
+  const up = () => gateway.metric('tidegate_endpoint_up', 'upstream="health"');
+  const ask = () => send(gateway.address(), text('/health/a', 'POST', 'content-length: 0'));
+
+  it('suffers by streams that break off, and not by those that it refuses', async () => {
+    let code: number = errors.refused;
+    origin.script = async (connection) => {
+      await connection.greet();
+      for (;;) connection.rst((await connection.request()).stream, code);
+    };
+    for (let i = 0; i < 3; i += 1) expect((await ask()).status).toBe(503);
+    expect(await up()).toBe(1);
+    code = errors.cancel;
+    for (let i = 0; i < 2; i += 1) expect((await ask()).status).toBe(502);
+    expect(await up()).toBe(0);
+    expect((await ask()).problem.reason).toBe('upstream_unavailable');
   });
 });
 
