@@ -263,7 +263,7 @@ void ServerConnection::onReadEnd() {
 // Frames
 
 void ServerConnection::onFrame(const FrameHeader& header, std::string_view payload) {
-  const bool first = std::exchange(firstSettings_, true) == false;
+  const bool first = !std::exchange(firstSettings_, true);
   const bool settings = header.type == FrameType::Settings && !header.has(kAck);
   const bool interleaved = block_.stream != 0 && header.type != FrameType::Continuation;
   if ((first && !settings) || interleaved) {

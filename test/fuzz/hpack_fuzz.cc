@@ -12,8 +12,7 @@
 #include "http2/hpack_encoder.h"
 #include "http2/huffman.h"
 
-using namespace tidegate::http2;
-
+namespace tidegate::http2 {
 namespace {
 
 struct Field {
@@ -67,9 +66,7 @@ bool isSecret(const std::string& name) {
          name == "proxy-authorization";
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+int run(const std::uint8_t* data, std::size_t size) {
   // The first byte of each block says how long it is.
   HpackDecoder decoder;
   HpackEncoder encoder;
@@ -94,4 +91,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(again.fields == read.fields, "the fields");
   }
   return 0;
+}
+
+}  // namespace
+}  // namespace tidegate::http2
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return tidegate::http2::run(data, size);
 }

@@ -6,11 +6,15 @@
 
 #include "../native/http2_harness.h"
 
-using namespace tidegate;
-using namespace tidegate::http2;
-using namespace tidegate::test;
-
+namespace tidegate::http2 {
 namespace {
+
+using test::FakeExchange;
+using test::frameOf;
+using test::Http2Harness;
+using test::number32;
+using test::requestFrame;
+using test::require;
 
 class FuzzInput {
  public:
@@ -115,9 +119,7 @@ void step(Http2Harness& harness, FuzzInput& input) {
   }
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+int run(const std::uint8_t* data, std::size_t size) {
   FuzzInput input(data, size);
   Http2Harness harness(8);
   harness.begin(frameOf(FrameType::Settings, 0, 0));
@@ -127,4 +129,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   harness.close();
   require(harness.closed(), "the end of the connection");
   return 0;
+}
+
+}  // namespace
+}  // namespace tidegate::http2
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return tidegate::http2::run(data, size);
 }

@@ -22,7 +22,7 @@ function module(name: string, text: string): string {
 
 const tenant = module(
   'tenant',
-  `import { allow, body, definePolicy, deny, header, host, path } from 'tidegate/policy';
+  `import { allow, definePolicy, deny, header, host, path } from 'tidegate/policy';
 export default definePolicy({
   inputs: { tenant: header('x-tenant'), host: header('host'), name: host(), path: path() },
   decide({ inputs }) {
@@ -42,7 +42,7 @@ beforeAll(async () => {
 listeners: [{ name: public, bind: "127.0.0.1:0" }]
 policies:
   - { name: tenant, use: ${tenant} }
-  - { name: few, use: rate-limit, with: { key: client, rate: 3/h, burst: 3 } }
+  - { name: few, use: rate-limit, with: { by: address, limits: [{ count: 3, period: year }] } }
 routes:
   - { name: tenant, match: { path: /tenant/* }, policies: [tenant], upstream: origin }
   - { name: few, match: { path: /few }, policies: [few], upstream: origin }

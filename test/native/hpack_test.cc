@@ -12,7 +12,7 @@
 #include "http2/hpack_encoder.h"
 #include "http2/huffman.h"
 
-using namespace tidegate::http2;
+namespace tidegate::http2 {
 
 namespace {
 
@@ -368,3 +368,5 @@ TEST("hpack encoder: names are sent in lower case and found in any") {
   for (const Pair& field : out.fields) CHECK_EQ(field.name, "x-custom-name");
   CHECK_EQ(encode(encoder, {{"X-Custom-NAME", "one"}}).size(), std::size_t{1});
 }
+
+}  // namespace tidegate::http2

@@ -3,11 +3,18 @@
 #include "check.h"
 #include "http2_harness.h"
 
-using namespace tidegate;
-using namespace tidegate::http2;
-using namespace tidegate::test;
+namespace tidegate::http2 {
 
 namespace {
+
+using test::blockOf;
+using test::FakeExchange;
+using test::frameOf;
+using test::Http2Harness;
+using test::number32;
+using test::requestFrame;
+using test::settingOf;
+using test::WrittenFrame;
 
 const std::string kSettings = frameOf(FrameType::Settings, 0, 0);
 
@@ -322,3 +329,5 @@ TEST("http2 connection: what waits for the client is bounded") {
   harness.drainOutput();
   CHECK_EQ(countOf(harness.takeFrames(), FrameType::Ping), std::size_t{100});
 }
+
+}  // namespace tidegate::http2

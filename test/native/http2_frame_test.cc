@@ -6,7 +6,8 @@
 #include "http2/flow_window.h"
 #include "http2/frame.h"
 
-using namespace tidegate::http2;
+namespace tidegate::http2 {
+
 using namespace std::string_literals;
 
 namespace {
@@ -121,3 +122,5 @@ TEST("a receive window says what is due when it is worth a frame") {
   CHECK_EQ(window.giveBack(10), 0U);
   CHECK_EQ(window.giveBackAll(), 10U);
 }
+
+}  // namespace tidegate::http2

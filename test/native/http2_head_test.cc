@@ -8,8 +8,8 @@
 #include "check.h"
 #include "http2/head_rules.h"
 
-using namespace tidegate;
-using namespace tidegate::http2;
+namespace tidegate::http2 {
+
 using namespace std::string_literals;
 
 namespace {
@@ -259,3 +259,5 @@ TEST("http2 head: trailers") {
     CHECK(trailerFault({{name, "1"}}) == HeadFault::BadTrailer);
   CHECK(trailerFault({{"transfer-encoding", "chunked"}}) == HeadFault::ConnectionField);
 }
+
+}  // namespace tidegate::http2
