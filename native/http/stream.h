@@ -65,7 +65,7 @@ struct PeerInfo {
 enum class StreamFailure : std::uint8_t {
   ConnectRefused,  // refused, unreachable, reset while connecting
   ConnectTimeout,
-  Closed,     // the peer closed or reset the connection
+  Closed,  // the peer closed or reset the connection
   // The peer says that it has not acted on the request (HTTP/2 only): it may be sent again,
   // whatever the method.
   Unprocessed,

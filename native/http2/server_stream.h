@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "http/kept_fields.h"
 #include "http/stream.h"
 #include "http2/flow_window.h"
-#include "http/kept_fields.h"
 #include "http2/priority.h"
 #include "io/event_loop.h"
 #include "io/input.h"
@@ -113,7 +113,7 @@ class ServerStream final : public ClientStream,
   bool remoteEnded_ = false;  // END_STREAM has come
   bool requestDone_ = true;   // the exchange knows the end, or there is nothing to tell
   bool paused_ = true;
-  bool discards_ = false;  // what still comes of the body is of no use
+  bool discards_ = false;    // what still comes of the body is of no use
   bool finished_ = false;    // the exchange has given everything
   bool localEnded_ = false;  // END_STREAM is in the output
   bool tunnel_ = false;
