@@ -257,12 +257,13 @@ void run(std::string_view input) {
   input.remove_prefix(std::min(script, input.size()));
   const std::string bytes = (options & 1) != 0 ? framed(input) : std::string(input);
 
+  // Made once: they are large, and what one run does to them is not felt by the next.
   static ThreadCounters counters;
-  BufferPool pool;
+  static BufferPool pool;
+  static EventLoop loop;
+  static CodecContext codec{loop, pool, counters, {}, {}, {}, {}};
+  static Context context(codec);
   {
-    EventLoop loop;
-    const auto context = std::make_unique<CodecContext>(loop, pool, counters);
-    const auto http2 = std::make_unique<Context>(*context);
     ClientSettings settings;
     settings.responseLimits = {1024, 1024, 20};
     settings.maxStreams = 4;
@@ -277,7 +278,7 @@ void run(std::string_view input) {
     const FileHandle other(pair[1]);
     Transport transport(Socket(FileHandle(pair[0])), std::make_unique<PeerLayer>(bytes, decisions));
     ClientConnection& connection =
-        *host.connections.create(*http2, host, std::move(transport), settings, streams, 100U);
+        *host.connections.create(context, host, std::move(transport), settings, streams, 100U);
     connection.start(60'000);
     for (int turn = 0; turn < 64 && host.connections.live() > 0; ++turn) {
       if (exchanges.size() < 12 && connection.hasRoom()) {
