@@ -298,11 +298,11 @@ describe('GOAWAY', () => {
       requests += 1;
       connection.headers(stream, { ':status': '200' });
       connection.data(stream, 'begun');
-      connection.goAway(0);
     };
     const client = await connectTo(gateway.address());
     client.send(text('/a'));
     await client.receive('begun');
+    origin.connections.at(-1)?.goAway(0);
     await client.ended();
     expect(requests).toBe(1);
   });
