@@ -76,9 +76,10 @@ class Engine {
   // it.
   void stop();
 
-  // The worker's own thread: the port of policy worker `worker` (below EngineOptions::policyWorkers), in place
-  // of the one that its predecessor had. `bell` is rung when something came after the worker went
-  // to sleep. nullptr when there is no such worker or the engine has stopped.
+  // The worker's own thread: the port of policy worker `worker` (below
+  // EngineOptions::policyWorkers), in place of the one that its predecessor had. `bell` is rung
+  // when something came after the worker went to sleep. nullptr when there is no such worker or the
+  // engine has stopped.
   std::unique_ptr<PolicyPort> openPolicyPort(std::size_t worker, const std::shared_ptr<Bell>& bell);
 
   // Drops kept verdicts on all I/O threads, and returns how many. A policy, consumer or tag that

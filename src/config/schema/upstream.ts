@@ -117,7 +117,7 @@ export const upstreamSchema = z.strictObject({
   pool: z
     .strictObject({
       maxIdle: wholeNumber(0, 65_535)
-        .default(64)
+        .default(256)
         .describe('Idle connections kept for each endpoint and I/O thread.'),
       idleTimeout: duration()
         .prefault('30s')
