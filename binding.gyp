@@ -3,6 +3,9 @@
 {
   'variables': {
     'tidegate_executables%': 0,
+    # OpenSSL's headers are Node's own. The addon finds the library in the process; programs link the
+    # system's, which keeps the same interface.
+    'openssl_libraries': ['-lssl', '-lcrypto'],
   },
   'target_defaults': {
     'include_dirs': ['native'],
@@ -47,6 +50,7 @@
           'target_name': 'native_tests',
           'type': 'executable',
           'dependencies': ['tidegate_core'],
+          'libraries': ['<@(openssl_libraries)'],
           'include_dirs': ['test/native'],
           'sources': ['<!@(node tools/native-sources.mjs test/native)'],
           # Compiled more often than it pays to optimise.
@@ -56,6 +60,7 @@
           'target_name': 'tidegate_host',
           'type': 'executable',
           'dependencies': ['tidegate_core'],
+          'libraries': ['<@(openssl_libraries)'],
           'sources': ['<!@(node tools/native-sources.mjs native/host)'],
         },
         {

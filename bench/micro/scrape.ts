@@ -63,6 +63,7 @@ function exposition(routes: number, used = routes): MicroCase {
           lastReloadAdopted: true,
           policyEvents: [],
           policyWorkerRestarts: 0,
+          certificates: [],
         }),
       });
       return () => metrics.expose();

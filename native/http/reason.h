@@ -52,6 +52,7 @@ namespace tidegate {
     "No connection to an endpoint could be made.")                                                 \
   X(UpstreamConnectTimeout, "upstream_connect_timeout", 504,                                       \
     "Connecting to the endpoint took too long.")                                                   \
+  X(UpstreamTlsFailed, "upstream_tls_failed", 502, "TLS with the endpoint failed.")                \
   X(UpstreamUnavailable, "upstream_unavailable", 503, "Every endpoint of the upstream is down.")   \
   X(UpstreamClosed, "upstream_closed", 502,                                                        \
     "The endpoint closed the connection before a response head.")                                  \

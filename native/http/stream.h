@@ -13,6 +13,7 @@
 #include "base/ip_address.h"
 #include "http/message.h"
 #include "http/reason.h"
+#include "http/tls_facts.h"
 
 namespace tidegate {
 
@@ -59,13 +60,18 @@ struct PeerInfo {
   IpAddress address;
   std::uint16_t port = 0;
   bool isUnix = false;
+  // Owned by the connection's transport; nullptr where the connection is in the clear.
+  const TlsFacts* tls = nullptr;
+
+  std::string_view scheme() const { return tls == nullptr ? "http" : "https"; }
 };
 
 // How the codec saw an upstream's stream fail; the exchange makes a Reason and a retry of it.
 enum class StreamFailure : std::uint8_t {
   ConnectRefused,  // refused, unreachable, reset while connecting
   ConnectTimeout,
-  Closed,  // the peer closed or reset the connection
+  TlsFailed,  // in the handshake
+  Closed,     // the peer closed or reset the connection
   // The peer says that it has not acted on the request (HTTP/2 only): it may be sent again,
   // whatever the method.
   Unprocessed,

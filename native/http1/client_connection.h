@@ -32,6 +32,9 @@ class ClientHost {
   // Facts for passive health: whether a connect succeeded, and whether an exchange got a response
   // head.
   virtual void onConnected(bool success) = 0;
+  // Before onConnected(false), where the connection is there and TLS failed on it: why, in words
+  // that live for ever.
+  virtual void onTlsFailed(std::string_view why) = 0;
 
  protected:
   ~ClientHost() = default;

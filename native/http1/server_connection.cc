@@ -16,6 +16,11 @@ namespace {
 // How long a client may take to read the last response and to close, after we have closed our half.
 constexpr std::uint64_t kLingerMillis = 2'000;
 
+// How long a connection is idle before it gives up what it will not need for a while.
+constexpr std::uint64_t kRestMillis = 1'000;
+
+constexpr std::uint64_t kForever = ~std::uint64_t{0};
+
 // What is thrown away of a request that nobody wants any more before the connection is reset.
 constexpr std::uint64_t kLingerBytes = 256 * 1024;
 
@@ -505,7 +510,8 @@ void ServerConnection::responseFlushed() {
 void ServerConnection::nextRequest() {
   phase_ = Phase::Idle;
   context_.counters.connectionsIdle.add();
-  setDeadline(settings_.idleTimeout);
+  rested_ = !transport_.layered() || settings_.idleTimeout <= kRestMillis;
+  setDeadline(rested_ ? settings_.idleTimeout : kRestMillis);
   if (readable_ || !in_.empty()) context_.loop.goOnLater(*this);
 }
 
@@ -523,6 +529,15 @@ void ServerConnection::linger() {
 void ServerConnection::onDeadline() {
   switch (phase_) {
     case Phase::Idle:
+      if (!rested_) {
+        rested_ = true;
+        transport_.rest();
+        setDeadline(settings_.idleTimeout == kForever ? kForever
+                                                      : settings_.idleTimeout - kRestMillis);
+        break;
+      }
+      close();
+      break;
     case Phase::Lingering:
       close();
       break;

@@ -136,6 +136,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   bool halfClosed_ = false;  // a tunnel whose upstream has ended
   bool closeAfter_ = false;
   bool draining_ = false;
+  bool rested_ = true;  // idle, and the transport knows
   bool handedOver_ = false;
 };
 

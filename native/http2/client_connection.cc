@@ -78,9 +78,11 @@ void ClientConnection::establish() {
   const IoResult result = transport_.establish();
   if (result.status == IoResult::Status::WouldBlock) return;
   const bool established = result.status == IoResult::Status::Ok;
+  const std::string_view why = transport_.failure();
+  if (!established && !why.empty()) host_.onTlsFailed(why);
   host_.onConnected(established);
   if (!established) {
-    close(StreamFailure::ConnectRefused);
+    close(why.empty() ? StreamFailure::ConnectRefused : StreamFailure::TlsFailed);
     return;
   }
   phase_ = Phase::Open;

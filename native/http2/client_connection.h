@@ -44,6 +44,8 @@ class ClientHost {
  public:
   // Whether a connect succeeded, for passive health.
   virtual void onConnected(bool success) = 0;
+  // Before onConnected(false), where TLS failed: why, in words that live for ever.
+  virtual void onTlsFailed(std::string_view why) = 0;
   // A stream has ended, of a connection that takes others: it has room again, and may be without
   // streams now.
   virtual void onStreamEnded(ClientConnection& connection) = 0;

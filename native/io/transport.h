@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "io/socket.h"
@@ -38,6 +39,9 @@ class TransportLayer {
 
   // Nothing is under way and nothing is expected soon: memory that is not needed meanwhile may go.
   virtual void rest() = 0;
+
+  // Why it failed, in words that live for ever; empty where there are none.
+  virtual std::string_view failure() const { return {}; }
 };
 
 // Owns the socket and the layer, if there is one. Plain connections pay one branch.
@@ -89,6 +93,14 @@ class Transport {
     layer_.reset();
     socket_.abort();
   }
+
+  // See TransportLayer::failure().
+  std::string_view failure() const {
+    return layer_ == nullptr ? std::string_view{} : layer_->failure();
+  }
+
+  // Whether rest() has anything to give back.
+  bool layered() const { return layer_ != nullptr; }
 
   // See TransportLayer::rest().
   void rest() {

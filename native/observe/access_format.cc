@@ -323,6 +323,35 @@ void jsonPolicies(LineWriter& line, const AccessRecord& record) {
   }
 }
 
+void jsonTls(LineWriter& line, const TlsFacts* tls) {
+  if (tls == nullptr) {
+    line.literal(
+        ",\"tls_version\":null,\"tls_cipher\":null,\"sni\":null,\"alpn\":null,\"tls_resumed\":null,"
+        "\"client_subject\":null,\"client_sans\":null,\"client_fingerprint\":null,\"ja4\":null");
+    return;
+  }
+  line.literal(",\"tls_version\":");
+  jsonClientText(line, tls->version);
+  line.literal(",\"tls_cipher\":");
+  jsonClientText(line, tls->cipher);
+  line.literal(",\"sni\":");
+  jsonClientText(line, tls->sni);
+  line.literal(",\"alpn\":");
+  jsonClientText(line, tls->alpn);
+  if (tls->resumed) {
+    line.literal(",\"tls_resumed\":true,\"client_subject\":");
+  } else {
+    line.literal(",\"tls_resumed\":false,\"client_subject\":");
+  }
+  jsonClientText(line, tls->subject);
+  line.literal(",\"client_sans\":");
+  jsonClientText(line, tls->sans);
+  line.literal(",\"client_fingerprint\":");
+  jsonClientText(line, tls->fingerprint);
+  line.literal(",\"ja4\":");
+  jsonClientText(line, tls->ja4);
+}
+
 void writeJson(LineWriter& line, const AccessRecord& record) {
   line.literal("{\"time\":\"");
   line.bytes(dateOf(record.wallMillis / 1000).iso, sizeof DateText::iso);
@@ -398,6 +427,9 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   jsonMicros(line, record.firstByteMicros);
   line.literal(",\"total_us\":");
   line.number(record.totalMicros);
+  jsonTls(line, record.tls);
+  line.literal(",\"upstream_tls_error\":");
+  jsonConfigText(line, record.upstreamTlsError);
   line.literal("}\n");
 }
 
@@ -452,10 +484,10 @@ void writeCombined(LineWriter& line, const AccessRecord& record) {
   quotedOrDash(line, record.userAgent);
 }
 
-// Eleven texts, quoted and cut; all else is shorter than this. Each byte of a policy's name may be
-// escaped.
-constexpr std::size_t kMaxRest = 1024 + kMaxAccessPolicies * (2 * kMaxPolicyName + 64);
-static_assert(11 * (kMaxAccessField + sizeof "\"...\"") + kMaxRest <= kMaxAccessLine);
+// Thirteen texts, quoted and cut; all else is shorter than this. Each byte of a policy's name may
+// be escaped.
+constexpr std::size_t kMaxRest = 2048 + kMaxAccessPolicies * (2 * kMaxPolicyName + 64);
+static_assert(13 * (kMaxAccessField + sizeof "\"...\"") + kMaxRest <= kMaxAccessLine);
 
 // `out` has room for kMaxAccessLine.
 std::size_t writeLine(AccessLogFormat format, const AccessRecord& record, char* out) {

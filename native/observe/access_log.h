@@ -14,6 +14,7 @@
 
 #include "base/ip_address.h"
 #include "http/reason.h"
+#include "http/tls_facts.h"
 #include "snapshot/snapshot.h"
 
 namespace tidegate {
@@ -68,6 +69,8 @@ struct AccessRecord {
   std::uint32_t connectMicros = kNoTime;    // opening the connection; 0 when reused
   std::uint32_t firstByteMicros = kNoTime;  // request sent to response head
   std::uint32_t totalMicros = 0;
+  std::string_view upstreamTlsError;  // why TLS with an endpoint failed
+  const TlsFacts* tls = nullptr;      // nullptr: the client's connection is in the clear
 };
 
 // Formats `record` and a final newline into `out`; returns the length, or 0 when it does not fit or
@@ -81,7 +84,8 @@ struct AccessRecord {
 // listener, method, host, target, protocol, status, bytes_in, bytes_out, route, upstream, endpoint,
 // consumer, policies (a list of {name, us}, and replayed or allowed in place of us), request_id,
 // referer, user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us,
-// first_byte_us, total_us.
+// first_byte_us, total_us, tls_version, tls_cipher, sni, alpn, tls_resumed,
+// client_subject, client_sans, client_fingerprint, ja4, upstream_tls_error.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);
 
@@ -89,7 +93,7 @@ inline constexpr std::size_t kMaxAccessField = 2048;
 inline constexpr std::size_t kMaxAccessPolicies = 16;
 
 // What a line may need at most.
-inline constexpr std::size_t kMaxAccessLine = 32 * 1024;
+inline constexpr std::size_t kMaxAccessLine = 40 * 1024;
 
 // Bytes from one producer (an I/O thread) to one consumer (the writer thread). What the consumer
 // sees always ends at the end of a line.

@@ -62,7 +62,25 @@ namespace tidegate {
   X(heapAllocations, "heap_allocations", false, "Heap allocations of this thread.")            \
   X(loopTurns, "loop_turns", false, "Turns of the event loop.")                                \
   X(snapshotVersion, "snapshot_version", true,                                                 \
-    "Version of the snapshot that this thread has adopted.")
+    "Version of the snapshot that this thread has adopted.")                                   \
+  X(tlsHandshakes, "tls_handshakes", false, "TLS handshakes of clients that were completed.")  \
+  X(tlsResumptions, "tls_resumptions", false, "Those that resumed a session.")                 \
+  X(tlsHandshakesActive, "tls_handshakes_active", true, "TLS handshakes under way now.")       \
+  X(tlsConnections, "tls_connections_active", true, "TLS connections of clients open now.")    \
+  X(tlsFailedTimeout, "tls_failed_timeout", false, "Not complete in time.")                    \
+  X(tlsFailedClosed, "tls_failed_closed", false, "The client went away.")                      \
+  X(tlsFailedPlainHttp, "tls_failed_plain_http", false, "A request without TLS.")              \
+  X(tlsFailedServerName, "tls_failed_server_name", false,                                      \
+    "No certificate for the name, with `strictSni`.")                                          \
+  X(tlsFailedVersion, "tls_failed_version", false, "No version of TLS in common.")             \
+  X(tlsFailedCipher, "tls_failed_cipher", false, "No cipher, group or signature in common.")   \
+  X(tlsFailedProtocol, "tls_failed_protocol", false, "No protocol (ALPN) in common.")          \
+  X(tlsFailedCertificate, "tls_failed_certificate", false,                                     \
+    "The client's certificate is missing or not accepted.")                                    \
+  X(tlsFailedAlert, "tls_failed_alert", false, "The client refused, by an alert.")             \
+  X(tlsFailedMalformed, "tls_failed_malformed", false, "What came is not TLS, or broken.")     \
+  X(tlsFailedDisplaced, "tls_failed_displaced", false,                                         \
+    "Given up for others at the limit of handshakes.")
 
 inline constexpr std::size_t kCounterCount = 0
 #define X(member, name, gauge, text) +1

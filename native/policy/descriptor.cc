@@ -87,6 +87,33 @@ void writeParam(MessageWriter& writer, const RouteResult& match, std::string_vie
   writer.nil();
 }
 
+std::string_view tlsText(const TlsFacts& tls, TlsInput which) {
+  switch (which) {
+    case TlsInput::Version:
+      return tls.version;
+    case TlsInput::Cipher:
+      return tls.cipher;
+    case TlsInput::Sni:
+      return tls.sni;
+    case TlsInput::Alpn:
+      return tls.alpn;
+    case TlsInput::Subject:
+      return tls.subject;
+    case TlsInput::Sans:
+      return tls.sans;
+    case TlsInput::Fingerprint:
+      return tls.fingerprint;
+    case TlsInput::Ja4:
+      return tls.ja4;
+  }
+  return {};
+}
+
+void writeTls(MessageWriter& writer, const TlsFacts* tls, TlsInput which) {
+  const std::string_view text = tls == nullptr ? std::string_view{} : tlsText(*tls, which);
+  return text.empty() ? writer.nil() : writer.anyText(text);
+}
+
 void writeValue(MessageWriter& writer, const PolicyInput& input, const InputSource& source) {
   switch (input.kind) {
     case InputKind::Body:
@@ -128,6 +155,8 @@ void writeValue(MessageWriter& writer, const PolicyInput& input, const InputSour
                      readsBodyOf(input, *source.responseFields)
                  ? writer.bytes(*source.responseBody)
                  : writer.nil();
+    case InputKind::Tls:
+      return writeTls(writer, source.tls, input.tls);
   }
 }
 

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "http/message.h"
+#include "http/tls_facts.h"
 #include "policy/input.h"
 #include "routing/router.h"
 
@@ -32,6 +33,7 @@ struct InputSource {
   std::string_view scheme;
   std::string_view routeName;
   std::optional<std::string_view> body;
+  const TlsFacts* tls = nullptr;
   // Of a review.
   const HeadFields* responseFields = nullptr;
   std::uint16_t status = 0;

@@ -29,13 +29,28 @@ enum class InputKind : std::uint8_t {
   ResponseHeader,   // as Header
   ResponseHeaders,  // as Headers
   ResponseBody,     // the whole of it, where its media type is one of the input's
+  Tls,              // of the client's connection, by what the name says; nil in the clear
+};
+
+// The fact that an input of kind Tls is about, by its name.
+enum class TlsInput : std::uint8_t {
+  Version,
+  Cipher,
+  Sni,
+  Alpn,
+  // Of the client's certificate.
+  Subject,
+  Sans,
+  Fingerprint,
+  Ja4,
 };
 
 struct PolicyInput {
   InputKind kind = InputKind::Path;
-  std::string name;                // lower-case for headers; empty for the kinds that have none
-  FieldId id = FieldId::Other;     // of fields
-  std::vector<std::string> types;  // of ResponseBody: isMediaPattern()
+  std::string name;                  // lower-case for headers; empty for the kinds that have none
+  FieldId id = FieldId::Other;       // of fields
+  std::vector<std::string> types;    // of ResponseBody: isMediaPattern()
+  TlsInput tls = TlsInput::Version;  // of Tls
 };
 
 }  // namespace tidegate

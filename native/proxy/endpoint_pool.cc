@@ -15,11 +15,13 @@ bool isOurShortage(int error) {
 
 }  // namespace
 
-EndpointPool::EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint)
-    : context_(context), endpoint_(std::move(endpoint)) {}
+EndpointPool::EndpointPool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
+                           std::shared_ptr<EndpointState> endpoint)
+    : context_(context), endpoint_(std::move(endpoint)), connector_(tlsBuffers) {}
 
 void EndpointPool::configure(const PoolSettings& settings) {
   settings_ = settings;
+  connector_.configure(settings.tls, settings.serverName);
   retired_ = false;
 }
 
@@ -37,7 +39,9 @@ Transport EndpointPool::connect() {
     if (!isOurShortage(result.error)) recordFailure();
     return {};
   }
-  return Transport(std::move(socket));
+  std::unique_ptr<TransportLayer> layer;
+  if (!connector_.layerFor(layer)) return {};
+  return Transport(std::move(socket), std::move(layer));
 }
 
 void EndpointPool::connected(bool success) {

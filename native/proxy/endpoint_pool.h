@@ -10,6 +10,7 @@
 #include "http/stream.h"
 #include "http1/parser.h"
 #include "io/transport.h"
+#include "tls/connector.h"
 
 namespace tidegate {
 
@@ -26,6 +27,8 @@ struct PoolSettings {
   std::uint64_t pingTimeout = 0;
   std::uint32_t passiveFailures = 0;
   std::uint64_t passiveDownFor = 0;
+  std::shared_ptr<const tls::ClientContext> tls;  // nullptr: in the clear
+  std::string serverName;                         // of this endpoint, with TLS
 };
 
 struct PoolLease {
@@ -59,13 +62,18 @@ class EndpointPool {
   void recordSuccess() { endpoint_->recordSuccess(); }
   void recordFailure();
 
+  // Why the last TLS handshake with it failed, in words that live for ever.
+  std::string_view tlsFailure() const { return tlsFailure_; }
+
  protected:
-  EndpointPool(CodecContext& context, std::shared_ptr<EndpointState> endpoint);
+  EndpointPool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
+               std::shared_ptr<EndpointState> endpoint);
 
   // Begins a connection; not open when that failed at once, which has been recorded.
   Transport connect();
   // Of a connection that connect() began: whether it was made.
   void connected(bool success);
+  void tlsFailed(std::string_view why) { tlsFailure_ = why; }
   // A connection of the pool lives from the first to the second of them.
   void connectionBegins() { ++connections_; }
   void connectionGone() { --connections_; }
@@ -80,6 +88,8 @@ class EndpointPool {
   CodecContext& context_;
   std::shared_ptr<EndpointState> endpoint_;
   PoolSettings settings_;
+  tls::Connector connector_;
+  std::string_view tlsFailure_;
   std::uint32_t connections_ = 0;
   bool retired_ = false;
 };

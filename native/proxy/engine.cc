@@ -16,6 +16,8 @@
 #include "observe/access_log.h"
 #include "proxy/io_thread.h"
 #include "snapshot/decode.h"
+#include "tls/client_context.h"
+#include "tls/server_context.h"
 
 namespace tidegate {
 
@@ -44,11 +46,18 @@ std::size_t slotsOf(const Snapshot& snapshot) {
   return std::size_t{highest} + 1;
 }
 
+// Endpoints with different ones share no connection.
+std::string tlsIdentity(const UpstreamConfig& upstream, const EndpointConfig& endpoint) {
+  if (upstream.tls == nullptr) return {};
+  return '\n' + endpoint.serverName + '\n' + upstream.tls->fingerprint();
+}
+
 // What stays the same over a reload keeps its state, and its connections.
 std::string endpointKey(const UpstreamConfig& upstream, const EndpointConfig& endpoint) {
   const char* const protocol =
       upstream.protocol == UpstreamProtocol::Http2 ? "\nhttp2\n" : "\nhttp1\n";
-  return upstream.name + protocol + endpoint.address + '\n' + endpoint.connectTo;
+  return upstream.name + protocol + endpoint.address + '\n' + endpoint.connectTo +
+         tlsIdentity(upstream, endpoint);
 }
 
 EngineError invalid(std::string message) { return {"snapshot_invalid", std::move(message)}; }
@@ -88,6 +97,7 @@ struct Engine::Impl {
   Result<std::shared_ptr<const PublishedSnapshot>, EngineError> publishable(
       std::shared_ptr<const Snapshot> tables);
   void forgetListeners(const Snapshot& snapshot);
+  void giveTicketKeys(const Snapshot& snapshot);
   void removeSocketFiles();
 
   ConnectionBudget budget;
@@ -98,6 +108,8 @@ struct Engine::Impl {
   // By endpointKey().
   std::map<std::string, std::shared_ptr<EndpointState>> endpoints;
   std::uint32_t nextEndpointId = 0;
+  // By the listener's name.
+  std::map<std::string, std::shared_ptr<tls::TicketKeys>> ticketKeys;
   std::shared_ptr<const PublishedSnapshot> current;
   const std::size_t policyWorkers;
   bool draining = false;
@@ -150,6 +162,7 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(
 
   // Nothing fails from here on.
   impl_->bound.merge(std::exchange(opened->bound, {}));
+  impl_->giveTicketKeys(*tables);
   impl_->current = published.value();
   for (std::size_t i = 0; i < impl_->threads.size(); ++i) {
     impl_->threads[i]->adopt(impl_->current, std::move(opened->byThread[i]));
@@ -189,6 +202,19 @@ Result<std::shared_ptr<const PublishedSnapshot>, EngineError> Engine::Impl::publ
   published->plans = Plans(*tables);
   published->tables = std::move(tables);
   return std::shared_ptr<const PublishedSnapshot>(std::move(published));
+}
+
+// Listeners that are there no more lose theirs.
+void Engine::Impl::giveTicketKeys(const Snapshot& snapshot) {
+  std::map<std::string, std::shared_ptr<tls::TicketKeys>> kept;
+  for (const ListenerConfig& listener : snapshot.listeners) {
+    if (listener.tls == nullptr) continue;
+    std::shared_ptr<tls::TicketKeys>& keys = kept[listener.name];
+    if (keys == nullptr) keys = std::move(ticketKeys[listener.name]);
+    if (keys == nullptr) keys = std::make_shared<tls::TicketKeys>();
+    listener.tls->useTicketKeys(keys);
+  }
+  ticketKeys = std::move(kept);
 }
 
 Result<Engine::Impl::Opened, EngineError> Engine::Impl::openListeners(const Snapshot& snapshot) {

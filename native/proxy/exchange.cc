@@ -28,6 +28,8 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
       return Reason::UpstreamConnectFailed;
     case StreamFailure::ConnectTimeout:
       return Reason::UpstreamConnectTimeout;
+    case StreamFailure::TlsFailed:
+      return Reason::UpstreamTlsFailed;
     case StreamFailure::Malformed:
       return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamBadResponse;
     case StreamFailure::HeadTooLarge:
@@ -153,6 +155,10 @@ void Exchange::route() {
     return;
   }
   path_ = normal.path;
+  if (!listener().redirect.empty()) {
+    answerRedirect(308, listener().redirect);
+    return;
+  }
 
   RouteRequest request;
   request.listener = static_cast<std::uint16_t>(listener_);
@@ -250,6 +256,19 @@ void Exchange::act() {
   connect(endpoint, false);
 }
 
+// Where every request of the listener is sent.
+void Exchange::answerRedirect(std::uint16_t status, const TextTemplate& location) {
+  reason_ = Reason::RouteRedirect;
+  services_.arena.reset();
+  services_.fields.clear();
+  OutgoingResponse out;
+  out.status = status;
+  services_.fields.push_back(
+      {"Location", renderTemplate(location, templateValues(), TemplateUse::Uri, services_.arena)});
+  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  sendAnswer(out, {});
+}
+
 void Exchange::answerRoute(const RouteConfig& route) {
   services_.arena.reset();
   services_.fields.clear();
@@ -316,7 +335,8 @@ InputSource Exchange::inputSource() const {
   source.method = head_.view(line_.methodToken);
   source.clientAddress = clientText_;
   source.host = host_;
-  source.scheme = "http";
+  source.scheme = client_.peer().scheme();
+  source.tls = client_.peer().tls;
   source.routeName = routeConfig().match.name;
   if (requestDone_) source.body = body_ ? body_->bytes() : std::string_view{};
   return source;
@@ -837,6 +857,8 @@ void Exchange::onClientDrained() {
 void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
   state_ = State::Responding;
   const bool bodyless = out.status < 200 || out.status == 204 || out.status == 304;
+  if (!listener().hsts.empty())
+    services_.fields.push_back({"Strict-Transport-Security", listener().hsts});
   out.fields = {nullptr, services_.fields};
   out.announceLength = !bodyless;
   out.contentLength = body.size();
@@ -927,6 +949,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
   const bool answered = upstream_ != nullptr && upstream_->sawResponse();
   upstream_ = nullptr;
+  if (failure == StreamFailure::TlsFailed) tlsFailure_ = pool().tlsFailure();
   const bool responseBegun = state_ >= State::Reviewing;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
   if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
@@ -1055,6 +1078,8 @@ void Exchange::record() {
   entry.queueMicros = queueMicros_;
   entry.connectMicros = connectMicros_;
   entry.firstByteMicros = firstByteMicros_;
+  entry.tls = client_.peer().tls;
+  entry.upstreamTlsError = tlsFailure_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {
     entry.method = head_.view(line_.methodToken);
@@ -1144,7 +1169,7 @@ TemplateValues Exchange::templateValues() const {
   values.clientAddress = clientText_;
   values.clientPort = identity_.port;
   values.host = host_;
-  values.scheme = "http";
+  values.scheme = client_.peer().scheme();
   values.method = head_.view(line_.methodToken);
   values.path = path_;
   values.query = head_.view(line_.query);

@@ -106,6 +106,7 @@ class Exchange final : public ClientStreamEvents,
   void carryOut();
   bool charge();
   void act();
+  void answerRedirect(std::uint16_t status, const TextTemplate& location);
   void answerRoute(const RouteConfig& route);
   void answerVerdict(const Verdict& verdict);
   void answerLimited();
@@ -219,6 +220,7 @@ class Exchange final : public ClientStreamEvents,
   std::string_view host_;
   std::string_view clientText_;
   std::string_view requestId_;
+  std::string_view tlsFailure_;  // of the last endpoint with which TLS failed
   ClientIdentity identity_;
   std::bitset<kMaxEndpoints> tried_;
   RouteResult match_;

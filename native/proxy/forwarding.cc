@@ -1,6 +1,8 @@
 // Order of this file: the client's identity, the request's fields, the response's fields, edits.
 #include "proxy/forwarding.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 
 #include "base/ascii.h"
@@ -11,6 +13,8 @@ namespace tidegate {
 namespace {
 
 constexpr std::size_t kMaxRequestId = 128;
+
+constexpr std::string_view kHstsField = "Strict-Transport-Security";
 
 bool isTrusted(const IpAddress& address, const ListenerConfig& listener) {
   return std::any_of(listener.trustedProxies.begin(), listener.trustedProxies.end(),
@@ -104,6 +108,14 @@ std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view
 std::string_view firstValue(const HeadFields& fields, FieldId id) {
   const Field* f = fields.find(id);
   return f != nullptr ? fields.value(*f) : std::string_view{};
+}
+
+// What a client says in them is never passed on: upstreams take them for verified (RFC 9440 4).
+bool isClientCertificateField(std::string_view name) {
+  constexpr std::string_view kOne = "client-cert";
+  constexpr std::string_view kChain = "client-cert-chain";
+  return (name.size() == kOne.size() && equalsIgnoreCase(name, kOne)) ||
+         (name.size() == kChain.size() && equalsIgnoreCase(name, kChain));
 }
 
 void add(ThreadServices& services, std::string_view name, std::string_view value) {
@@ -247,7 +259,23 @@ void markForwardingFields(HeadFields& head, const RequestLine& line, const Liste
         equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
       f.dropped = true;
     }
+    if (!own && f.id == FieldId::Other && isClientCertificateField(head.name(f))) f.dropped = true;
   }
+}
+
+// Client-Cert, with the listener's own certificate facts as the one source (RFC 9440 2.2).
+void addClientCertificate(const ForwardedRequest& what, ThreadServices& services) {
+  if (!what.listener.clientCertificate || what.peer.tls == nullptr) return;
+  const std::string_view der = what.peer.tls->certificate;
+  if (der.empty()) return;
+  char* const text = services.arena.allocate(der.size() / 3 * 4 + 6);
+  // A byte sequence of RFC 8941: base64 between colons.
+  text[0] = ':';
+  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text + 1),
+                                     reinterpret_cast<const unsigned char*>(der.data()),
+                                     static_cast<int>(der.size()));
+  text[length + 1] = ':';
+  add(services, "Client-Cert", {text, static_cast<std::size_t>(length) + 2});
 }
 
 bool matches(const HeadFields& fields, const Field& f, FieldId id, std::string_view name) {
@@ -331,7 +359,10 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   if (!composeHost(what, services, out)) return false;
 
   markForwardingFields(head, line, what.listener, what.own);
-  if (!what.own) addPeer(head, what, services);
+  if (!what.own) {
+    addPeer(head, what, services);
+    addClientCertificate(what, services);
+  }
   if (!what.listener.via.empty()) {
     const std::string_view hop =
         services.arena.join({versionText(line.majorVersion, line.minorVersion), what.listener.via});
@@ -383,6 +414,10 @@ void composeResponse(const PassedResponse& what, ThreadServices& services, Outgo
   if (!hasDate && line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
   if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
+  if (!listener.hsts.empty()) {
+    dropField(&head, FieldId::Other, kHstsField, services);
+    add(services, kHstsField, listener.hsts);
+  }
   applyEdits(verdict.responseEdits, &head, services);
   if (review != nullptr) applyEdits(review->responseEdits, &head, services);
   if (charges != nullptr) charges->addFields(&head, services.arena, services.fields);

@@ -3,9 +3,9 @@
 
 namespace tidegate {
 
-Http1Pool::Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint,
-                     Slab<Connection>& slab)
-    : EndpointPool(context, std::move(endpoint)), slab_(slab) {}
+Http1Pool::Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
+                     std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab)
+    : EndpointPool(context, tlsBuffers, std::move(endpoint)), slab_(slab) {}
 
 PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
   while (!fresh && !idle_.empty()) {

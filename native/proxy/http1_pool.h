@@ -15,7 +15,8 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
  public:
   using Connection = http1::ClientConnection;
 
-  Http1Pool(CodecContext& context, std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab);
+  Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
+            std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab);
 
   // EndpointPool
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
@@ -27,6 +28,7 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   void onConnectionClosed(Connection& connection) override;
   void onDisposed(Connection& connection) override;
   void onConnected(bool success) override { connected(success); }
+  void onTlsFailed(std::string_view why) override { tlsFailed(why); }
 
  private:
   using List = IntrusiveList<Connection, http1::PoolLink>;

@@ -12,9 +12,9 @@ constexpr std::uint32_t kAssumedStreams = 100;
 
 }  // namespace
 
-Http2Pool::Http2Pool(http2::Context& context, std::shared_ptr<EndpointState> endpoint,
-                     Http2Slabs& slabs)
-    : EndpointPool(context.codec, std::move(endpoint)),
+Http2Pool::Http2Pool(http2::Context& context, tls::ThreadBuffers& tlsBuffers,
+                     std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs)
+    : EndpointPool(context.codec, tlsBuffers, std::move(endpoint)),
       http2_(context),
       slabs_(slabs),
       peerStreams_(kAssumedStreams) {}

@@ -26,7 +26,8 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
  public:
   using Connection = http2::ClientConnection;
 
-  Http2Pool(http2::Context& context, std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
+  Http2Pool(http2::Context& context, tls::ThreadBuffers& tlsBuffers,
+            std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
 
   // EndpointPool
   void configure(const PoolSettings& settings) override;
@@ -36,6 +37,7 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
 
   // http2::ClientHost
   void onConnected(bool success) override { connected(success); }
+  void onTlsFailed(std::string_view why) override { tlsFailed(why); }
   void onStreamEnded(Connection& connection) override;
   void onUnusable(Connection& connection) override;
   void onDisposed(Connection& connection) override;

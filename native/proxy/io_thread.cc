@@ -60,6 +60,7 @@ PoolSettings poolSettings(const UpstreamConfig& config) {
   settings.pingTimeout = config.poolPingTimeout;
   settings.passiveFailures = config.passiveFailures;
   settings.passiveDownFor = config.passiveDownFor;
+  settings.tls = config.tls;
   return settings;
 }
 
@@ -88,7 +89,11 @@ class IoThread::Port final : public Pollable, public ServerHost {
   void configure(const SnapshotRef& snapshot, std::uint32_t index) {
     snapshot_ = snapshot;
     index_ = index;
-    settings_ = serverSettings(snapshot->tables().listeners[index]);
+    const ListenerConfig& config = snapshot->tables().listeners[index];
+    settings_ = serverSettings(config);
+    tls_ = config.tls;
+    handshakeTimeout_ = config.handshakeTimeout;
+    maxHandshakes_ = config.handshakes;
   }
 
   bool listen() { return thread_.loop_.add(file_.get(), *this, shared_); }
@@ -147,6 +152,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
     connections_.pushBack(connection);
     connection->takeOver(received);
     if (thread_.draining_) connection->drain();
+    goOn();
   }
 
   void onClosed(AcceptedConnection& connection) override {
@@ -174,7 +180,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
 
   // False when nothing waits or nothing may be accepted now.
   bool acceptOne() {
-    if (!mayOpenFile(file_.get(), lastAccepted_) || !thread_.budget_.take()) {
+    if (!mayHandshake() || !mayOpenFile(file_.get(), lastAccepted_) || !thread_.budget_.take()) {
       pause();
       return false;
     }
@@ -217,11 +223,31 @@ class IoThread::Port final : public Pollable, public ServerHost {
     thread_.stats_.counters.connectionsAccepted.add();
     Socket::prepareAccepted(file.get(), !peer.isUnix());
     const PeerInfo info{peer.ip(), peer.port(), peer.isUnix()};
+    if (tls_ != nullptr) {
+      beginTls(Socket(std::move(file)), info);
+      return;
+    }
     ServerConnection* connection =
         thread_.connections_.create(thread_.services_.codec, *this, settings_,
                                     Transport(Socket(std::move(file))), info, thread_.connections_);
     connections_.pushBack(connection);
     if (connection->start() && thread_.draining_) connection->drain();
+  }
+
+  bool mayHandshake() {
+    return tls_ == nullptr || handshakes_.admits(maxHandshakes_, thread_.loop_.nowMillis());
+  }
+
+  void beginTls(Socket socket, const PeerInfo& peer) {
+    handshakes_.makeRoom(maxHandshakes_);
+    tls::Handshake* handshake =
+        thread_.handshakes_.create(*this, handshakes_, std::move(socket), tls_, peer);
+    if (handshake == nullptr) {
+      thread_.onConnectionGone();
+      return;
+    }
+    connections_.pushBack(handshake);
+    handshake->start(handshakeTimeout_);
   }
 
   void takeOverHttp2(Transport transport, const PeerInfo& peer, std::string_view received) {
@@ -246,6 +272,10 @@ class IoThread::Port final : public Pollable, public ServerHost {
   std::uint32_t index_ = 0;
   SnapshotRef snapshot_;
   http1::ServerSettings settings_;
+  std::shared_ptr<const tls::ServerContext> tls_;  // nullptr: in the clear
+  tls::HandshakeBound handshakes_;
+  std::uint64_t handshakeTimeout_ = 0;
+  std::uint64_t maxHandshakes_ = 0;
   IntrusiveList<AcceptedConnection, ConnectionLink> connections_;
   TimerFor<Port, &Port::accept> retry_{*this};
 };
@@ -277,7 +307,8 @@ IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog
     : settings_(settings),
       budget_(budget),
       bell_(std::make_shared<LoopBell>(loop_)),
-      services_(settings.index, loop_, buffers_, stats_, log, limits, settings.replayBytes) {
+      services_(settings.index, loop_, buffers_, stats_, log, limits, settings.replayBytes),
+      handshakes_(services_.codec, services_.tls) {
   services_.exchanges = &exchanges_;
 }
 
@@ -467,10 +498,10 @@ std::size_t IoThread::handlePurge(const VerdictPurge& what) {
 std::unique_ptr<EndpointPool> IoThread::makePool(UpstreamProtocol protocol,
                                                  std::shared_ptr<EndpointState> endpoint) {
   if (protocol == UpstreamProtocol::Http2) {
-    return std::make_unique<Http2Pool>(services_.http2, std::move(endpoint),
+    return std::make_unique<Http2Pool>(services_.http2, services_.tls, std::move(endpoint),
                                        services_.http2Upstreams);
   }
-  return std::make_unique<Http1Pool>(services_.codec, std::move(endpoint),
+  return std::make_unique<Http1Pool>(services_.codec, services_.tls, std::move(endpoint),
                                      services_.http1Upstreams);
 }
 
@@ -478,12 +509,15 @@ void IoThread::configurePools() {
   std::unordered_set<std::uint32_t> named;
   const PublishedSnapshot& published = snapshot_->published();
   for (std::size_t u = 0; u < published.endpoints.size(); ++u) {
-    const PoolSettings settings = poolSettings(published.tables->upstreams[u]);
-    for (const std::shared_ptr<EndpointState>& state : published.endpoints[u]) {
+    const UpstreamConfig& upstream = published.tables->upstreams[u];
+    PoolSettings settings = poolSettings(upstream);
+    for (std::size_t e = 0; e < published.endpoints[u].size(); ++e) {
+      const std::shared_ptr<EndpointState>& state = published.endpoints[u][e];
+      settings.serverName = upstream.endpoints[e].serverName;
       if (state->id >= services_.pools.size()) services_.pools.resize(state->id + 1);
       std::unique_ptr<EndpointPool>& pool = services_.pools[state->id];
       if (pool == nullptr) {
-        pool = makePool(published.tables->upstreams[u].protocol, state);
+        pool = makePool(upstream.protocol, state);
       }
       pool->configure(settings);
       named.insert(state->id);
@@ -538,6 +572,7 @@ void IoThread::onHousekeeping() {
     http2_.streams.trim();
     services_.http1Upstreams.trim();
     services_.http2Upstreams.trim();
+    handshakes_.trim();
   }
   workAtHousekeeping_ = work;
 }

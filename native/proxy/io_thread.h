@@ -16,6 +16,7 @@
 #include "proxy/exchange.h"
 #include "proxy/published_snapshot.h"
 #include "proxy/thread_services.h"
+#include "tls/handshake.h"
 
 namespace tidegate {
 
@@ -129,6 +130,7 @@ class IoThread final {
   Slab<http1::ServerConnection> connections_;
   http2::ServerConnection::Slabs http2_;
   Slab<Exchange> exchanges_;
+  tls::Handshakes handshakes_;
   std::vector<std::unique_ptr<Port>> ports_;
   SnapshotRef snapshot_;
   TimerFor<IoThread, &IoThread::onHousekeeping> housekeeping_{*this};

@@ -24,6 +24,7 @@
 #include "proxy/http2_pool.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
+#include "tls/layer.h"
 
 namespace tidegate {
 
@@ -62,6 +63,7 @@ struct ThreadServices {
         stats(stats),
         log(log),
         codec{loop, pool, stats.counters, {}, {}, {}, {}},
+        tls{loop, pool, stats.counters, {}, {}},
         arena(pool),
         limits(limits),
         policies(loop, pool, stats.counters),
@@ -74,6 +76,7 @@ struct ThreadServices {
   ThreadStats& stats;
   AccessLog& log;
   CodecContext codec;
+  tls::ThreadBuffers tls;
   http2::Context http2{codec};
   TextArena arena;
   CounterTable& limits;

@@ -1,6 +1,7 @@
 // The keys of each struct of the snapshot, then what the structs must be to each other.
 #include "snapshot/decode.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string_view>
 #include <unordered_set>
@@ -8,6 +9,7 @@
 
 #include "http/field_id.h"
 #include "http/media_type.h"
+#include "snapshot/decode_tls.h"
 #include "snapshot/limits.h"
 #include "snapshot/text_rules.h"
 #include "snapshot/value_reader.h"
@@ -238,22 +240,36 @@ constexpr Member<Listener> kListener[] = {
     {"requestIdAccept",
      [](Reader& r, Listener& l) { return r.oneOf(l.requestIdAccept, kRequestIdAccepts); }},
     {"server", [](Reader& r, Listener& l) { return r.oneOf(l.server, kServerFields); }},
+    {"tls", decodeListenerTls},
+    {"hsts", [](Reader& r, Listener& l) { return r.textOrNone(l.hsts, kPattern); }},
+    {"redirect", [](Reader& r, Listener& l) { return textTemplate(r, l.redirect, kLocation); }},
+    {"clientCertificate", [](Reader& r, Listener& l) { return r.boolean(l.clientCertificate); }},
+    {"handshakeTimeout",
+     [](Reader& r, Listener& l) { return r.number(l.handshakeTimeout, limits::kTimeout); }},
+    {"handshakes",
+     [](Reader& r, Listener& l) { return r.number(l.handshakes, limits::kHandshakes); }},
 };
 
 bool listener(Reader& reader, Listener& target) {
   if (!reader.members(target, kListener)) return false;
   if (target.name.empty()) return reader.wrongAt("name", "is missing");
   if (target.bind.empty()) return reader.wrongAt("bind", "is missing");
-  return true;
+  return buildListenerTls(reader, target);
 }
 
 // ---- policies
 
 // In the order of InputKind.
-constexpr std::array<std::string_view, 17> kInputKinds = {
-    "body",           "header",          "headers",     "cookie", "query",     "param",    "path",
-    "method",         "clientAddress",   "host",        "scheme", "routeName", "consumer", "status",
-    "responseHeader", "responseHeaders", "responseBody"};
+constexpr std::array<std::string_view, 18> kInputKinds = {
+    "body",          "header", "headers",        "cookie",
+    "query",         "param",  "path",           "method",
+    "clientAddress", "host",   "scheme",         "routeName",
+    "consumer",      "status", "responseHeader", "responseHeaders",
+    "responseBody",  "tls"};
+
+// In the order of TlsInput.
+constexpr std::array<std::string_view, 8> kTlsInputs = {"version", "cipher", "sni",         "alpn",
+                                                        "subject", "sans",   "fingerprint", "ja4"};
 
 constexpr TextRule kMediaPattern = {3, limits::kNameBytes, isMediaPattern,
                                     "a media type such as application/json or text/*"};
@@ -275,12 +291,18 @@ bool policyInput(Reader& reader, PolicyInput& target) {
                        target.kind == InputKind::ResponseHeader ||
                        target.kind == InputKind::ResponseHeaders;
   const bool isNamed = isField || target.kind == InputKind::Cookie ||
-                       target.kind == InputKind::Query || target.kind == InputKind::Param;
+                       target.kind == InputKind::Query || target.kind == InputKind::Param ||
+                       target.kind == InputKind::Tls;
   if (isNamed == target.name.empty())
     return reader.wrongAt("name", isNamed ? "is missing" : "expected none with this kind");
   if ((target.kind == InputKind::ResponseBody) == target.types.empty()) {
     return reader.wrongAt("types",
                           target.types.empty() ? "is missing" : "expected none with this kind");
+  }
+  if (target.kind == InputKind::Tls) {
+    const auto known = std::ranges::find(kTlsInputs, target.name);
+    if (known == kTlsInputs.end()) return reader.wrongAt("name", "expected a fact of TLS");
+    target.tls = static_cast<TlsInput>(known - kTlsInputs.begin());
   }
   if (!isField) return true;
   target.id = fieldIdOf(target.name);
@@ -529,6 +551,7 @@ constexpr Member<Endpoint> kEndpoint[] = {
     {"weight", [](Reader& r, Endpoint& e) { return r.number(e.weight, limits::kWeight); }},
     {"metricSlot",
      [](Reader& r, Endpoint& e) { return r.number(e.metricSlot, limits::kMetricSlot); }},
+    {"serverName", [](Reader& r, Endpoint& e) { return r.textOrNone(e.serverName, kHostLiteral); }},
 };
 
 bool endpoint(Reader& reader, Endpoint& target) {
@@ -590,6 +613,7 @@ constexpr Member<Upstream> kUpstream[] = {
      [](Reader& r, Upstream& u) { return r.number(u.passiveFailures, limits::kPassiveFailures); }},
     {"passiveDownFor",
      [](Reader& r, Upstream& u) { return r.number(u.passiveDownFor, limits::kDownFor); }},
+    {"tls", decodeUpstreamTls},
     {"fetchSlot",
      [](Reader& r, Upstream& u) { return r.number(u.fetchSlot.emplace(), limits::kMetricSlot); }},
 };
@@ -618,6 +642,7 @@ constexpr Member<Snapshot> kSnapshot[] = {
      [](Reader& r, Snapshot& s) { return r.list(s.listeners, limits::kListeners, listener); }},
     {"access", [](Reader& r, Snapshot& s) { return r.list(s.access, limits::kAccess, access); }},
     {"chains", [](Reader& r, Snapshot& s) { return r.list(s.chains, limits::kChains, chain); }},
+    {"authorities", decodeAuthorities},
     {"routes", [](Reader& r, Snapshot& s) { return r.list(s.routes, limits::kRoutes, route); }},
     {"upstreams",
      [](Reader& r, Snapshot& s) { return r.list(s.upstreams, limits::kUpstreams, upstream); }},
@@ -749,6 +774,7 @@ Result<std::shared_ptr<const Snapshot>, DecodeError> decodeSnapshot(
   std::string error = checkListeners(snapshot->listeners);
   if (error.empty()) error = checkUpstreams(snapshot->upstreams);
   if (error.empty()) error = checkRoutes(*snapshot);
+  if (error.empty()) error = buildUpstreamTls(*snapshot);
   if (error.empty()) error = buildRouter(*snapshot);
   for (std::uint32_t i = 0; i < snapshot->upstreams.size(); ++i)
     snapshot->upstreamsByName.emplace(snapshot->upstreams[i].name, i);

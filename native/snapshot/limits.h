@@ -44,10 +44,15 @@ inline constexpr Range kRedirectStatus = {300, 399};
 inline constexpr Range kChainId = {0, UINT32_MAX};
 inline constexpr Range kChainTimeout = {1, 60LL * 60 * 1000};  // milliseconds
 inline constexpr Range kCollectedBytes = {0, 128 * kKiB};
+inline constexpr Range kChainDepth = {0, 32};
+inline constexpr Range kHandshakes = {1, 1'000'000};
 inline constexpr Range kMetricSlot = {0, kMaxSlots - 1};
 
 // Elements of a list.
 inline constexpr Range kListeners = {0, 1024};
+inline constexpr Range kCertificates = {1, 1024};  // of a listener
+inline constexpr Range kCertificateNames = {0, 1024};
+inline constexpr Range kTicketKeys = {0, 16};
 inline constexpr Range kAccess = {0, 1024};
 inline constexpr Range kAccessSteps = {0, 16};  // of a route
 inline constexpr Range kChains = {0, 65'536};
@@ -71,6 +76,7 @@ inline constexpr std::size_t kHostBytes = 255;
 inline constexpr std::size_t kPatternBytes = 8 * 1024;  // paths, regular expressions, values
 inline constexpr std::size_t kLiteralBytes = 8 * 1024;  // a literal of a template
 inline constexpr std::size_t kBodyLiteralBytes = 1024 * 1024;
+inline constexpr std::size_t kPemBytes = 1024 * 1024;
 inline constexpr std::size_t kDetailBytes = 1024;
 inline constexpr std::size_t kPrefixRules = 1'000'000;  // of one set, in a binary value
 inline constexpr std::size_t kFilePathBytes = 4095;

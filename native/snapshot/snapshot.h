@@ -17,8 +17,15 @@
 #include "routing/prefix_set.h"
 #include "routing/route_match.h"
 #include "routing/router.h"
+#include "tls/client_config.h"
+#include "tls/server_config.h"
 
 namespace tidegate {
+
+namespace tls {
+class ClientContext;
+class ServerContext;
+}  // namespace tls
 
 // Durations are milliseconds, sizes are bytes; kUnlimited where the configuration says `unlimited`.
 inline constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
@@ -93,6 +100,15 @@ struct ListenerConfig {
   std::string requestIdHeader;  // lower-case; empty: no request id is sent on
   RequestIdAccept requestIdAccept = RequestIdAccept::Trusted;
   ServerField server = ServerField::Pass;
+  // nullptr: in the clear.
+  std::shared_ptr<tls::ServerContext> tls;
+  // What it is made of, while the snapshot is being read: it holds private keys.
+  std::optional<tls::ServerConfig> tlsSource;
+  std::uint64_t handshakeTimeout = 10'000;
+  std::string hsts;                  // Strict-Transport-Security; empty: none
+  TextTemplate redirect;             // where all requests are sent; empty: nowhere
+  bool clientCertificate = false;    // Client-Cert towards upstreams (RFC 9440)
+  std::uint64_t handshakes = 1'000;  // under way at a time, on each I/O thread
 };
 
 // Whose addresses a route lets in: a policy that the core carries out by itself.
@@ -158,6 +174,7 @@ struct EndpointConfig {
   std::string connectTo;     // "ip:port", "[ip]:port" or "unix:/path", already resolved
   std::uint32_t weight = 1;  // 1..256
   std::uint32_t metricSlot = 0;
+  std::string serverName;  // with TLS: the name (or address) that it has to be
 };
 
 struct UpstreamConfig {
@@ -183,6 +200,8 @@ struct UpstreamConfig {
   std::uint32_t retries = 1;
   std::uint32_t passiveFailures = 3;  // 0: passive health is off
   std::uint64_t passiveDownFor = 10'000;
+  std::shared_ptr<tls::ClientContext> tls;     // nullptr: in the clear
+  std::optional<tls::ClientConfig> tlsSource;  // while the snapshot is being read
   // For what policies fetch: a metric slot, where there are such policies; and an index of `routes`
   // that the decoder has made of it.
   std::optional<std::uint32_t> fetchSlot;
@@ -202,6 +221,8 @@ struct Snapshot {
   std::uint64_t version = 0;  // grows with each configuration that is adopted
   AccessLogConfig accessLog;
   std::vector<ListenerConfig> listeners;
+  // PEM of the authorities that the system believes, while the snapshot is being read.
+  std::string authorities;
   std::vector<AccessConfig> access;
   std::vector<PolicyChain> chains;
   // Those that requests are matched with, then those of the upstreams' fetches.

@@ -75,7 +75,7 @@ bool ValueReader::numberOrUnlimited(std::uint64_t& target, Range range) {
 
 bool ValueReader::boolean(bool& target) { return reader_.boolean(target) || expected("a boolean"); }
 
-bool ValueReader::text(std::string& target, const TextRule& rule) {
+bool ValueReader::text(std::string& target, const TextRule& rule, Shown shown) {
   const MsgpackReader start = reader_;
   std::string_view value;
   if (reader_.text(value) && value.size() >= rule.minBytes && value.size() <= rule.maxBytes &&
@@ -88,6 +88,7 @@ bool ValueReader::text(std::string& target, const TextRule& rule) {
     return wrong("expected at most " + std::to_string(rule.maxBytes) + " bytes but received " +
                  std::to_string(value.size()));
   }
+  if (shown == Shown::Never) return wrong("expected " + std::string(rule.expected));
   return expected(rule.expected);
 }
 

@@ -25,6 +25,9 @@ struct TextRule {
 
 class ValueReader;
 
+// Whether a text that is refused may stand in the message.
+enum class Shown : std::uint8_t { WhenRefused, Never };
+
 // One key of a map, and how its value reaches the struct.
 template <typename T>
 struct Member {
@@ -59,7 +62,7 @@ class ValueReader {
   bool numberOrUnlimited(std::uint64_t& target, Range range);
 
   bool boolean(bool& target);
-  bool text(std::string& target, const TextRule& rule);
+  bool text(std::string& target, const TextRule& rule, Shown shown = Shown::WhenRefused);
   // The empty text, which says "none", or one that keeps the rule.
   bool textOrNone(std::string& target, const TextRule& rule);
 

@@ -55,7 +55,7 @@ async function findProblems(file: string, resolveNames: boolean): Promise<Proble
     ...(resolveNames ? {} : { resolve: async () => '0.0.0.0' }),
   });
   if (!compiled.ok) return [...loaded.warnings, ...compiled.problems];
-  return [...loaded.warnings, ...askCore(compiled)];
+  return [...loaded.warnings, ...compiled.warnings, ...askCore(compiled)];
 }
 
 /** Without a core, as in a clone that was not built, the rest of the check is worth having. */

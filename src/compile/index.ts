@@ -13,6 +13,7 @@ import { ModuleCatalog, PolicyNumbers } from './policyModules.js';
 import { type Resolve, resolveBySystem, resolveEndpoints } from './resolve.js';
 import { compileRoute } from './routes.js';
 import type { Snapshot } from './snapshot.js';
+import { type CertificateFacts, expiryFinding, readTls, type TlsFiles } from './tls.js';
 import { compileUpstream } from './upstreams.js';
 
 export { fetchRoutes } from './fetches.js';
@@ -21,6 +22,7 @@ export type { LoadedPolicy, PolicyCatalog, PolicyFault, PolicyLoad } from './pol
 export { PolicyNumbers } from './policyModules.js';
 export type { Resolve } from './resolve.js';
 export type { Snapshot } from './snapshot.js';
+export { type CertificateFacts, expiryFinding } from './tls.js';
 
 export interface CompileOptions {
   /** Grows with each configuration that is adopted. */
@@ -53,6 +55,10 @@ export interface Compiled {
   policies: PolicySet;
   /** The files of policies, absolute: what `--watch` looks at beside those of the configuration. */
   files: string[];
+  certificates: CertificateFacts[];
+  /** Certificates, keys and ticket keys, absolute: what is looked at whether or not `--watch` is on. */
+  certificateFiles: string[];
+  warnings: Problem[];
   /** Gives a message of the core (`routes[3].match.paths[0]: …`) its place in the configuration. */
   coreProblem(message: string): Problem;
 }
@@ -76,9 +82,11 @@ export async function compileSnapshot(
     numbers,
   );
   findings.push(...ofPolicies);
+  const tls = readTls(config, source.file);
+  findings.push(...tls.findings);
   const files = catalog.sources;
   if (findings.length > 0) return refused(findings, source, files);
-  const snapshot = build(config, version, addresses, slots, policies);
+  const snapshot = build(config, version, addresses, slots, policies, tls);
   if (slots.exhausted) {
     const message = `expected at most ${maxMetricSlots} routes, upstreams and endpoints since the start of the process`;
     return refused(
@@ -89,12 +97,56 @@ export async function compileSnapshot(
   }
   return {
     ok: true,
+    policies: policies.set,
+    files,
+    ...ofSnapshot(snapshot, config, source),
+    ...ofCertificates(tls, source),
+  };
+}
+
+/** The same configuration with its certificates, keys and ticket keys as they are now. */
+export function renewCertificates(
+  compiled: Compiled,
+  config: Config,
+  { version, source }: { version: number; source: Source },
+): CompileResult {
+  const tls = readTls(config, source.file);
+  if (tls.findings.length > 0) return refused(tls.findings, source, compiled.files);
+  const listeners = compiled.snapshot.listeners.map((listener) => {
+    const its = tls.listeners.get(listener.name);
+    return its === undefined ? listener : { ...listener, tls: its };
+  });
+  const upstreams = compiled.snapshot.upstreams.map((upstream) => {
+    const its = tls.upstreams.get(upstream.name);
+    return its === undefined ? upstream : { ...upstream, tls: its };
+  });
+  const { authorities } = tls;
+  return {
+    ...compiled,
+    ...ofSnapshot(
+      { ...compiled.snapshot, version, listeners, upstreams, authorities },
+      config,
+      source,
+    ),
+    ...ofCertificates(tls, source),
+  };
+}
+
+function ofSnapshot(snapshot: Snapshot, config: Config, source: Source) {
+  return {
     bytes: encodeSnapshot(snapshot),
     snapshot,
     names: namesOf(snapshot),
-    policies: policies.set,
-    files,
-    coreProblem: (message) => problemAt(source, coreFinding(message, config, snapshot)),
+    coreProblem: (message: string) => problemAt(source, coreFinding(message, config, snapshot)),
+  };
+}
+
+function ofCertificates({ certificates, files }: TlsFiles, source: Source) {
+  const findings = certificates.flatMap((facts) => expiryFinding(facts) ?? []);
+  return {
+    certificates,
+    certificateFiles: files,
+    warnings: findings.map((finding) => problemAt(source, finding)),
   };
 }
 
@@ -104,8 +156,11 @@ function build(
   addresses: ReadonlyMap<string, string>,
   slots: MetricSlots,
   policies: CompiledPolicies,
+  tls: TlsFiles,
 ): Snapshot {
-  const listeners = config.listeners.flatMap(compileListener);
+  const listeners = config.listeners.flatMap((listener) =>
+    compileListener(listener, tls.listeners.get(listener.name)),
+  );
   const listenerIndices = new Map<string, number[]>();
   for (const [index, { name }] of listeners.entries()) {
     listenerIndices.set(name, [...(listenerIndices.get(name) ?? []), index]);
@@ -126,9 +181,16 @@ function build(
         ? { format: 'off', path: '' }
         : { format: accessLog.format, path: accessLog.output === 'stdout' ? '' : accessLog.output },
     listeners,
+    authorities: tls.authorities,
     chains: policies.snapshot,
     upstreams: config.upstreams.map((upstream) =>
-      compileUpstream(upstream, addresses, slots, policies.snapshot.length > 0),
+      compileUpstream(
+        upstream,
+        addresses,
+        slots,
+        policies.snapshot.length > 0,
+        tls.upstreams.get(upstream.name),
+      ),
     ),
     routes: config.routes.map((route) => compileRoute(route, context)),
   };

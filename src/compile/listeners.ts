@@ -2,9 +2,12 @@
 import { formatAddress } from '../config/address.js';
 import type { ListenerSettings } from '../config/index.js';
 import { limit } from './limit.js';
-import type { SnapshotListener } from './snapshot.js';
+import type { SnapshotListener, SnapshotText, SnapshotTls } from './snapshot.js';
 
-export function compileListener(listener: ListenerSettings): SnapshotListener[] {
+export function compileListener(
+  listener: ListenerSettings,
+  tls: SnapshotTls | undefined,
+): SnapshotListener[] {
   const { limits, timeouts, forwarding, requestId } = listener;
   return listener.bind.map((bind) => ({
     name: listener.name,
@@ -30,5 +33,17 @@ export function compileListener(listener: ListenerSettings): SnapshotListener[] 
     requestIdHeader: requestId === false ? '' : requestId.header.toLowerCase(),
     requestIdAccept: requestId === false ? 'never' : requestId.accept,
     server: listener.server,
+    handshakeTimeout: timeouts.handshake,
+    handshakes: limits.handshakes,
+    hsts: listener.hsts,
+    redirect: redirectTo(listener.redirectToHttps),
+    clientCertificate: forwarding.clientCert,
+    ...(tls === undefined ? {} : { tls }),
   }));
+}
+
+function redirectTo(port: boolean | number): SnapshotText {
+  if (port === false) return [];
+  const authority = port === true || port === 443 ? [] : [`:${port}`];
+  return ['https://', { host: '' }, ...authority, { path: '' }, { questionQuery: '' }];
 }

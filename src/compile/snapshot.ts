@@ -41,6 +41,45 @@ export interface SnapshotListener {
   requestIdHeader: string;
   requestIdAccept: 'never' | 'trusted' | 'always';
   server: 'pass' | 'overwrite' | 'remove';
+  handshakeTimeout: number;
+  handshakes: number;
+  /** Empty: none. */
+  hsts: string;
+  /** Empty: nowhere. */
+  redirect: SnapshotText;
+  clientCertificate: boolean;
+  /** Absent in the clear. */
+  tls?: SnapshotTls;
+}
+
+/** Holds private keys: nothing of it is ever shown. */
+export interface SnapshotTls {
+  /** PEM; without names, those that a certificate is made out to. */
+  certificates: { cert: string; key: string; names: string[] }[];
+  minVersion: 'TLSv1.2' | 'TLSv1.3';
+  maxVersion: 'TLSv1.2' | 'TLSv1.3';
+  ciphers: string;
+  cipherSuites: string;
+  groups: string;
+  strictSni: boolean;
+  clientAuth?: { mode: 'optional' | 'required'; ca: string; crl: string; depth: number };
+  tickets: boolean;
+  ticketRotation?: number;
+  /** 80 bytes each; none: the core makes its own. */
+  ticketKeys: Uint8Array[];
+}
+
+/** As SnapshotTls; texts are PEM, and empty where there is none. */
+export interface SnapshotUpstreamTls {
+  verify: boolean;
+  ca: string;
+  cert: string;
+  key: string;
+  minVersion: 'TLSv1.2' | 'TLSv1.3';
+  maxVersion: 'TLSv1.2' | 'TLSv1.3';
+  ciphers: string;
+  cipherSuites: string;
+  groups: string;
 }
 
 export interface SnapshotValueMatch {
@@ -80,7 +119,8 @@ export interface SnapshotInput {
     | 'status'
     | 'responseHeader'
     | 'responseHeaders'
-    | 'responseBody';
+    | 'responseBody'
+    | 'tls';
   name: string;
   /** Of `responseBody`. */
   types?: string[];
@@ -145,6 +185,8 @@ export interface SnapshotEndpoint {
   connectTo: string;
   weight: number;
   metricSlot: number;
+  /** What its certificate has to be made out to; empty without TLS. */
+  serverName: string;
 }
 
 export interface SnapshotUpstream {
@@ -170,6 +212,7 @@ export interface SnapshotUpstream {
   retries: number;
   passiveFailures: number;
   passiveDownFor?: Limit;
+  tls?: SnapshotUpstreamTls;
   /** Of the fetches of policies; absent where there are no policies. */
   fetchSlot?: number;
 }
@@ -179,6 +222,8 @@ export interface Snapshot {
   accessLog: { format: 'off' | 'json' | 'common' | 'combined'; path: string };
   listeners: SnapshotListener[];
   access: SnapshotAccess[];
+  /** PEM of those that Node.js believes, where an upstream needs them. */
+  authorities: string;
   chains: SnapshotChain[];
   routes: SnapshotRoute[];
   upstreams: SnapshotUpstream[];

@@ -3,7 +3,7 @@ import { formatAddress, joinHostPort, type SocketAddress } from '../config/addre
 import type { UpstreamSettings } from '../config/index.js';
 import { limit } from './limit.js';
 import type { MetricSlots } from './metricSlots.js';
-import type { SnapshotUpstream } from './snapshot.js';
+import type { SnapshotUpstream, SnapshotUpstreamTls } from './snapshot.js';
 
 const algorithms = {
   'round-robin': 'roundRobin',
@@ -16,6 +16,7 @@ export function compileUpstream(
   addresses: ReadonlyMap<string, string>,
   slots: MetricSlots,
   fetched = false,
+  tls: SnapshotUpstreamTls | undefined = undefined,
 ): SnapshotUpstream {
   const { hostHeader, timeouts, pool, limits, retries, health } = upstream;
   return {
@@ -29,6 +30,7 @@ export function compileUpstream(
       address: address.written,
       connectTo: connectTo(address.target, addresses),
       weight,
+      serverName: upstream.tls === undefined ? '' : serverName(upstream.tls, address.target),
       metricSlot: slots.slotOf({
         kind: 'endpoint',
         upstream: upstream.name,
@@ -50,6 +52,7 @@ export function compileUpstream(
     retries: retries.attempts,
     passiveFailures: health.passive === false ? 0 : health.passive.failures,
     ...(health.passive === false ? {} : { passiveDownFor: health.passive.downFor }),
+    ...(tls === undefined ? {} : { tls }),
     ...(fetched ? { fetchSlot: slots.slotOf({ kind: 'fetch', upstream: upstream.name }) } : {}),
   };
 }
@@ -59,4 +62,12 @@ function connectTo(target: SocketAddress, addresses: ReadonlyMap<string, string>
   const address = addresses.get(target.host);
   if (address === undefined) throw new Error(`${target.host} was not resolved`);
   return joinHostPort(address, target.port);
+}
+
+function serverName(
+  { serverName: written }: NonNullable<UpstreamSettings['tls']>,
+  target: SocketAddress,
+): string {
+  if (written !== undefined) return written;
+  return target.kind === 'unix' ? '' : target.host;
 }

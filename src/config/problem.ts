@@ -24,6 +24,9 @@ export const problemCodes = {
   policy_handler: 'A policy that answers requests stands where it cannot.',
   no_policy_workers: 'A route has policies, and there is no thread to run them.',
   unresolved_endpoint: 'The name of an endpoint could not be resolved.',
+  certificate_unusable:
+    'A certificate, its key or a file of ticket keys cannot be used: it is not there, not what it should be, expired, or made out to others.',
+  certificate_expires: 'Warning: a certificate expires within 14 days.',
   too_many_things:
     'Routes, upstreams and endpoints since the start of the process exceed the room for their counters.',
   core_refused: 'The core refused the compiled configuration.',

@@ -8,7 +8,7 @@ export const templateVariables = {
   'client.address': { core: 'clientAddress', text: "the client's address" },
   'client.port': { core: 'clientPort', text: "the client's port" },
   host: { core: 'host', text: 'the host of the request, lower-case, without port' },
-  scheme: { core: 'scheme', text: 'the scheme of the request: `http`' },
+  scheme: { core: 'scheme', text: 'the scheme of the request: `http` or `https`' },
   method: { core: 'method', text: 'the method' },
   path: { core: 'path', text: 'the normalised path' },
   query: { core: 'query', text: 'the query without `?`' },

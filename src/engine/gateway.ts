@@ -11,12 +11,15 @@ import {
 import {
   type Compiled,
   compileSnapshot,
+  expiryFinding,
   fetchRoutes,
   MetricSlots,
   PolicyNumbers,
+  renewCertificates,
 } from '../compile/index.js';
 import { parseBind } from '../config/address.js';
 import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.js';
+import { problemAt, type Source } from '../config/source.js';
 import type { Logger } from '../observe/log.js';
 import { type MetricSlotNames, Metrics } from '../observe/metrics.js';
 import type { GatewayFacts } from '../observe/metricTable.js';
@@ -44,8 +47,11 @@ export class ConfigRefused extends Error {
 /** How often a draining gateway asks whether a client is left. */
 const drainPollMillis = 20;
 
+const expiryCheckMillis = 24 * 3_600_000;
+
 interface Prepared {
   config: Config;
+  source: Source;
   compiled: Compiled;
   files: string[];
 }
@@ -57,6 +63,8 @@ export class Gateway {
   readonly #kept: Kept;
   readonly #policies: Policies;
   readonly #watch: FileWatch;
+  readonly #certificateWatch: FileWatch;
+  #expiryCheck: NodeJS.Timeout | undefined;
   /** What the process was started with; the part that no reload can change is in force until the end. */
   readonly #startConfig: Config;
   #current: Prepared;
@@ -108,6 +116,10 @@ export class Gateway {
       () => void this.reload('a file has changed'),
       (error) => options.log.warn({ err: error }, 'the configuration cannot be watched'),
     );
+    this.#certificateWatch = new FileWatch(
+      () => void this.#renewCertificates(),
+      (error) => options.log.warn({ err: error }, 'the certificates cannot be watched'),
+    );
   }
 
   get listeners(): readonly BoundListener[] {
@@ -137,10 +149,7 @@ export class Gateway {
       this.#reloadAgain = true;
       return this.#reloading;
     }
-    this.#reloading = this.#reloadUntilSettled(cause).finally(() => {
-      this.#reloading = undefined;
-    });
-    return this.#reloading;
+    return this.#change(this.#reloadOnce(cause));
   }
 
   async reopenLogs(): Promise<void> {
@@ -160,6 +169,7 @@ export class Gateway {
     log.info({ drainTimeout }, 'draining');
     this.#state = 'draining';
     this.#watch.close();
+    this.#certificateWatch.close();
     const deadline = performance.now() + drainTimeout;
     await this.core.drain();
     while (!this.#isStopped() && !(await this.core.drained())) {
@@ -175,6 +185,8 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#state = 'stopped';
     this.#watch.close();
+    this.#certificateWatch.close();
+    clearInterval(this.#expiryCheck);
     this.#admin?.close();
     await this.core.stop();
     await this.#policies.stop();
@@ -191,6 +203,7 @@ export class Gateway {
     this.#state = 'ready';
     this.#adoptedAt = Date.now() / 1000;
     this.#watchFiles(this.#current.files);
+    this.#expiryCheck = setInterval(() => this.#warnOfExpiry(), expiryCheckMillis).unref();
   }
 
   /** An address that cannot be had ends the start; a missing uWebSockets.js does not: traffic does not need it. */
@@ -230,13 +243,62 @@ export class Gateway {
     return jsonAnswer(200, { purged });
   }
 
-  async #reloadUntilSettled(cause: string): Promise<boolean> {
-    let adopted = await this.#reloadOnce(cause);
+  /** One change at a time; then the reload that was asked for meanwhile. */
+  #change(first: Promise<boolean>): Promise<boolean> {
+    this.#reloading = this.#untilSettled(first).finally(() => {
+      this.#reloading = undefined;
+    });
+    return this.#reloading;
+  }
+
+  async #untilSettled(first: Promise<boolean>): Promise<boolean> {
+    let adopted = await first;
     while (this.#reloadAgain) {
       this.#reloadAgain = false;
       adopted = await this.#reloadOnce('asked for again');
     }
     return adopted;
+  }
+
+  async #renewCertificates(): Promise<void> {
+    while (this.#reloading !== undefined) await this.#reloading;
+    await this.#change(this.#renewOnce());
+  }
+
+  /** New certificates alone: nothing else of the configuration is read again. */
+  async #renewOnce(): Promise<boolean> {
+    if (this.#state !== 'ready') return false;
+    const { log } = this.#options;
+    const { config, source, compiled } = this.#current;
+    const version = compiled.snapshot.version + 1;
+    const renewed = renewCertificates(compiled, config, { version, source });
+    if (!renewed.ok) {
+      logProblems(renewed.problems, log);
+      log.error('certificates refused; those in force stay');
+      return false;
+    }
+    try {
+      this.#listeners = await this.core.apply(renewed.bytes);
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'snapshot_invalid') {
+        logProblems([renewed.coreProblem(error.message)], log);
+      } else log.error({ code: codeOf(error) }, messageOf(error));
+      log.error('certificates refused; those in force stay');
+      return false;
+    }
+    this.#current = { ...this.#current, compiled: renewed };
+    logProblems(renewed.warnings, log);
+    log.info({ version }, 'certificates adopted');
+    return true;
+  }
+
+  #warnOfExpiry(): void {
+    const { compiled, source } = this.#current;
+    const findings = compiled.certificates.flatMap((facts) => expiryFinding(facts) ?? []);
+    logProblems(
+      findings.map((finding) => problemAt(source, finding)),
+      this.#options.log,
+    );
   }
 
   async #reloadOnce(cause: string): Promise<boolean> {
@@ -299,7 +361,9 @@ export class Gateway {
   }
 
   #watchFiles(files: readonly string[]): void {
-    this.#watch.set(this.#current.config.process.watch && this.#state === 'ready' ? files : []);
+    const ready = this.#state === 'ready';
+    this.#watch.set(this.#current.config.process.watch && ready ? files : []);
+    this.#certificateWatch.set(ready ? this.#current.compiled.certificateFiles : []);
   }
 
   #facts(): GatewayFacts {
@@ -311,6 +375,7 @@ export class Gateway {
       lastReloadAdopted: this.#lastReloadAdopted,
       policyEvents: this.#policies.tally.entries,
       policyWorkerRestarts: this.#policies.restarts,
+      certificates: this.#current.compiled.certificates,
     };
   }
 }
@@ -336,7 +401,10 @@ async function prepare(
   const { source } = loaded;
   const compiled = await compileSnapshot(config, { version, slots, policies, source });
   const files = [...loaded.files, ...compiled.files];
-  if (compiled.ok) return { ok: true, config, compiled, files };
+  if (compiled.ok) {
+    logProblems(compiled.warnings, log);
+    return { ok: true, config, source, compiled, files };
+  }
   logProblems(compiled.problems, log);
   return { ok: false, files };
 }

@@ -1,5 +1,6 @@
 // Every metric by name, type, labels and meaning, with how its samples are read from one scrape. docs/metrics.md has the same
 // table; a test holds the two together.
+import type { CertificateFacts } from '../compile/index.js';
 import type { CoreStats, CoreTables, EndpointStatus } from '../engine/types.js';
 import type { ProcessFacts } from './processFacts.js';
 import { readCounter, type SlotTotals } from './slots.js';
@@ -20,6 +21,7 @@ export interface GatewayFacts {
   /** Since the start. */
   policyEvents: readonly { policy: string; event: string; count: number }[];
   policyWorkerRestarts: number;
+  certificates: readonly CertificateFacts[];
 }
 
 /** Everything that one answer to GET /metrics is made of. */
@@ -271,17 +273,45 @@ function endpointMetrics(tables: CoreTables): MetricDefinition[] {
 
 /** The core's own counters, under their own names; `requests` would be taken for responses by route. */
 function threadMetrics(tables: CoreTables): MetricDefinition[] {
-  return tables.counters.map(({ name, gauge, text }, index) => ({
-    name: `tidegate_${name === 'requests' ? 'exchanges' : name}${gauge ? '' : '_total'}`,
-    type: gauge ? 'gauge' : 'counter',
-    labels: ['thread'],
-    help: text,
+  const own = tables.counters.flatMap(({ name, gauge, text }, index) =>
+    name.startsWith(failurePrefix) ? [] : [{ name, gauge, text, index }],
+  );
+  const definitions = own.map(
+    ({ name, gauge, text, index }): MetricDefinition => ({
+      name: `tidegate_${name === 'requests' ? 'exchanges' : name}${gauge ? '' : '_total'}`,
+      type: gauge ? 'gauge' : 'counter',
+      labels: ['thread'],
+      help: text,
+      read: ({ stats }) =>
+        stats.threads.map((_, thread) => ({
+          labels: { thread },
+          value: readCounter(stats, thread, index),
+        })),
+    }),
+  );
+  return [...definitions, handshakeFailures(tables)];
+}
+
+const failurePrefix = 'tls_failed_';
+
+/** One metric of the counters that each stand for a reason. */
+function handshakeFailures(tables: CoreTables): MetricDefinition {
+  const reasons = tables.counters.flatMap(({ name }, index) =>
+    name.startsWith(failurePrefix) ? [{ reason: name.slice(failurePrefix.length), index }] : [],
+  );
+  return {
+    name: 'tidegate_tls_handshake_failures_total',
+    type: 'counter',
+    labels: ['thread', 'reason'],
+    help: 'TLS handshakes of clients that failed, by reason (docs/tls.md).',
     read: ({ stats }) =>
-      stats.threads.map((_, thread) => ({
-        labels: { thread },
-        value: readCounter(stats, thread, index),
-      })),
-  }));
+      stats.threads.flatMap((_, thread) =>
+        reasons.map(({ reason, index }) => ({
+          labels: { thread, reason },
+          value: readCounter(stats, thread, index),
+        })),
+      ),
+  };
 }
 
 function gatewayMetrics(): MetricDefinition[] {
@@ -338,6 +368,17 @@ function gatewayMetrics(): MetricDefinition[] {
       'Policy workers that ended and were replaced.',
       (g) => g.policyWorkerRestarts,
     ),
+    {
+      name: 'tidegate_certificate_expiry_timestamp_seconds',
+      type: 'gauge',
+      labels: ['listener', 'name', 'key'],
+      help: 'When the certificate ends; by listener, the first name that it is made out to, and kind of key.',
+      read: ({ gateway }) =>
+        gateway.certificates.map(({ listener, names, keyType, notAfter }) => ({
+          labels: { listener, name: names[0] ?? '', key: keyType },
+          value: notAfter / 1000,
+        })),
+    },
     {
       name: 'tidegate_access_log_lost_total',
       type: 'counter',

@@ -47,6 +47,8 @@ export {
   query,
   routeName,
   scheme,
+  type TlsFact,
+  tls,
 } from './inputs.js';
 export type {
   Credentials,

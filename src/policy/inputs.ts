@@ -3,7 +3,7 @@ import { parseSize } from '../config/units.js';
 import type { Consumer } from './consumer.js';
 import { isToken } from './fields.js';
 
-type NamedKind = 'header' | 'headers' | 'cookie' | 'query' | 'param';
+type NamedKind = 'header' | 'headers' | 'cookie' | 'query' | 'param' | 'tls';
 type PlainKind = 'path' | 'method' | 'clientAddress' | 'host' | 'scheme' | 'routeName' | 'consumer';
 
 export type BodyForm = 'text' | 'json' | 'bytes';
@@ -93,6 +93,31 @@ export function scheme(): HeadInput<'http' | 'https'> {
   return { kind: 'scheme' };
 }
 
+/** Facts of TLS on the client's connection. */
+export const tlsFacts = [
+  'version',
+  'cipher',
+  'sni',
+  'alpn',
+  'subject',
+  'sans',
+  'fingerprint',
+  'ja4',
+] as const;
+export type TlsFact = (typeof tlsFacts)[number];
+
+/**
+ * What was agreed on with the client: `version` (`TLSv1.3`), `cipher` (as IANA names it), `sni` (the name that the client asked
+ * for), `alpn` (`http/1.1`), `ja4` (the fingerprint of the client's first message); of the client's verified certificate `subject` (`CN=api,O=Example`), `sans` (`DNS:a.example,URI:…`)
+ * and `fingerprint` (the SHA-256 of it, in hexadecimal digits). Undefined in the clear, and where there is nothing to say.
+ */
+export function tls(fact: TlsFact): HeadInput<string | undefined> {
+  if (!tlsFacts.includes(fact)) {
+    throw new TypeError(`expected one of ${tlsFacts.join(', ')} but received ${show(fact)}`);
+  }
+  return { kind: 'tls', name: fact };
+}
+
 export function routeName(): HeadInput<string> {
   return { kind: 'routeName' };
 }
@@ -162,6 +187,7 @@ const namedKinds: ReadonlySet<unknown> = new Set<NamedKind>([
   'cookie',
   'query',
   'param',
+  'tls',
 ]);
 const plainKinds: ReadonlySet<unknown> = new Set<PlainKind>([
   'path',

@@ -53,6 +53,16 @@ describe('a line of the access log', () => {
       connect_us: expect.any(Number),
       first_byte_us: expect.any(Number),
       total_us: expect.any(Number),
+      tls_version: null,
+      tls_cipher: null,
+      sni: null,
+      alpn: null,
+      tls_resumed: null,
+      client_subject: null,
+      client_sans: null,
+      client_fingerprint: null,
+      ja4: null,
+      upstream_tls_error: null,
     });
     expect(Math.abs(Date.parse(line.time) - began)).toBeLessThan(60_000);
     expect(line.total_us).toBeGreaterThanOrEqual(

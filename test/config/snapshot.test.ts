@@ -13,6 +13,7 @@ import {
   type Snapshot,
 } from '../../src/compile/index.js';
 import { maxMetricSlots } from '../../src/compile/metricSlots.js';
+import type { SnapshotTls, SnapshotUpstreamTls } from '../../src/compile/snapshot.js';
 import { type ConfigInput, formatPath } from '../../src/config/index.js';
 import { configSchema } from '../../src/config/schema/index.js';
 import { EngineError } from '../../src/engine/types.js';
@@ -182,11 +183,11 @@ describe('the snapshot', () => {
     });
   });
 
-  test('has the keys of native/snapshot/decode.cc, each and no other', async () => {
-    const source = readFileSync(
-      new URL('../../native/snapshot/decode.cc', import.meta.url),
-      'utf8',
-    );
+  test('has the keys of the decoder, each and no other', async () => {
+    const source = ['decode.cc', 'decode_tls.cc']
+      .map((name) => new URL(`../../native/snapshot/${name}`, import.meta.url))
+      .map((url) => readFileSync(url, 'utf8'))
+      .join('\n');
     const known = (table: string) => {
       const [, rows = ''] =
         new RegExp(
@@ -199,10 +200,38 @@ describe('the snapshot', () => {
     const [listener] = snapshot.listeners;
     const [route] = snapshot.routes;
     const upstream = snapshot.upstreams[1];
+    const tls: SnapshotTls = {
+      certificates: [{ cert: '', key: '', names: [] }],
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+      ciphers: '',
+      cipherSuites: '',
+      groups: '',
+      strictSni: false,
+      clientAuth: { mode: 'required', ca: '', crl: '', depth: 0 },
+      tickets: true,
+      ticketRotation: 1,
+      ticketKeys: [],
+    };
+    const upstreamTls: SnapshotUpstreamTls = {
+      verify: true,
+      ca: '',
+      cert: '',
+      key: '',
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+      ciphers: '',
+      cipherSuites: '',
+      groups: '',
+    };
     const tables: Record<string, object | undefined> = {
       kSnapshot: snapshot,
       kAccessLog: snapshot.accessLog,
-      kListener: listener,
+      kListener: { ...listener, tls: undefined },
+      kTls: tls,
+      kCertificate: tls.certificates[0],
+      kClientAuth: tls.clientAuth,
+      kUpstreamTls: upstreamTls,
       kPathRules: listener?.paths,
       kRoute: route,
       kMatch: route?.match,
@@ -213,7 +242,7 @@ describe('the snapshot', () => {
       kValueMatch: route?.match.headers[0],
       kHeaderEdits: route?.requestEdits,
       kFieldEdit: route?.requestEdits.set[0],
-      kUpstream: upstream,
+      kUpstream: { ...upstream, tls: undefined },
       kEndpoint: upstream?.endpoints[0],
     };
     for (const [table, value] of Object.entries(tables)) {

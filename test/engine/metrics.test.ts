@@ -84,6 +84,7 @@ function metricsOf(core: Core): Metrics {
       lastReloadAdopted: true,
       policyEvents: [{ policy: 'keys', event: 'failed', count: 3 }],
       policyWorkerRestarts: 2,
+      certificates: [],
     }),
   });
 }

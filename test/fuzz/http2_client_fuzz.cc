@@ -217,6 +217,7 @@ class FakeExchange final : public UpstreamStreamEvents {
 class Host final : public ClientHost {
  public:
   void onConnected(bool) override {}
+  void onTlsFailed(std::string_view) override {}
   void onStreamEnded(ClientConnection& connection) override {
     if (connection.streams() == 0) connection.rest();
   }

@@ -55,6 +55,7 @@ class TalkLayer final : public TransportLayer {
 class Host final : public ClientHost {
  public:
   void onConnected(bool success) override { connected = success; }
+  void onTlsFailed(std::string_view) override {}
   void onStreamEnded(ClientConnection&) override { ++ended; }
   void onUnusable(ClientConnection&) override { usable = false; }
   void onDisposed(ClientConnection& connection) override { slab.destroy(&connection); }

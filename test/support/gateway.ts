@@ -47,6 +47,16 @@ export interface AccessLine {
   connect_us: number | null;
   first_byte_us: number | null;
   total_us: number;
+  tls_version: string | null;
+  tls_cipher: string | null;
+  sni: string | null;
+  alpn: string | null;
+  tls_resumed: boolean | null;
+  client_subject: string | null;
+  client_sans: string | null;
+  client_fingerprint: string | null;
+  ja4: string | null;
+  upstream_tls_error: string | null;
 }
 
 export interface GatewayOptions {

@@ -45,6 +45,7 @@ const words: Readonly<Record<string, string>> = {
   query: 'query parameter',
   clientAddress: "the client's address",
   routeName: "the route's name",
+  tls: 'TLS',
   responseHeader: 'response header',
   responseHeaders: 'response headers',
 };

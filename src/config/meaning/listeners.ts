@@ -1,6 +1,7 @@
 // Listeners: what they bind, and the header that carries the request id.
 import { formatAddress } from '../address.js';
 import type { ConfigPath } from '../problem.js';
+import type { ListenerSettings } from '../schema/index.js';
 import { formatSize } from '../units.js';
 import { quote, valueAt } from '../value.js';
 import { refuseHeader } from './headers.js';
@@ -10,6 +11,7 @@ export function checkListeners({ draft, value, report }: MeaningContext): void {
   for (const [index, listener] of draft.listeners.entries()) {
     if (listener === undefined) continue;
     const path: ConfigPath = ['listeners', index];
+    checkTls(listener, path, report);
     if (listener.requestId !== false) {
       refuseHeader(listener.requestId.header, [...path, 'requestId', 'header'], 'value', report);
     }
@@ -23,6 +25,50 @@ export function checkListeners({ draft, value, report }: MeaningContext): void {
         message: `${formatSize(requestLine)} is more than headerBytes lets through, which is ${formatSize(headerBytes)} with the request line`,
       });
     }
+  }
+}
+
+function checkTls(
+  { protocol, tls, hsts, redirectToHttps }: ListenerSettings,
+  path: ConfigPath,
+  report: MeaningContext['report'],
+): void {
+  if (protocol === 'https' && tls === undefined) {
+    report({
+      code: 'missing_key',
+      path,
+      message: 'expected the key "tls" with the certificates of an https listener',
+      at: 'key',
+    });
+  } else if (protocol !== 'https' && tls !== undefined) {
+    report({
+      code: 'conflicting_keys',
+      path: [...path, 'tls'],
+      message: `expected no tls on a listener of the protocol ${protocol}`,
+      hint: 'write `protocol: https`',
+    });
+  }
+  if (protocol === 'https' && redirectToHttps !== false) {
+    report({
+      code: 'conflicting_keys',
+      path: [...path, 'redirectToHttps'],
+      message: 'expected no redirect to https on an https listener',
+    });
+  }
+  if (protocol !== 'https' && hsts !== '') {
+    report({
+      code: 'ineffective_key',
+      severity: 'warning',
+      path: [...path, 'hsts'],
+      message: 'browsers ignore Strict-Transport-Security that comes without TLS (RFC 6797 8.1)',
+    });
+  }
+  if (tls !== undefined && tls.minVersion > tls.maxVersion) {
+    report({
+      code: 'conflicting_keys',
+      path: [...path, 'tls', 'minVersion'],
+      message: `expected a version up to maxVersion, which is ${tls.maxVersion}`,
+    });
   }
 }
 

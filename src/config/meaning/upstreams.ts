@@ -1,4 +1,6 @@
 // Upstreams: each endpoint once, and a route that leads to it.
+import type { ConfigPath } from '../problem.js';
+import type { UpstreamSettings } from '../schema/index.js';
 import { quote, valueAt } from '../value.js';
 import type { MeaningContext } from './index.js';
 
@@ -23,6 +25,7 @@ export function checkUpstreams({ draft, value, report }: MeaningContext): void {
         hint: 'a larger share is its weight',
       });
     }
+    checkTls(upstream, ['upstreams', index], report);
     // Policies lead where they like.
     if (!used.has(upstream.name) && draft.policies.length === 0) {
       report({
@@ -32,5 +35,32 @@ export function checkUpstreams({ draft, value, report }: MeaningContext): void {
         message: `no route leads to the upstream ${quote(upstream.name)}`,
       });
     }
+  }
+}
+
+function checkTls(
+  { tls, endpoints }: UpstreamSettings,
+  path: ConfigPath,
+  report: MeaningContext['report'],
+): void {
+  if (tls === undefined) return;
+  for (const [given, missing] of [
+    ['cert', 'key'],
+    ['key', 'cert'],
+  ] as const) {
+    if (tls[given] === undefined || tls[missing] !== undefined) continue;
+    report({
+      code: 'missing_key',
+      path: [...path, 'tls'],
+      message: `expected the key "${missing}" beside "${given}"`,
+    });
+  }
+  const nameless = endpoints.findIndex(({ address }) => address.target.kind === 'unix');
+  if (tls.verify && tls.serverName === undefined && nameless >= 0) {
+    report({
+      code: 'missing_key',
+      path: [...path, 'tls'],
+      message: `expected the key "serverName", because endpoints[${nameless}] has no name that its certificate could be verified with`,
+    });
   }
 }

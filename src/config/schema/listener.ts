@@ -1,7 +1,7 @@
 // Where clients connect, and what is asked of their messages before a route is looked for.
 import { z } from 'zod';
 import { parseBind } from '../address.js';
-import { refuse } from '../parsed.js';
+import { type Parsed, refuse } from '../parsed.js';
 import {
   choice,
   countOrUnlimited,
@@ -20,6 +20,7 @@ import {
   tokenText,
   wholeNumber,
 } from './scalars.js';
+import { hstsSchema, listenerTlsSchema } from './tls.js';
 
 /** The core's head buffer (kMaxHeadBytes) and table of fields (kMaxFields). */
 export const maxHeadBytes = 64 * 1024;
@@ -28,14 +29,14 @@ export const maxHeadFields = 256;
 /** The most that limits.streams may be: kStreams of the core. */
 const maxStreams = 4096;
 
-const planned = ['https', 'tcp', 'tls', 'udp'];
+const planned = ['tcp', 'tls', 'udp'];
 
-const protocol = refined(z.string(expected('http')), (value) => {
-  if (value === 'http') return { ok: true as const, value };
+const protocol = refined(z.string(expected('http or https')), (value): Parsed<'http' | 'https'> => {
+  if (value === 'http' || value === 'https') return { ok: true, value };
   return planned.includes(value)
-    ? refuse('http', `${value} is not supported by this version`)
-    : refuse('http');
-}).meta({ enum: ['http'] });
+    ? refuse('http or https', `${value} is not supported by this version`)
+    : refuse('http or https');
+}).meta({ enum: ['http', 'https'] });
 
 const forwardMode = () => choice(['append', 'replace', 'keep', 'off']);
 
@@ -56,6 +57,11 @@ const limits = z
     body: sizeOrUnlimited(0)
       .prefault('unlimited')
       .describe('Bytes of a request body. Over it: 413.'),
+    handshakes: wholeNumber(1, 1_000_000)
+      .default(1000)
+      .describe(
+        'TLS handshakes under way at a time, on each I/O thread. At the limit one that is older than a second makes room, or new connections wait.',
+      ),
     streams: wholeNumber(1, maxStreams)
       .default(128)
       .describe('Requests of one HTTP/2 connection at a time. Over it, they are refused.'),
@@ -65,6 +71,9 @@ const limits = z
 
 const timeouts = z
   .strictObject({
+    handshake: duration()
+      .prefault('10s')
+      .describe('From the connection to the end of the TLS handshake. Over it, it is closed.'),
     head: duration()
       .prefault('10s')
       .describe('From the first byte of a request to its complete head. Over it: 408.'),
@@ -123,6 +132,11 @@ const forwarding = z
       )
       .default('tidegate')
       .describe('The pseudonym in `Via` (RFC 9110 7.6.3), both ways; `false` adds none.'),
+    clientCert: flag()
+      .default(false)
+      .describe(
+        "The client's verified certificate as `Client-Cert` (RFC 9440). What clients say in that header is never passed on.",
+      ),
   })
   .prefault({})
   .describe('What upstreams are told of the client.');
@@ -153,14 +167,22 @@ export const listenerSchema = z.strictObject({
   ).describe(
     '`"host:port"`, `"[::]:port"` or `"unix:/path"`, or a list of them. Port 0 is any free one.',
   ),
-  protocol: protocol.prefault('http').describe('`http`: HTTP without TLS.'),
+  protocol: protocol.prefault('http').describe('`http`: HTTP without TLS; `https`: HTTP over TLS.'),
   protocols: z
     .array(choice(['http1', 'http2']), expected('a list of protocols'))
     .min(1, expected('at least one protocol'))
     .default(['http1', 'http2'])
     .describe(
-      '`http1`: HTTP/1.1 and 1.0; `http2`: HTTP/2 for clients that begin with it ("prior knowledge").',
+      '`http1`: HTTP/1.1 and 1.0; `http2`: HTTP/2 for clients that begin with it ("prior knowledge"), over TLS those that choose it by ALPN.',
     ),
+  redirectToHttps: z
+    .union([flag(), wholeNumber(1, 65_535)], expected('true, false or a port'))
+    .default(false)
+    .describe(
+      'Answers every request with a redirect (308) to https: on port 443 with `true`, or on the port. No route is looked for.',
+    ),
+  hsts: hstsSchema,
+  tls: listenerTlsSchema.optional().describe('With `https`: certificates, and how TLS is spoken.'),
   limits,
   timeouts,
   maxRequests: countOrUnlimited(1, 1_000_000_000)

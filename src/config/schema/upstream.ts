@@ -15,6 +15,7 @@ import {
   text,
   wholeNumber,
 } from './scalars.js';
+import { upstreamTlsSchema } from './tls.js';
 
 /** What a balancer of the core chooses among (kEndpoints of native/snapshot/limits.h). */
 const maxEndpoints = 1024;
@@ -87,8 +88,9 @@ export const upstreamSchema = z.strictObject({
   protocol: protocol
     .prefault('http1')
     .describe(
-      '`http1`: HTTP/1.1 without TLS. `http2`: HTTP/2 without TLS, by prior knowledge; the exchanges of an I/O thread share few connections.',
+      '`http1`: HTTP/1.1. `http2`: HTTP/2, by prior knowledge, or with `tls` by ALPN; the exchanges of an I/O thread share few connections.',
     ),
+  tls: upstreamTlsSchema.optional(),
   hostHeader: hostHeader
     .prefault('preserve')
     .describe(

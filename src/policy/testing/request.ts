@@ -1,6 +1,6 @@
 // Requests that a test makes up, and the inputs that a policy reads of them, as the gateway would.
 import type { Consumer } from '../consumer.js';
-import type { AttributeValue, BodyForm, InputDeclaration } from '../inputs.js';
+import type { AttributeValue, BodyForm, InputDeclaration, TlsFact } from '../inputs.js';
 
 export interface MadeUpRequest {
   /** GET by default. */
@@ -15,6 +15,8 @@ export interface MadeUpRequest {
   readonly params?: Readonly<Record<string, string>>;
   /** `test` by default. */
   readonly routeName?: string;
+  /** Of the client's connection; nothing by default. */
+  readonly tls?: Readonly<Partial<Record<TlsFact, string>>>;
   /** Anything but text and bytes is sent as JSON. */
   readonly body?: unknown;
   /** As an earlier policy would have said. */
@@ -83,6 +85,8 @@ export function readInput(input: InputDeclaration, request: FullRequest): unknow
       return request[input.kind];
     case 'clientAddress':
       return made.client ?? '127.0.0.1';
+    case 'tls':
+      return made.tls?.[input.name as TlsFact];
     case 'routeName':
       return made.routeName ?? 'test';
     case 'consumer':

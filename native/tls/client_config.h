@@ -1,0 +1,23 @@
+// What TLS is to be towards an upstream, as the snapshot says it.
+#pragma once
+
+#include <string>
+
+#include "tls/server_config.h"
+
+namespace tidegate::tls {
+
+struct ClientConfig {
+  bool verify = true;       // the endpoint's chain and name
+  std::string authorities;  // PEM: whose certificates are believed; empty: those of the system
+  std::string certificate;  // PEM, with its chain: our own, for endpoints that ask for one
+  std::string key;          // PEM; secret
+  Version minVersion = Version::Tls12;
+  Version maxVersion = Version::Tls13;
+  std::string ciphers;
+  std::string cipherSuites;
+  std::string groups;
+  bool http2 = false;  // what is asked for by ALPN, instead of HTTP/1.1
+};
+
+}  // namespace tidegate::tls

@@ -1,0 +1,110 @@
+#include "tls/client_context.h"
+
+#include <openssl/x509v3.h>
+
+#include <array>
+#include <initializer_list>
+
+#include "base/ip_address.h"
+#include "tls/connector.h"
+
+namespace tidegate::tls {
+
+namespace {
+
+// Of everything that makes a connection one of this configuration.
+std::string fingerprintOf(const ClientConfig& config) {
+  std::string text;
+  const std::string versions = {config.verify ? 'v' : '-',
+                                static_cast<char>('0' + static_cast<int>(config.minVersion)),
+                                static_cast<char>('0' + static_cast<int>(config.maxVersion))};
+  for (const std::string* part : {&versions, &config.authorities, &config.certificate, &config.key,
+                                  &config.ciphers, &config.cipherSuites, &config.groups}) {
+    text += std::to_string(part->size()) + ':' + *part;
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int bytes = 0;
+  EVP_Digest(text.data(), text.size(), digest.data(), &bytes, EVP_sha256(), nullptr);
+  return {reinterpret_cast<const char*>(digest.data()), bytes};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<ClientContext>, ConfigError> ClientContext::create(
+    const ClientConfig& config, const std::string& systemAuthorities) {
+  clearErrors();
+  std::shared_ptr<ClientContext> context(new ClientContext());
+  ConfigError error;
+  const bool built = context->build(config, systemAuthorities, error);
+  clearErrors();
+  if (!built) return Failure{std::move(error)};
+  return context;
+}
+
+bool ClientContext::build(const ClientConfig& config, const std::string& systemAuthorities,
+                          ConfigError& error) {
+  fingerprint_ = fingerprintOf(config);
+  verify_ = config.verify;
+  context_.reset(SSL_CTX_new(TLS_client_method()));
+  const auto failed = [&error](std::string place, std::string_view what) {
+    error = {std::move(place), opensslReason(what)};
+    return false;
+  };
+  if (context_ == nullptr) return failed("", "no context can be made");
+  SSL_CTX* const ctx = context_.get();
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  const auto number = [](Version version) {
+    return version == Version::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+  };
+  SSL_CTX_set_min_proto_version(ctx, number(config.minVersion));
+  SSL_CTX_set_max_proto_version(ctx, number(config.maxVersion));
+  if (!config.ciphers.empty() && SSL_CTX_set_cipher_list(ctx, config.ciphers.c_str()) != 1)
+    return failed("ciphers", "not a list of ciphers");
+  if (!config.cipherSuites.empty() &&
+      SSL_CTX_set_ciphersuites(ctx, config.cipherSuites.c_str()) != 1)
+    return failed("cipherSuites", "not a list of cipher suites");
+  if (!config.groups.empty() && SSL_CTX_set1_groups_list(ctx, config.groups.c_str()) != 1)
+    return failed("groups", "not a list of groups");
+  if (verify_) {
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
+    const bool own = !config.authorities.empty();
+    if (addAuthorities(SSL_CTX_get_cert_store(ctx), own ? config.authorities : systemAuthorities) <=
+        0)
+      return failed("ca", "expected certificates in PEM");
+  }
+  if (!config.certificate.empty()) {
+    Identity identity;
+    if (!readIdentity(config.certificate, config.key, identity, error)) return false;
+    if (SSL_CTX_use_cert_and_key(ctx, identity.leaf.get(), identity.key.get(), identity.chain.get(),
+                                 1) != 1)
+      return failed("cert", "the certificate cannot be used");
+  }
+  const std::string_view protocol = config.http2 ? "\x02h2" : "\x08http/1.1";
+  SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(protocol.data()),
+                          static_cast<unsigned int>(protocol.size()));
+  Connector::keepSessionsOf(ctx);
+  return true;
+}
+
+SslPointer ClientContext::newConnection(const std::string& name) const {
+  clearErrors();
+  SslPointer ssl(SSL_new(context_.get()));
+  if (ssl == nullptr) return ssl;
+  SSL_set_connect_state(ssl.get());
+  if (name.empty()) return ssl;
+  // An address is no name to ask for (RFC 6066 3).
+  const bool isAddress = IpAddress::parse(name).has_value();
+  if (!isAddress) SSL_set_tlsext_host_name(ssl.get(), name.c_str());
+  if (verify_) {
+    X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl.get());
+    if (isAddress) {
+      X509_VERIFY_PARAM_set1_ip_asc(wanted, name.c_str());
+    } else {
+      X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+      X509_VERIFY_PARAM_set1_host(wanted, name.c_str(), name.size());
+    }
+  }
+  return ssl;
+}
+
+}  // namespace tidegate::tls

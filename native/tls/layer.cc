@@ -1,0 +1,468 @@
+// Order of this file: the BIO, the handshake, reading, writing, the end.
+#include "tls/layer.h"
+
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/ascii.h"
+#include "tls/server_context.h"
+
+namespace tidegate::tls {
+
+namespace {
+
+// Plaintext that is sealed before it goes out: with its records it fits the largest class of blocks
+// that is not rare.
+constexpr std::size_t kBatchBytes = 64 * 1024;
+
+// What a record adds, at most (RFC 5246 6.2.3.2: header, IV, padding, MAC).
+constexpr std::size_t kRecordOverhead = 5 + 16 + 256 + 64;
+
+// Longer ones are cut: they stand in log lines and in what policies read.
+constexpr std::size_t kMaxFactBytes = 1024;
+
+std::string textOf(BIO* bio) {
+  char* data = nullptr;
+  const long bytes = BIO_get_mem_data(bio, &data);
+  return {data, std::min(static_cast<std::size_t>(std::max(bytes, 0L)), kMaxFactBytes)};
+}
+
+std::string subjectOf(X509* certificate) {
+  const BioPointer out(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+  return textOf(out.get());
+}
+
+// Names and URIs, with commas between them. A comma or line break in one of them would make it two.
+std::string alternativesOf(X509* certificate) {
+  std::string text;
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    const bool known = name->type == GEN_DNS || name->type == GEN_URI || name->type == GEN_EMAIL;
+    if (!known) continue;
+    // The three have the same type.
+    const ASN1_IA5STRING* value = name->d.ia5;
+    const std::string_view bytes(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
+                                 static_cast<std::size_t>(ASN1_STRING_length(value)));
+    const bool plain =
+        std::ranges::all_of(bytes, [](char c) { return c > ' ' && c != ',' && c < 0x7f; });
+    if (!plain) continue;
+    const std::string_view kind = name->type == GEN_DNS   ? "DNS:"
+                                  : name->type == GEN_URI ? "URI:"
+                                                          : "email:";
+    if (text.size() + kind.size() + bytes.size() + 1 > kMaxFactBytes) break;
+    if (!text.empty()) text += ',';
+    text += kind;
+    text += bytes;
+  }
+  GENERAL_NAMES_free(names);
+  return text;
+}
+
+// What a peer can make us answer without reading any of it.
+constexpr std::size_t kMaxUnsent = 256 * 1024;
+
+}  // namespace
+
+// The BIO
+
+struct LayerBio {
+  static const BIO_METHOD* method() {
+    static const BIO_METHOD* const kMethod = make();
+    return kMethod;
+  }
+
+ private:
+  static Layer& layerOf(BIO* bio) { return *static_cast<Layer*>(BIO_get_data(bio)); }
+
+  static int read(BIO* bio, char* into, int size) {
+    BIO_clear_retry_flags(bio);
+    const int n = layerOf(bio).bioRead(into, size);
+    if (n < 0) BIO_set_retry_read(bio);
+    return n;
+  }
+
+  static int write(BIO* bio, const char* bytes, int size) {
+    BIO_clear_retry_flags(bio);
+    return layerOf(bio).bioWrite(bytes, size);
+  }
+
+  static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+  static const BIO_METHOD* make() {
+    BIO_METHOD* method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "tidegate");
+    BIO_meth_set_read(method, read);
+    BIO_meth_set_write(method, write);
+    BIO_meth_set_ctrl(method, control);
+    return method;
+  }
+};
+
+// The BIO has a socket for the time of one call; what the call leaves of the shared memory is kept.
+class Layer::Use {
+ public:
+  Use(Layer& layer, Socket& socket) : layer_(layer) {
+    layer_.socket_ = &socket;
+    layer_.drained_ = layer_.produced_ = false;
+    layer_.arrived_ = layer_.kept_.view();
+    clearErrors();
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  ~Use() {
+    const std::string_view rest = std::exchange(layer_.arrived_, {});
+    if (layer_.kept_.empty()) {
+      layer_.kept_.keep(layer_.buffers_.pool, rest);
+    } else {
+      layer_.kept_.consume(layer_.kept_.view().size() - rest.size());
+    }
+    layer_.socket_ = nullptr;
+  }
+
+ private:
+  Layer& layer_;
+};
+
+// -1: nothing now; 0: the peer has closed, or the socket is broken.
+int Layer::bioRead(char* into, int size) {
+  if (arrived_.empty()) {
+    if (!kept_.empty()) kept_.clear();
+    if (peerClosed_ || socketError_ != 0) return 0;
+    // Once there is something to return, an empty socket is not asked again.
+    if (socket_ == nullptr || (drained_ && produced_)) return -1;
+    const IoResult io = socket_->read(buffers_.cipher);
+    switch (io.status) {
+      case IoResult::Status::Ok:
+        arrived_ = {buffers_.cipher.data(), io.bytes};
+        drained_ = io.drained;
+        break;
+      case IoResult::Status::WouldBlock:
+        drained_ = true;
+        return -1;
+      case IoResult::Status::End:
+        peerClosed_ = true;
+        return 0;
+      case IoResult::Status::Failed:
+        socketError_ = io.error;
+        return 0;
+    }
+  }
+  const std::size_t n = std::min(static_cast<std::size_t>(size), arrived_.size());
+  std::memcpy(into, arrived_.data(), n);
+  arrived_.remove_prefix(n);
+  return static_cast<int>(n);
+}
+
+int Layer::bioWrite(const char* bytes, int size) {
+  answered_ = true;
+  const auto n = static_cast<std::size_t>(size);
+  const std::size_t used = sealedEnd_ - sealedBegin_;
+  if (used + n > kMaxUnsent) return -1;
+  if (sealedEnd_ + n > sealed_.capacity()) {
+    Block larger = buffers_.pool.acquire(std::max(used + n, 2 * used));
+    if (used > 0) std::memcpy(larger.data(), sealed_.data() + sealedBegin_, used);
+    sealed_ = std::move(larger);
+    sealedBegin_ = 0;
+    sealedEnd_ = static_cast<std::uint32_t>(used);
+  }
+  std::memcpy(sealed_.data() + sealedEnd_, bytes, n);
+  sealedEnd_ += static_cast<std::uint32_t>(n);
+  return size;
+}
+
+// The handshake
+
+Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const ServerContext> context)
+    : buffers_(buffers), ssl_(std::move(ssl)), context_(std::move(context)) {
+  attachBio();
+}
+
+Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector)
+    : buffers_(buffers), ssl_(std::move(ssl)), connector_(&connector) {
+  attachBio();
+}
+
+void Layer::attachBio() {
+  SSL_set_app_data(ssl_.get(), this);
+  BIO* bio = BIO_new(LayerBio::method());
+  if (bio == nullptr) {
+    state_ = State::Broken;
+    return;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
+}
+
+Layer::~Layer() {
+  // Not to be taken for a failure, for which OpenSSL would drop the session.
+  SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  if (counted_) buffers_.counters.tlsConnections.sub();
+}
+
+IoResult Layer::establish(Socket& socket) {
+  if (state_ == State::Open) return {.drained = drained_};
+  if (state_ != State::Handshake) return broken(0);
+  const Use use(*this, socket);
+  const int rc = SSL_do_handshake(ssl_.get());
+  if (rc == 1) {
+    state_ = State::Open;
+    if (context_ != nullptr) {
+      counted_ = true;
+      buffers_.counters.tlsConnections.add();
+      readFacts();
+    } else if (sendSealed(socket).status == IoResult::Status::Failed) {
+      return broken(socketError_);
+    }
+    return {.drained = drained_ && arrived_.empty()};
+  }
+  const int why = SSL_get_error(ssl_.get(), rc);
+  // Also an alert on why it failed.
+  const IoResult sent = sendSealed(socket);
+  if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+    error_ = socketError_ == 0 && !peerClosed_ ? takeError() : 0;
+    clearErrors();
+    return broken(socketError_);
+  }
+  if (sent.status == IoResult::Status::Failed) return broken(sent.error);
+  return {.status = IoResult::Status::WouldBlock};
+}
+
+void Layer::setServerName(std::string_view name) {
+  if (name.ends_with('.')) name.remove_suffix(1);
+  serverName_.resize(name.size());
+  std::ranges::transform(name, serverName_.begin(), toLower);
+}
+
+void Layer::readFacts() {
+  const SSL* const ssl = ssl_.get();
+  facts_.version = SSL_get_version(ssl);
+  if (const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl); cipher != nullptr) {
+    const char* name = SSL_CIPHER_standard_name(cipher);
+    facts_.cipher = name != nullptr ? name : SSL_CIPHER_get_name(cipher);
+  }
+  const unsigned char* alpn = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(ssl, &alpn, &length);
+  if (length > 0) facts_.alpn = {reinterpret_cast<const char*>(alpn), length};
+  facts_.sni = serverName_;
+  facts_.ja4 = ja4_;
+  facts_.resumed = SSL_session_reused(ssl) == 1;
+  readCertificate();
+}
+
+void Layer::readCertificate() {
+  X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  if (certificate == nullptr || SSL_get_verify_result(ssl_.get()) != X509_V_OK) return;
+  unsigned char* der = nullptr;
+  const int derBytes = i2d_X509(certificate, &der);
+  if (derBytes <= 0) return;
+  certificate_.assign(reinterpret_cast<const char*>(der), static_cast<std::size_t>(derBytes));
+  OPENSSL_free(der);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int digestBytes = 0;
+  EVP_Digest(certificate_.data(), certificate_.size(), digest.data(), &digestBytes, EVP_sha256(),
+             nullptr);
+  constexpr char kHex[] = "0123456789abcdef";
+  for (const unsigned char byte : std::span(digest).first(digestBytes)) {
+    fingerprint_ += kHex[byte >> 4];
+    fingerprint_ += kHex[byte & 15];
+  }
+  subject_ = subjectOf(certificate);
+  sans_ = alternativesOf(certificate);
+  facts_.subject = subject_;
+  facts_.sans = sans_;
+  facts_.fingerprint = fingerprint_;
+  facts_.certificate = certificate_;
+}
+
+// Reading
+
+IoResult Layer::read(Socket& socket, std::span<char> into) {
+  switch (state_) {
+    case State::Open:
+      break;
+    case State::PeerEnded:
+      return {.status = IoResult::Status::End};
+    case State::Handshake:
+    case State::Broken:
+      return broken(0);
+  }
+  const Use use(*this, socket);
+  const std::uint32_t sealedBefore = sealedEnd_;
+  const IoResult result = receive(into);
+  // An answer to the peer's new keys, or an alert; it may wait for a full socket.
+  if (sealedEnd_ != sealedBefore) sendSealed(socket);
+  return result;
+}
+
+IoResult Layer::receive(std::span<char> into) {
+  std::size_t bytes = 0;
+  while (bytes < into.size()) {
+    std::size_t n = 0;
+    if (SSL_read_ex(ssl_.get(), into.data() + bytes, into.size() - bytes, &n) == 1) {
+      bytes += n;
+      produced_ = true;
+      continue;
+    }
+    switch (SSL_get_error(ssl_.get(), 0)) {
+      case SSL_ERROR_WANT_READ:
+      case SSL_ERROR_WANT_WRITE:
+        if (bytes == 0) return {.status = IoResult::Status::WouldBlock};
+        return {.bytes = bytes, .drained = drained_};
+      case SSL_ERROR_ZERO_RETURN:
+        state_ = State::PeerEnded;
+        if (bytes == 0) return {.status = IoResult::Status::End};
+        return {.bytes = bytes};
+      default:
+        // Also an end of the socket that the peer has not announced: what came may not be all.
+        error_ = socketError_ == 0 && !peerClosed_ ? takeError() : 0;
+        clearErrors();
+        state_ = State::Broken;
+        if (bytes == 0) return broken(socketError_);
+        return {.bytes = bytes};
+    }
+  }
+  return {.bytes = bytes};
+}
+
+bool Layer::hasInput(Socket& socket) {
+  if (state_ != State::Open) return true;
+  const Use use(*this, socket);
+  char byte = 0;
+  std::size_t n = 0;
+  // Takes tickets and new keys in, and leaves bytes of a message where they are.
+  if (SSL_peek_ex(ssl_.get(), &byte, 1, &n) == 1) return true;
+  const int why = SSL_get_error(ssl_.get(), 0);
+  clearErrors();
+  return why != SSL_ERROR_WANT_READ;
+}
+
+// Writing
+
+IoResult Layer::write(Socket& socket, std::span<const iovec> parts) {
+  if (state_ != State::Open && state_ != State::PeerEnded) return broken(0);
+  const Use use(*this, socket);
+  std::size_t total = 0;
+  for (const iovec& part : parts) total += part.iov_len;
+  if (total == 0) return sendSealed(socket);
+  std::size_t done = 0;
+  // What was sealed before are the first of these bytes.
+  while (done < total) {
+    if (sealedBytes_ == 0) {
+      sealedBytes_ = seal(parts, done, total);
+      if (sealedBytes_ == 0) {
+        error_ = takeError();
+        return broken(EPROTO);
+      }
+    }
+    const IoResult io = sendSealed(socket);
+    if (io.status == IoResult::Status::Failed) return broken(io.error);
+    if (io.status == IoResult::Status::WouldBlock) {
+      if (done == 0) return io;
+      break;
+    }
+    done += std::exchange(sealedBytes_, 0);
+  }
+  return {.bytes = done};
+}
+
+std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::size_t total) {
+  const std::size_t end = std::min(total, skip + kBatchBytes);
+  if (const std::size_t room = end - skip + kRecordOverhead;
+      sealedBegin_ == sealedEnd_ && sealed_.capacity() < room) {
+    sealed_ = buffers_.pool.acquire(room);
+    sealedBegin_ = sealedEnd_ = 0;
+  }
+  std::size_t part = 0;
+  std::size_t inPart = skip;
+  for (; inPart >= parts[part].iov_len; ++part) inPart -= parts[part].iov_len;
+
+  std::size_t at = skip;
+  while (at < end) {
+    const std::size_t length = std::min(end - at, sizes_.next(buffers_.loop.nowMillis()));
+    // A record of one part goes from where it is; one of several is put together first.
+    const char* bytes = static_cast<const char*>(parts[part].iov_base) + inPart;
+    if (parts[part].iov_len - inPart >= length) {
+      inPart += length;
+    } else {
+      for (std::size_t filled = 0; filled < length;) {
+        const std::size_t n = std::min(length - filled, parts[part].iov_len - inPart);
+        std::memcpy(buffers_.record.data() + filled,
+                    static_cast<const char*>(parts[part].iov_base) + inPart, n);
+        filled += n;
+        inPart += n;
+        if (inPart == parts[part].iov_len && filled < length) {
+          ++part;
+          inPart = 0;
+        }
+      }
+      bytes = buffers_.record.data();
+    }
+    std::size_t written = 0;
+    if (SSL_write_ex(ssl_.get(), bytes, length, &written) != 1 || written != length) return 0;
+    sizes_.wrote(length);
+    at += length;
+    while (at < end && inPart == parts[part].iov_len) {
+      ++part;
+      inPart = 0;
+    }
+  }
+  return at - skip;
+}
+
+// Ok: all is out and the block is back in its pool.
+IoResult Layer::sendSealed(Socket& socket) {
+  while (sealedBegin_ < sealedEnd_) {
+    const iovec rest = {sealed_.data() + sealedBegin_, sealedEnd_ - sealedBegin_};
+    const IoResult io = socket.write({&rest, 1});
+    if (io.status == IoResult::Status::Failed) {
+      socketError_ = io.error;
+      return io;
+    }
+    sealedBegin_ += static_cast<std::uint32_t>(io.bytes);
+    if (sealedBegin_ < sealedEnd_) return {.status = IoResult::Status::WouldBlock};
+  }
+  sealed_.release();
+  sealedBegin_ = sealedEnd_ = 0;
+  return {};
+}
+
+// The end
+
+void Layer::sayEnd(Socket& socket) {
+  if (state_ != State::Open && state_ != State::PeerEnded) return;
+  if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0) return;
+  const Use use(*this, socket);
+  // Behind a part of a record it would say that the rest is not missing.
+  if (sealedBytes_ > 0) return;
+  SSL_shutdown(ssl_.get());
+  clearErrors();
+  sendSealed(socket);
+}
+
+std::string_view Layer::failure() const {
+  // Which rule a certificate breaks says more than that it breaks one.
+  const long verified = SSL_get_verify_result(ssl_.get());
+  if (ERR_GET_REASON(error_) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
+    return X509_verify_cert_error_string(verified);
+  if (error_ != 0) return errorReason(error_);
+  return peerClosed_ ? "the connection ended in the handshake" : std::string_view{};
+}
+
+void Layer::rest() {
+  if (state_ == State::Open) SSL_free_buffers(ssl_.get());
+}
+
+IoResult Layer::broken(int error) {
+  state_ = State::Broken;
+  return {.status = IoResult::Status::Failed, .error = error};
+}
+
+}  // namespace tidegate::tls

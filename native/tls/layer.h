@@ -1,0 +1,155 @@
+// TLS between a connection and its socket, on either side of it: OpenSSL over the core's buffers.
+//
+// OpenSSL's own socket BIO makes two system calls for each record that is read and one for each
+// that is written. Ours reads whatever waits in the socket at once into memory that the connections
+// of a thread share, and gathers the records of one write in a pooled block that goes out in one
+// call. Between two events a connection holds no buffer of ours unless part of a record is left
+// over; OpenSSL's go in rest().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/tls_facts.h"
+#include "io/buffer_pool.h"
+#include "io/event_loop.h"
+#include "io/input.h"
+#include "io/transport.h"
+#include "observe/stats.h"
+#include "tls/openssl_types.h"
+
+namespace tidegate::tls {
+
+class Connector;
+class ServerContext;
+
+// What one system call reads at most: four full records and a piece of the next.
+inline constexpr std::size_t kCipherReadBytes = 68 * 1024;
+
+inline constexpr std::size_t kMaxRecordBytes = 16 * 1024;
+
+// What the TLS connections of one I/O thread share. Used up within one call.
+struct ThreadBuffers {
+  EventLoop& loop;
+  BufferPool& pool;
+  ThreadCounters& counters;
+  alignas(64) std::array<char, kCipherReadBytes> cipher;
+  // A record's bytes, where they come in several parts.
+  std::array<char, kMaxRecordBytes> record;
+};
+
+// How far records are filled: small ones first, so that the client has something to decode before
+// the whole of a large one is there, and full ones once a response proves to be long.
+class RecordSizes {
+ public:
+  // Of the next record. Plaintext of 1,370 bytes fits one segment together with all headers.
+  std::size_t next(std::uint64_t nowMillis) {
+    if (nowMillis - lastMillis_ >= kIdleMillis) burst_ = 0;
+    lastMillis_ = nowMillis;
+    return burst_ < kSmallUntil ? kSmallBytes : kMaxRecordBytes;
+  }
+  void wrote(std::size_t bytes) { burst_ += bytes; }
+
+ private:
+  static constexpr std::size_t kSmallBytes = 1370;
+  static constexpr std::uint64_t kSmallUntil = 64 * 1024;
+  static constexpr std::uint64_t kIdleMillis = 1000;
+
+  std::uint64_t lastMillis_ = 0;
+  std::uint64_t burst_ = 0;
+};
+
+class Layer final : public TransportLayer {
+ public:
+  // On the server's side.
+  Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const ServerContext> context);
+  // On the client's side.
+  Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector);
+  ~Layer() override;
+
+  // TransportLayer
+  IoResult establish(Socket& socket) override;
+  IoResult read(Socket& socket, std::span<char> into) override;
+  // Without bytes: sends what is left of a handshake, which establish() leaves to the first write.
+  IoResult write(Socket& socket, std::span<const iovec> parts) override;
+  bool hasInput(Socket& socket) override;
+  void sayEnd(Socket& socket) override;
+  void rest() override;
+  std::string_view failure() const override;
+
+  // Complete once establish() has returned Ok.
+  const TlsFacts& facts() const { return facts_; }
+  // After a Failed: OpenSSL's code for it; 0 where the socket broke or ended.
+  unsigned long error() const { return error_; }
+  // The peer's first message was complete, and the costly part of the handshake is done.
+  bool answered() const { return answered_; }
+
+  // For the callbacks of a handshake.
+  static Layer& of(SSL* ssl) { return *static_cast<Layer*>(SSL_get_app_data(ssl)); }
+  const ServerContext* context() const { return context_.get(); }
+  Connector* connector() const { return connector_; }
+  void setServerName(std::string_view name);
+  void setFingerprint(std::string ja4) { ja4_ = std::move(ja4); }
+  // Lower-case, without a dot at its end; empty where the client names none.
+  std::string_view serverName() const { return serverName_; }
+  void refuseServerName() { serverNameRefused_ = true; }
+  bool serverNameRefused() const { return serverNameRefused_; }
+
+ private:
+  friend struct LayerBio;
+
+  enum class State : std::uint8_t { Handshake, Open, PeerEnded, Broken };
+
+  // The time of one call, in which the BIO has a socket.
+  class Use;
+
+  int bioRead(char* into, int size);
+  int bioWrite(const char* bytes, int size);
+  IoResult receive(std::span<char> into);
+  IoResult sendSealed(Socket& socket);
+  // Seals from `parts`, which begin `skip` bytes in, at most about `kBatchBytes`; returns how many.
+  std::size_t seal(std::span<const iovec> parts, std::size_t skip, std::size_t total);
+  IoResult broken(int error);
+  void attachBio();
+  void readFacts();
+  void readCertificate();
+
+  ThreadBuffers& buffers_;
+  SslPointer ssl_;
+  std::shared_ptr<const ServerContext> context_;  // on the server's side
+  Connector* connector_ = nullptr;                // on the client's side
+  Socket* socket_ = nullptr;                      // during a call
+  // Ciphertext that was received and not used: a view into the shared memory, or into kept_.
+  std::string_view arrived_;
+  Input kept_;
+  // Records on their way out, and how much of the caller's bytes is in them.
+  Block sealed_;
+  std::uint32_t sealedBegin_ = 0;
+  std::uint32_t sealedEnd_ = 0;
+  std::size_t sealedBytes_ = 0;
+  RecordSizes sizes_;
+  State state_ = State::Handshake;
+  bool drained_ = false;     // the socket held no more when it was last read in this call
+  bool produced_ = false;    // this call has something to return already
+  bool peerClosed_ = false;  // the socket has ended
+  bool answered_ = false;
+  bool serverNameRefused_ = false;
+  bool counted_ = false;  // in the gauge of open connections
+  int socketError_ = 0;
+  unsigned long error_ = 0;
+  TlsFacts facts_;
+  std::string serverName_;
+  std::string ja4_;
+  // What facts_ says of the client's certificate.
+  std::string subject_;
+  std::string sans_;
+  std::string fingerprint_;
+  std::string certificate_;
+};
+
+}  // namespace tidegate::tls

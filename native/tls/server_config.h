@@ -1,0 +1,54 @@
+// What TLS is to be on a listener, as the snapshot says it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tidegate::tls {
+
+enum class Version : std::uint8_t { Tls12, Tls13 };
+
+// A key that seals session tickets: its public name, the key of the HMAC, the key of the cipher.
+inline constexpr std::size_t kTicketKeyBytes = 80;
+using TicketKey = std::array<unsigned char, kTicketKeyBytes>;
+
+struct CertificateConfig {
+  std::string certificate;  // PEM: the certificate, then the chain to its authority
+  std::string key;          // PEM, not encrypted; secret
+  std::vector<std::string>
+      names;  // lower-case, exact or "*.suffix"; empty: those it is made out to
+};
+
+enum class ClientAuth : std::uint8_t {
+  None,
+  Optional,  // one that is shown has to be good
+  Required,
+};
+
+// Certificates of clients.
+struct ClientAuthConfig {
+  ClientAuth mode = ClientAuth::None;
+  std::string authorities;  // PEM
+  std::string revocations;  // PEM of revocation lists; empty: nobody's are checked
+  std::uint32_t depth = 4;  // authorities between a client's certificate and one of ours
+};
+
+struct ServerConfig {
+  std::vector<CertificateConfig> certificates;  // the first one is the default
+  Version minVersion = Version::Tls12;
+  Version maxVersion = Version::Tls13;
+  std::string ciphers;       // of TLS 1.2, as OpenSSL names them
+  std::string cipherSuites;  // of TLS 1.3
+  std::string groups;        // of the key exchange
+  bool http1 = true;         // what ALPN offers
+  bool http2 = false;
+  bool strictSni = false;  // a client that asks for no name of ours is refused
+  bool tickets = true;
+  std::uint64_t ticketRotation = 12ull * 60 * 60 * 1000;  // milliseconds
+  ClientAuthConfig clientAuth;
+  std::vector<TicketKey> ticketKeys;  // the first one seals; none: made and rotated here
+};
+
+}  // namespace tidegate::tls

@@ -1,0 +1,320 @@
+// The files that TLS of listeners is made of: read with each snapshot and each time that they change, and held against each
+// other, so that what the core gets fits together. Nothing of a key stands in a message.
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { rootCertificates } from 'node:tls';
+import type { Config, ConfigPath, ListenerSettings, UpstreamSettings } from '../config/index.js';
+import type { Finding } from '../config/source.js';
+import { readTextFile } from '../config/textFile.js';
+import type { SnapshotTls, SnapshotUpstreamTls } from './snapshot.js';
+
+/** Of one certificate of a listener, for logs and metrics. */
+export interface CertificateFacts {
+  listener: string;
+  /** What it is made out to. */
+  names: string[];
+  /** `rsa`, `ec`, `ed25519` … */
+  keyType: string;
+  /** As people know the file. */
+  file: string;
+  path: ConfigPath;
+  /** Milliseconds since the epoch. */
+  notAfter: number;
+}
+
+export interface TlsFiles {
+  /** By the listener's name. */
+  listeners: Map<string, SnapshotTls>;
+  /** By the upstream's name. */
+  upstreams: Map<string, SnapshotUpstreamTls>;
+  /** PEM of those that Node.js believes; empty where no upstream needs them. */
+  authorities: string;
+  certificates: CertificateFacts[];
+  /** Absolute, also those that could not be read. */
+  files: string[];
+  findings: Finding[];
+}
+
+const day = 24 * 3_600_000;
+
+/** Time before the end of a certificate from which on it is warned of. */
+export const expiryWarningMillis = 14 * day;
+
+const maxPemBytes = 1024 * 1024;
+
+/** `configFile`: paths are from its folder. */
+export function readTls(config: Config, configFile: string, now = Date.now()): TlsFiles {
+  const reader = new Reader(dirname(resolve(configFile)), now);
+  for (const [index, listener] of config.listeners.entries()) {
+    if (listener.protocol === 'https' && listener.tls !== undefined) {
+      reader.listener(listener, listener.tls, ['listeners', index, 'tls']);
+    }
+  }
+  for (const [index, upstream] of config.upstreams.entries()) {
+    if (upstream.tls !== undefined) {
+      reader.upstream(upstream.name, upstream.tls, ['upstreams', index, 'tls']);
+    }
+  }
+  return reader.result;
+}
+
+/** What is to be said of certificates that end soon; nothing of the others. */
+export function expiryFinding(
+  { names, notAfter, path }: CertificateFacts,
+  now = Date.now(),
+): Finding | undefined {
+  const left = notAfter - now;
+  if (left > expiryWarningMillis) return undefined;
+  const days = Math.max(0, Math.floor(left / day));
+  const end = new Date(notAfter).toISOString();
+  const whose = names[0] === undefined ? 'the certificate' : `the certificate of ${names[0]}`;
+  const when = left <= 0 ? `has expired at ${end}` : `expires in ${days} days, at ${end}`;
+  return { code: 'certificate_expires', severity: 'warning', path, message: `${whose} ${when}` };
+}
+
+type Tls = NonNullable<ListenerSettings['tls']>;
+
+/** `names` stands for the certificate's own where there are any. */
+interface Pair {
+  cert: string;
+  key: string;
+  names?: readonly string[] | undefined;
+}
+
+class Reader {
+  readonly result: TlsFiles = {
+    listeners: new Map(),
+    upstreams: new Map(),
+    authorities: '',
+    certificates: [],
+    files: [],
+    findings: [],
+  };
+  readonly #folder: string;
+  readonly #now: number;
+
+  constructor(folder: string, now: number) {
+    this.#folder = folder;
+    this.#now = now;
+  }
+
+  listener(listener: ListenerSettings, tls: Tls, path: ConfigPath): void {
+    const certificates = tls.certificates.flatMap((certificate, index) => {
+      const read = this.#certificate(listener.name, certificate, [...path, 'certificates', index]);
+      return read === undefined ? [] : [read];
+    });
+    const { tickets } = tls;
+    const keyFile = tickets === false ? undefined : tickets.keyFile;
+    const ticketKeys =
+      keyFile === undefined ? [] : this.#ticketKeys(keyFile, [...path, 'tickets', 'keyFile']);
+    this.result.listeners.set(listener.name, {
+      certificates,
+      minVersion: tls.minVersion,
+      maxVersion: tls.maxVersion,
+      ciphers: tls.ciphers,
+      cipherSuites: tls.cipherSuites,
+      groups: tls.groups,
+      strictSni: tls.strictSni,
+      ...this.#clientAuth(tls, [...path, 'clientAuth']),
+      tickets: tickets !== false,
+      ...(tickets === false ? {} : { ticketRotation: tickets.rotate }),
+      ticketKeys,
+    });
+  }
+
+  upstream(name: string, tls: NonNullable<UpstreamSettings['tls']>, path: ConfigPath): void {
+    const { ca, cert, key, verify } = tls;
+    const pair =
+      cert === undefined || key === undefined
+        ? undefined
+        : this.#certificate(`upstream ${name}`, { cert, key }, path);
+    if (verify && ca === undefined) this.result.authorities = rootCertificates.join('\n');
+    this.result.upstreams.set(name, {
+      verify,
+      ca: ca === undefined ? '' : this.#authorities(ca, [...path, 'ca']),
+      cert: pair?.cert ?? '',
+      key: pair?.key ?? '',
+      minVersion: tls.minVersion,
+      maxVersion: tls.maxVersion,
+      ciphers: tls.ciphers,
+      cipherSuites: tls.cipherSuites,
+      groups: tls.groups,
+    });
+  }
+
+  #clientAuth({ clientAuth }: Tls, path: ConfigPath): Pick<SnapshotTls, 'clientAuth'> {
+    if (clientAuth === undefined) return {};
+    const { mode, ca, crl, depth } = clientAuth;
+    return {
+      clientAuth: {
+        mode,
+        ca: this.#authorities(ca, [...path, 'ca']),
+        crl: crl === undefined ? '' : (this.#pem(crl, [...path, 'crl']) ?? ''),
+        depth,
+      },
+    };
+  }
+
+  #authorities(written: string, path: ConfigPath): string {
+    const pem = this.#pem(written, path);
+    if (pem === undefined) return '';
+    this.#parseCertificate(pem, written, path);
+    return pem;
+  }
+
+  #certificate(
+    listener: string,
+    { cert, key, names = [] }: Pair,
+    path: ConfigPath,
+  ): SnapshotTls['certificates'][number] | undefined {
+    const certPath = [...path, 'cert'];
+    const keyPath = [...path, 'key'];
+    const certPem = this.#pem(cert, certPath);
+    const keyPem = this.#pem(key, keyPath);
+    const certificate =
+      certPem === undefined ? undefined : this.#parseCertificate(certPem, cert, certPath);
+    const privateKey = keyPem === undefined ? undefined : this.#parseKey(keyPem, key, keyPath);
+    if (certPem === undefined || keyPem === undefined) return undefined;
+    if (certificate === undefined || privateKey === undefined) return undefined;
+    if (!certificate.checkPrivateKey(privateKey)) {
+      const hint = 'in the file of a certificate it comes first, and the chain behind it';
+      this.#report(
+        keyPath,
+        `expected the key of the certificate in ${this.#shown(cert)} but ${this.#shown(key)} has another one`,
+        hint,
+      );
+      return undefined;
+    }
+    for (const [index, name] of names.entries()) {
+      if (!isMadeOutTo(certificate, name)) {
+        const own = namesOf(certificate).join(', ') || 'nobody';
+        this.#report(
+          [...path, 'names', index],
+          `expected a name that the certificate is made out to but ${name} is none of ${own}`,
+        );
+      }
+    }
+    const facts: CertificateFacts = {
+      listener,
+      names: namesOf(certificate),
+      keyType: privateKey.asymmetricKeyType ?? 'unknown',
+      file: this.#shown(cert),
+      path: certPath,
+      notAfter: Date.parse(certificate.validTo),
+    };
+    if (facts.notAfter <= this.#now) {
+      this.#report(
+        certPath,
+        `expected a certificate in force but ${facts.file} has expired at ${new Date(facts.notAfter).toISOString()}`,
+      );
+      return undefined;
+    }
+    this.result.certificates.push(facts);
+    return { cert: certPem, key: keyPem, names: [...names] };
+  }
+
+  #pem(written: string, path: ConfigPath): string | undefined {
+    try {
+      return readTextFile(this.#file(written), this.#shown(written), maxPemBytes);
+    } catch (error) {
+      this.#report(path, `expected a PEM file but ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #parseCertificate(pem: string, written: string, path: ConfigPath): X509Certificate | undefined {
+    try {
+      return new X509Certificate(pem);
+    } catch {
+      this.#report(path, `expected a certificate in PEM but ${this.#shown(written)} has none`);
+      return undefined;
+    }
+  }
+
+  #parseKey(pem: string, written: string, path: ConfigPath): KeyObject | undefined {
+    try {
+      return createPrivateKey(pem);
+    } catch (error) {
+      const encrypted =
+        error instanceof Error && 'code' in error && error.code === 'ERR_MISSING_PASSPHRASE';
+      const what = encrypted ? 'is encrypted' : 'has none';
+      this.#report(path, `expected a private key in PEM but ${this.#shown(written)} ${what}`);
+      return undefined;
+    }
+  }
+
+  #ticketKeys(written: string, path: ConfigPath): Uint8Array[] {
+    try {
+      const file = this.#file(written);
+      if (statSync(file).size > maxTicketFileBytes) throw new Error('it is too large');
+      return parseTicketKeys(readFileSync(file));
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
+      this.#report(
+        path,
+        `expected 1 to ${maxTicketKeys} ticket keys of 80 bytes, as they are or as lines of base64, in ${this.#shown(written)}${code}`,
+      );
+      return [];
+    }
+  }
+
+  #file(written: string): string {
+    const file = resolve(this.#folder, written);
+    if (!this.result.files.includes(file)) this.result.files.push(file);
+    return file;
+  }
+
+  /** As people know it from where they are. */
+  #shown(written: string): string {
+    return relative(process.cwd(), resolve(this.#folder, written));
+  }
+
+  #report(path: ConfigPath, message: string, hint?: string): void {
+    this.result.findings.push({ code: 'certificate_unusable', path, message, hint });
+  }
+}
+
+const ticketKeyBytes = 80;
+const maxTicketKeys = 16;
+const maxTicketFileBytes = 16 * 1024;
+
+/**
+ * nginx reads 80 bytes as name (16), key of the HMAC (32) and key of the cipher (32); HAProxy reads lines of base64, in which the
+ * key of the cipher comes first. The core has the order of nginx.
+ */
+export function parseTicketKeys(bytes: Uint8Array): Uint8Array[] {
+  const text = Buffer.from(bytes).toString('latin1');
+  const isText = /^[A-Za-z0-9+/=\s]+$/.test(text);
+  const keys = isText
+    ? text.split(/\s+/).flatMap((line) => (line === '' ? [] : [fromHaproxy(line)]))
+    : Array.from({ length: Math.ceil(bytes.length / ticketKeyBytes) }, (_, index) =>
+        bytes.subarray(index * ticketKeyBytes, (index + 1) * ticketKeyBytes),
+      );
+  const whole = keys.every((key) => key.length === ticketKeyBytes);
+  if (!whole || keys.length === 0 || keys.length > maxTicketKeys) throw new Error('no ticket keys');
+  return keys;
+}
+
+function fromHaproxy(line: string): Uint8Array {
+  const key = Buffer.from(line, 'base64');
+  return Buffer.concat([key.subarray(0, 16), key.subarray(48, 80), key.subarray(16, 48)]);
+}
+
+/** The DNS names, or where there are none the common name. */
+function namesOf(certificate: X509Certificate): string[] {
+  const alternatives = certificate.subjectAltName ?? '';
+  const names = [...alternatives.matchAll(/DNS:([^,\s"]+)/g)].map(([, name]) => name as string);
+  if (names.length > 0) return names.map((name) => name.toLowerCase());
+  const common = /^CN=(.+)$/m.exec(certificate.subject)?.[1];
+  return common === undefined ? [] : [common.toLowerCase()];
+}
+
+function isMadeOutTo(certificate: X509Certificate, name: string): boolean {
+  if (name.startsWith('*.')) return namesOf(certificate).includes(name);
+  return certificate.checkHost(name) !== undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

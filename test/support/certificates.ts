@@ -1,0 +1,96 @@
+// Certificates of a test's own authority, made by the openssl command.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryFolder } from './folder.js';
+
+export interface Certificate {
+  /** Paths of PEM files. */
+  certFile: string;
+  keyFile: string;
+  cert: string;
+  key: string;
+}
+
+export interface CertificateWish {
+  /** DNS names; without a dot in front, `*.` allowed. */
+  names?: readonly string[];
+  keyType?: 'ec' | 'rsa';
+  days?: number;
+  commonName?: string;
+  /** Lines such as `extendedKeyUsage=clientAuth`. */
+  extensions?: readonly string[];
+}
+
+const keyOptions = {
+  ec: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
+  rsa: ['-newkey', 'rsa:2048'],
+} as const;
+
+/** Its own certificate is `cert`. */
+export class Authority implements Certificate {
+  readonly folder = temporaryFolder();
+  readonly certFile = join(this.folder, 'authority.pem');
+  readonly keyFile = join(this.folder, 'authority.key');
+  readonly cert: string;
+  readonly key: string;
+  #count = 0;
+
+  constructor(commonName = 'Tidegate test authority') {
+    this.#request('authority', 'ec', 3650, commonName, [
+      'basicConstraints=critical,CA:TRUE',
+      'keyUsage=critical,keyCertSign,cRLSign',
+    ]);
+    this.cert = readFileSync(this.certFile, 'utf8');
+    this.key = readFileSync(this.keyFile, 'utf8');
+  }
+
+  issue(wish: CertificateWish = {}): Certificate {
+    const { names = ['localhost'], keyType = 'ec', days = 365, extensions = [] } = wish;
+    const { commonName = names[0] ?? 'test' } = wish;
+    this.#count += 1;
+    const stem = `issued-${this.#count}`;
+    const alternatives = names.map((name) => `DNS:${name}`).join(',');
+    this.#request(
+      stem,
+      keyType,
+      days,
+      commonName,
+      [...(names.length > 0 ? [`subjectAltName=${alternatives}`] : []), ...extensions],
+      ['-CA', this.certFile, '-CAkey', this.keyFile],
+    );
+    const certFile = join(this.folder, `${stem}.pem`);
+    const keyFile = join(this.folder, `${stem}.key`);
+    return {
+      certFile,
+      keyFile,
+      cert: readFileSync(certFile, 'utf8'),
+      key: readFileSync(keyFile, 'utf8'),
+    };
+  }
+
+  #request(
+    stem: string,
+    keyType: 'ec' | 'rsa',
+    days: number,
+    commonName: string,
+    extensions: readonly string[],
+    issuer: readonly string[] = [],
+  ): void {
+    const files = [
+      '-keyout',
+      join(this.folder, `${stem}.key`),
+      '-out',
+      join(this.folder, `${stem}.pem`),
+    ];
+    execFileSync(
+      'openssl',
+      [
+        ...['req', '-x509', '-nodes', ...keyOptions[keyType], '-days', `${days}`],
+        ...['-subj', `/CN=${commonName}`, ...issuer, ...files],
+        ...extensions.flatMap((line) => ['-addext', line]),
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+  }
+}

@@ -1,0 +1,155 @@
+// TLS towards endpoints: whom the gateway believes, and what happens when it does not.
+import { createHash, randomBytes } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { Authority } from '../support/certificates.js';
+import { connectTo, get, requestText } from '../support/client.js';
+import { startGateway } from '../support/gateway.js';
+import { startOrigin } from '../support/origin.js';
+import { startTlsOrigin } from '../support/tlsOrigin.js';
+
+const authority = new Authority();
+const site = authority.issue({ names: ['localhost', 'app.internal'] });
+
+function configOf(endpoint: string, tls: string, more = ''): string {
+  return `
+listeners: [{ name: public, bind: 127.0.0.1:0 }]
+routes: [{ name: all, upstream: app }]
+upstreams:
+  - { name: app, endpoints: ["${endpoint}"], tls: ${tls}, ${more} }
+`;
+}
+
+const ca = `ca: ${authority.certFile}`;
+
+describe('an upstream over TLS', () => {
+  test('is asked for by its name and verified', async () => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
+    const gateway = await startGateway(configOf(`localhost:${origin.port}`, `{ ${ca} }`));
+    const response = await get(gateway.address(), '/');
+    expect(response.status).toBe(200);
+    expect(response.text).toBe('ok');
+    expect(origin.requests[0]?.servername).toBe('localhost');
+  });
+
+  test('serverName stands in place of an address', async () => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
+    const gateway = await startGateway(
+      configOf(origin.address, `{ ${ca}, serverName: app.internal }`),
+    );
+    expect((await get(gateway.address(), '/')).status).toBe(200);
+    expect(origin.requests[0]?.servername).toBe('app.internal');
+  });
+
+  test.each([
+    ['another name', `{ ${ca}, serverName: other.internal }`, 'hostname mismatch'],
+    ['an address that the certificate does not have', `{ ${ca} }`, 'IP address mismatch'],
+    [
+      'an authority that nobody knows',
+      '{ serverName: localhost }',
+      'unable to get local issuer certificate',
+    ],
+  ])('%s is 502, with the cause in the log', async (_what, tls, cause) => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
+    const gateway = await startGateway(configOf(origin.address, tls));
+    const response = await get(gateway.address(), '/');
+    expect(response.status).toBe(502);
+    expect(response.problem.reason).toBe('upstream_tls_failed');
+    expect(response.text).not.toContain(cause);
+    const line = await gateway.loggedTarget('/');
+    expect(line.upstream_tls_error).toBe(cause);
+    expect(origin.requests).toHaveLength(0);
+  });
+
+  test('verify: false takes any certificate', async () => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
+    const gateway = await startGateway(configOf(origin.address, '{ verify: false }'));
+    expect((await get(gateway.address(), '/')).status).toBe(200);
+  });
+
+  test('an endpoint that speaks no TLS is 502, and one that says nothing 504', async () => {
+    const origin = await startOrigin();
+    const gateway = await startGateway(configOf(origin.address, '{ verify: false }'));
+    const refused = await connectTo(gateway.address());
+    refused.send(requestText('GET / HTTP/1.1'));
+    const connection = await origin.nextConnection();
+    await connection.until('a first message', () => connection.receivedBytes > 0);
+    connection.send('HTTP/1.1 400 Bad Request\r\n\r\n');
+    expect((await refused.response()).problem.reason).toBe('upstream_tls_failed');
+    refused.close();
+    await gateway.reload(
+      configOf(
+        origin.address,
+        '{ verify: false }',
+        'timeouts: { connect: 200ms }, retries: { attempts: 0 }',
+      ),
+    );
+    expect((await get(gateway.address(), '/')).status).toBe(504);
+  });
+
+  test('connections are kept, and new ones resume the session', async () => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key }, (request, response) => {
+      if (request.url === '/close') response.setHeader('connection', 'close');
+      response.end('ok');
+    });
+    const gateway = await startGateway(configOf(`localhost:${origin.port}`, `{ ${ca} }`));
+    for (const target of ['/', '/', '/close', '/', '/close', '/']) {
+      expect((await get(gateway.address(), target)).status).toBe(200);
+    }
+    expect(origin.connections).toBe(3);
+    expect(origin.requests.map(({ resumed }) => resumed)).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test('our own certificate is shown where it is asked for', async () => {
+    const own = authority.issue({ names: [], commonName: 'gateway' });
+    const origin = await startTlsOrigin({
+      cert: site.cert,
+      key: site.key,
+      ca: authority.cert,
+      requestCert: true,
+      rejectUnauthorized: false,
+    });
+    const config = (tls: string) => configOf(`localhost:${origin.port}`, tls);
+    const gateway = await startGateway(
+      config(`{ ${ca}, cert: ${own.certFile}, key: ${own.keyFile} }`),
+    );
+    expect((await get(gateway.address(), '/')).status).toBe(200);
+    expect(origin.requests[0]?.client).toBe('gateway');
+    // Another identity takes no connection of the first one.
+    expect(await gateway.reload(config(`{ ${ca} }`))).toBe(true);
+    expect((await get(gateway.address(), '/')).status).toBe(200);
+    expect(origin.requests[1]?.client).toBeUndefined();
+    expect(origin.requests[1]?.port).not.toBe(origin.requests[0]?.port);
+  });
+
+  test('bodies of MiB pass both ways', async () => {
+    const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+    const origin = await startTlsOrigin(
+      { cert: site.cert, key: site.key },
+      async (request, response) => {
+        const parts: Buffer[] = [];
+        for await (const part of request) parts.push(part as Buffer);
+        const body = Buffer.concat(parts);
+        response.setHeader('x-digest', digest(body));
+        response.end(body);
+      },
+    );
+    const gateway = await startGateway(configOf(`localhost:${origin.port}`, `{ ${ca} }`));
+    const client = await connectTo(gateway.address());
+    for (const size of [1, 100_000, 3 * 1024 * 1024]) {
+      const body = randomBytes(size);
+      client.send(requestText('POST / HTTP/1.1', `content-length: ${size}`));
+      client.send(body);
+      const response = await client.response('POST');
+      expect(response.header('x-digest')).toBe(digest(body));
+      expect(digest(response.message.body)).toBe(digest(body));
+    }
+    client.close();
+  });
+});
