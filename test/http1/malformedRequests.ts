@@ -84,7 +84,7 @@ const requestLines: MalformedHead[] = [
   line('GET / HTTP/0.9', 505),
   line('GET / HTTP/2.0', 505),
   line('GET / HTTP/3.1', 505),
-  line('PRI * HTTP/2.0', 505),
+  line('PRI / HTTP/2.0', 505),
   line(`${'M'.repeat(33)} / HTTP/1.1`),
   line('G\x80T / HTTP/1.1'),
   line('GET\x00 / HTTP/1.1'),
