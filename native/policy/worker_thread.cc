@@ -36,12 +36,12 @@ bool canComeForward() {
 }  // namespace
 
 std::shared_ptr<WorkerThread> WorkerThread::ofCaller() {
-  static const bool can = canComeForward();
+  static const bool kCan = canComeForward();
   auto thread = std::make_shared<WorkerThread>();
   const int self = threadId();
   errno = 0;
   const int niceness = getpriority(PRIO_PROCESS, static_cast<id_t>(self));
-  if (!can || errno != 0 || pthread_getcpuclockid(pthread_self(), &thread->clock_) != 0)
+  if (!kCan || errno != 0 || pthread_getcpuclockid(pthread_self(), &thread->clock_) != 0)
     return thread;
   thread->threadId_ = self;
   thread->niceness_ = niceness;

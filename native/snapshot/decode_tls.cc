@@ -148,8 +148,9 @@ std::string buildUpstreamTls(Snapshot& snapshot) {
     upstream.tlsSource->http2 = upstream.protocol == UpstreamProtocol::Http2;
     auto built = tls::ClientContext::create(*upstream.tlsSource, snapshot.authorities);
     if (!built) {
-      const std::string below = built.error().place.empty() ? "" : "." + built.error().place;
-      return place + ".tls" + below + ": " + built.error().message;
+      std::string message = place + ".tls";
+      if (!built.error().place.empty()) message.append(".").append(built.error().place);
+      return message.append(": ").append(built.error().message);
     }
     upstream.tls = std::move(*built);
     upstream.tlsSource.reset();

@@ -38,7 +38,8 @@ TEST("counter names are distinct words for metrics") {
   for (std::size_t i = 0; i < kCounterCount; ++i) {
     const std::string_view name = counterName(i);
     CHECK(!name.empty());
-    CHECK_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789"), std::string_view::npos);
+    CHECK_EQ(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789"),
+             std::string_view::npos);
     CHECK(names.insert(name).second);
   }
 }
