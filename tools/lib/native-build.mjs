@@ -82,7 +82,21 @@ function nodeGyp() {
   return found;
 }
 
-async function requireTools() {
+/** Programs outside of Node have no OpenSSL in their process. */
+async function requireOpenSsl(program, flags) {
+  const link = ['-x', 'c++', '-', '-o', '/dev/null', '-lssl', '-lcrypto'];
+  const { code } = await run(program, [...flags, ...link], {
+    capture: true,
+    input: 'int main() {}\n',
+  });
+  if (code === 0) return;
+  throw new Failure(
+    'cannot build the programs of tests and benches: they link OpenSSL, which is not here.\n' +
+      '  On Debian or Ubuntu: apt-get install -y libssl-dev openssl',
+  );
+}
+
+async function requireTools(product) {
   const missing = (what) => new Failure(`cannot build the native core: ${what}.\n  ${remedy}`);
   const python = process.env.npm_config_python ?? process.env.PYTHON;
   if (![python, 'python3', 'python'].some((name) => name && findProgram(name))) {
@@ -106,10 +120,11 @@ async function requireTools() {
       `${compiler} does not compile C++20; g++ 12 or newer does, and clang 16 or newer\n  ${first}`,
     );
   }
+  if (product === executables) await requireOpenSsl(program, flags);
 }
 
 async function build(product) {
-  await requireTools();
+  await requireTools(product);
   const folder = nodeFolder();
   if (!folder) {
     console.error(
