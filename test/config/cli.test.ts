@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { parseRequest } from '../../src/cli/explain/request.js';
 import { runProgram } from '../../src/cli/program.js';
+import { exampleCertificates } from '../support/exampleCertificates.js';
 import { temporaryFolder } from '../support/folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -138,10 +139,12 @@ describe('tidegate check', () => {
     expect(stderr).toContain('regexes.yaml: 2 errors\n');
   });
 
+  const certificates = exampleCertificates();
   const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' });
   it.each(examples.filter((name) => /\.(?:yaml|config\.mjs)$/.test(name)))(
     'finds nothing wrong with examples/%s',
     async (name) => {
+      for (const [key, file] of Object.entries(certificates)) vi.stubEnv(key, file);
       const { status, stderr } = await tidegate(['check', '-c', `examples/${name}`], root);
       expect({ status, stderr }).toEqual({ status: 0, stderr: `examples/${name}: no errors\n` });
     },

@@ -16,6 +16,7 @@ import { problemCodes } from '../../src/config/problem.js';
 import { documentedPaths, referenceMarkers, withReference } from '../../src/config/reference.js';
 import { configSchema } from '../../src/config/schema/index.js';
 import { templateVariables } from '../../src/config/template.js';
+import { exampleCertificates } from '../support/exampleCertificates.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const document = readFileSync(`${root}docs/configuration.md`, 'utf8');
@@ -125,6 +126,7 @@ describe('docs/configuration.md', () => {
 });
 
 describe('examples', () => {
+  const certificates = exampleCertificates();
   const files = readdirSync(`${root}examples`, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.(?:ya?ml|config\.(?:mjs|ts))$/.test(name))
     .map((name) => `examples/${name}`);
@@ -134,7 +136,7 @@ describe('examples', () => {
   });
 
   test.each(files)('%s loads without a warning, and compiles', async (file) => {
-    const loaded = await loadConfig(root + file, { env: {} });
+    const loaded = await loadConfig(root + file, { env: certificates });
     if (!loaded.ok) throw new Error(renderProblems(loaded.problems));
     expect(renderProblems(loaded.warnings)).toBe('');
     const resolve = async () => '127.0.0.1';
