@@ -81,18 +81,15 @@ class Transport {
     socket_.shutdownWrite();
   }
 
-  // Orderly: the peer can tell that nothing is missing.
+  // Orderly: the peer can tell that nothing is missing. The layer stays, and with it what it knows
+  // of the peer: whoever hears of the end may still look at that.
   void close() {
     if (layer_ != nullptr && socket_.open()) layer_->sayEnd(socket_);
-    layer_.reset();
     socket_.close();
   }
 
   // Ends with a reset instead: what the peer has must not look complete.
-  void abort() {
-    layer_.reset();
-    socket_.abort();
-  }
+  void abort() { socket_.abort(); }
 
   // See TransportLayer::failure().
   std::string_view failure() const {
