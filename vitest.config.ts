@@ -7,7 +7,7 @@ const patience = onHost ? 3 : 1;
 // What has nothing to do with the core says nothing about a sanitized one.
 const withoutCore = [
   'test/{admin,bench,builtin,docs,policy,workers}/**',
-  'test/cli-run/{demo,docs}.test.ts',
+  'test/cli-run/**',
   'test/config/explainRun.test.ts',
 ];
 
