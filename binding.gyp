@@ -66,6 +66,7 @@
         {
           'target_name': 'bench_parts',
           'type': 'static_library',
+          'dependencies': ['tidegate_core'],
           'sources': [
             '<!@(node tools/native-sources.mjs parts bench/common bench/floor bench/load bench/origin)',
           ],

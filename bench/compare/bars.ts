@@ -74,6 +74,12 @@ const protocolBars: readonly Bar[] = [
     against: { peer: 'haproxy', variant: 'http1' },
     atMost: 0.75,
   },
+  ...againstBoth({
+    what: 'CPU/call, unary gRPC, 8 × 8 streams',
+    scenario: 'protocols-grpc',
+    metric: 'cpuMicros',
+    atMost: 0.5,
+  }),
   ...(['download', 'upload'] as const).flatMap((scenario) =>
     againstBoth({
       what: `CPU/GiB of 1 MiB bodies, ${scenario}, buffers of 64 KiB`,

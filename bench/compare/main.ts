@@ -41,9 +41,12 @@ async function main(): Promise<void> {
   const needsWires = chosen.some(({ variants }) => variants.some(({ wires }) => wires));
   const missing = needsWires ? WireLoad.missing() : undefined;
   if (missing !== undefined)
-    throw new UsageError(`${missing} (Debian: apt-get install nghttp2-client openssl nginx)`);
+    throw new UsageError(`${missing} (Debian: apt-get install nghttp2-client openssl)`);
   const certificate = needsWires ? await makeCertificate() : undefined;
-  const load = new WireLoad(await openLoad(options, machine), machine.loadCores);
+  const plain = await openLoad(options, machine);
+  if (needsWires && !(plain instanceof OwnLoad))
+    throw new UsageError('only the origin of bench/load speaks HTTP/2: TLS and HTTP/2 need it');
+  const load = new WireLoad(plain, machine.loadCores);
   await leaveOutBroken(located, absent, load, machine);
   const say = (line: string) => console.error(line);
 

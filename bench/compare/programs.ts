@@ -31,11 +31,15 @@ export async function outputOf(program: string, args: readonly string[]): Promis
   return stdout + stderr;
 }
 
-/** The bench's own programs, by the folders of bench/ that hold their sources. */
+/** The bench's own programs, by the folders of bench/ that hold their sources, and what they take of the core. */
 const helpers = {
-  bench_origin: { sources: ['origin'], leaveOut: [] },
-  bench_floor: { sources: ['floor'], leaveOut: [] },
-  bench_load: { sources: ['load', 'origin'], leaveOut: ['origin/main.cc', 'origin/server.cc'] },
+  bench_origin: { sources: ['origin'], leaveOut: [], core: [] },
+  bench_floor: { sources: ['floor'], leaveOut: [], core: [] },
+  bench_load: {
+    sources: ['load', 'origin'],
+    leaveOut: ['origin/main.cc', 'origin/server.cc'],
+    core: ['frame', 'hpack_decoder', 'hpack_table', 'huffman'].map((each) => `http2/${each}.cc`),
+  },
 } as const;
 
 export type Helper = keyof typeof helpers;
@@ -45,11 +49,13 @@ export async function buildHelper(name: Helper): Promise<string> {
   const bench = path.join(root, 'bench');
   const folder = path.join(root, 'build/bench');
   const target = path.join(folder, name);
-  const { sources, leaveOut } = helpers[name];
+  const { sources, leaveOut, core } = helpers[name];
   const files = [...sources, 'common'].flatMap((each) =>
     readdirSync(path.join(bench, each)).map((file) => `${each}/${file}`),
   );
-  const newest = Math.max(...files.map((file) => statSync(path.join(bench, file)).mtimeMs));
+  const native = core.map((file) => path.join(root, 'native', file));
+  const read = [...files.map((file) => path.join(bench, file)), ...native];
+  const newest = Math.max(...read.map((file) => statSync(file).mtimeMs));
   const built = statSync(target, { throwIfNoEntry: false });
   if (built && built.mtimeMs > newest) return target;
   mkdirSync(folder, { recursive: true });
@@ -59,7 +65,9 @@ export async function buildHelper(name: Helper): Promise<string> {
   const flags = ['-std=c++20', '-O2', '-fno-exceptions', '-fno-rtti', '-pthread', '-o', target];
   await execute(process.env['CXX'] ?? 'g++', [
     ...flags,
+    ...['-I', path.join(root, 'native')],
     ...units.map((file) => path.join(bench, file)),
+    ...native,
   ]);
   return target;
 }

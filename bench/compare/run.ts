@@ -155,9 +155,9 @@ async function startPeer(
   name: PeerName,
 ): Promise<RunningPeer> {
   const program = located.get(name)?.program ?? '';
-  const { client, upstream } = variant.wires ?? plainWires;
+  const { client } = variant.wires ?? plainWires;
   const setup = {
-    originPort: upstream === 'http2' ? await load.http2OriginPort() : load.originPort,
+    originPort: load.originPort,
     connections: variant.connections,
     headers: variant.headers ?? 'default',
     routes: variant.routes,
@@ -166,6 +166,7 @@ async function startPeer(
     generation: kind === 'reload' ? 0 : undefined,
     policies: variant.policies,
     wires: variant.wires,
+    grpc: variant.grpc,
     certificate: isEncrypted(client) ? certificate : undefined,
     threads,
     policyWorkers,
@@ -180,7 +181,7 @@ async function startPeer(
 function requestOf(
   { options }: Bench,
   scenario: Scenario,
-  { connections, path, paths, fresh, upload, wires, streams, halfOfSlowest }: Variant,
+  { connections, path, paths, fresh, upload, wires, streams, grpc, halfOfSlowest }: Variant,
   peer: RunningPeer,
   rate: number | undefined,
 ) {
@@ -194,6 +195,7 @@ function requestOf(
     ...(upload !== undefined && { upload }),
     ...(wires !== undefined && { wire: wires.client }),
     ...(streams !== undefined && { streams }),
+    ...(grpc !== undefined && { grpc }),
     ...(halfOfSlowest && rate !== undefined && { rate }),
   };
 }

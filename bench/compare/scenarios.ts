@@ -16,6 +16,8 @@ export interface Variant {
   wires?: Wires;
   /** Of HTTP/2: requests under way on a connection. */
   streams?: number;
+  /** Each request is a unary gRPC call. */
+  grpc?: boolean;
   /** A fixed rate: half the peak of the slowest proxy at the same requests. */
   halfOfSlowest?: boolean;
   headers?: HeaderWork;
@@ -274,7 +276,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-http2-both',
     title: 'HTTP/2 without TLS on both sides, 8 connections of 32 streams',
-    note: 'Load: h2load; origin: nginx. This nginx has no HTTP/2 towards upstreams.',
+    note: 'Load: h2load. nginx has no HTTP/2 towards upstreams but for gRPC.',
     variants: [{ ...streams, name: '', wires: { client: 'http2', upstream: 'http2' } }],
     peers: ['tidegate', 'haproxy'],
   },
@@ -282,7 +284,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-to-http2',
     title: 'HTTP/1 from 64 clients, HTTP/2 without TLS to the origin',
-    note: 'Origin: nginx. http1: HTTP/1 on both sides; policies: api-key and rate-limit, decided anew for each request.',
+    note: 'As keepalive-64. http1: HTTP/1 on both sides; policies: api-key and rate-limit, decided anew for each request.',
     variants: [
       { ...plain, name: 'http1', peers: proxies },
       { ...plain, name: 'http2', wires: { client: 'http1', upstream: 'http2' } },
@@ -295,6 +297,23 @@ const protocolScenarios: readonly Scenario[] = [
       },
     ],
     peers: ['tidegate', 'haproxy'],
+  },
+  {
+    ...load,
+    name: 'protocols-grpc',
+    title: 'gRPC, unary calls with messages of 64 bytes, 8 connections of 8 streams',
+    note: 'Load: h2load; no TLS; the origin echoes. nginx: grpc_pass.',
+    variants: [
+      {
+        name: '',
+        path: '/bench.Echo/Unary',
+        connections: 8,
+        streams: 8,
+        grpc: true,
+        wires: { client: 'http2', upstream: 'http2' },
+      },
+    ],
+    peers: proxies,
   },
   {
     ...load,

@@ -46,6 +46,7 @@ void OriginSide::onSend(std::uint32_t fd, std::int32_t result) {
   if (result < 0) {
     connection.closing = true;
     connection.output.clear();
+    connection.http2.reset();
   } else {
     connection.output.erase(connection.output.begin());
   }
@@ -54,6 +55,7 @@ void OriginSide::onSend(std::uint32_t fd, std::int32_t result) {
 
 void OriginSide::consume(std::uint32_t fd, std::string_view bytes) {
   Connection& connection = connections_[fd];
+  if (connection.http2) return consumeHttp2(connection, bytes);
   std::string joined;
   if (!connection.input.empty()) {
     joined = std::move(connection.input.append(bytes));
@@ -67,6 +69,10 @@ void OriginSide::consume(std::uint32_t fd, std::string_view bytes) {
       connection.uploadLeft -= here;
       if (connection.uploadLeft == 0) endUpload(connection);
       continue;
+    }
+    if (Http2Answers::beginsWith(bytes)) {
+      connection.http2 = std::make_unique<Http2Answers>();
+      return consumeHttp2(connection, bytes);
     }
     const Request request = readRequest(bytes);
     if (request.want == Want::Incomplete) {
@@ -98,6 +104,10 @@ void OriginSide::consume(std::uint32_t fd, std::string_view bytes) {
   }
 }
 
+void OriginSide::consumeHttp2(Connection& connection, std::string_view bytes) {
+  if (!connection.http2->take(bytes)) connection.closing = true;
+}
+
 // One upload at a time: a peer that sends the next before it read this answer is not one we load.
 void OriginSide::endUpload(Connection& connection) {
   connection.uploading = false;
@@ -109,6 +119,11 @@ void OriginSide::endUpload(Connection& connection) {
 void OriginSide::pump(std::uint32_t fd) {
   Connection& connection = connections_[fd];
   const int socket = static_cast<int>(fd);
+  if (connection.http2 && !connection.sending && connection.output.empty()) {
+    // All answers to what was received at once go out at once.
+    const std::string_view batch = connection.http2->nextBatch();
+    if (!batch.empty()) connection.output.push_back(batch);
+  }
   if (!connection.output.empty()) {
     if (!connection.sending) {
       ring_.send(socket, connection.output.front(), tagOf(Operation::OriginSend, fd));

@@ -1,13 +1,16 @@
-// The origin's half of the loop: the same answers as bench_origin, over the same ring as the load.
+// The origin's half of the loop: the same answers as bench_origin, over the same ring as the load,
+// also to those who begin a connection as HTTP/2 does.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "../origin/responses.h"
+#include "http2_answers.h"
 #include "ring.h"
 
 namespace tidegate::bench {
@@ -32,9 +35,11 @@ class OriginSide {
     std::string input;                     // a head that is incomplete; nearly always empty
     std::string answer;                    // backs the one response that is not prebuilt
     std::vector<std::string_view> output;  // responses in order
+    std::unique_ptr<Http2Answers> http2;   // once it has said so
   };
 
   void consume(std::uint32_t fd, std::string_view bytes);
+  void consumeHttp2(Connection& connection, std::string_view bytes);
   void endUpload(Connection& connection);
   void pump(std::uint32_t fd);
 

@@ -17,6 +17,10 @@ std::size_t readSize(std::string_view text) {
 
 }  // namespace
 
+std::size_t bodySizeOf(std::string_view target) {
+  return target.starts_with("/b/") ? readSize(target.substr(3)) : kDefaultBody;
+}
+
 Request readRequest(std::string_view input) {
   Request request;
   request.headLength = headLength(input);
@@ -37,7 +41,7 @@ Request readRequest(std::string_view input) {
     request.want = Want::Close;
     return request;
   }
-  request.bodySize = target.starts_with("/b/") ? readSize(target.substr(3)) : kDefaultBody;
+  request.bodySize = bodySizeOf(target);
   request.want = request.bodySize > kMaxBody ? Want::Refused : Want::Body;
   return request;
 }

@@ -24,4 +24,7 @@ struct Request {
 //   anything else: the default body
 Request readRequest(std::string_view input);
 
+// The size of the body that a path asks for, or the default one's; may be beyond kMaxBody.
+std::size_t bodySizeOf(std::string_view target);
+
 }  // namespace tidegate::bench

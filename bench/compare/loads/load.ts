@@ -20,6 +20,8 @@ export interface LoadRequest {
   wire?: ClientWire;
   /** Of HTTP/2: requests that are under way on a connection at a time; 1 unless given. */
   streams?: number;
+  /** Each request is a unary gRPC call, over HTTP/2. */
+  grpc?: boolean;
   /** Each request says a number and asks for a body of its own size; answers are held against that. */
   tagged?: boolean;
 }

@@ -1,10 +1,8 @@
-// Load over TLS and HTTP/2: h2load, beside the load that speaks plain HTTP/1 and is the origin; and
-// an origin that speaks HTTP/2: nginx. Both on the load cores.
+// Load over TLS, HTTP/2 and gRPC: h2load, beside the load that speaks plain HTTP/1 and is the origin.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type Child, start, stop } from '../children.js';
+import { type Child, start } from '../children.js';
 import { findProgram } from '../programs.js';
-import { freePort } from '../running-peer.js';
 import { makeFolder } from '../temporary.js';
 import { isEncrypted, isHttp2 } from '../wires.js';
 import { parseH2load, wireArguments } from './h2load.js';
@@ -26,42 +24,24 @@ export class WireLoad implements Load {
   private readonly plain: Load;
   private readonly cores: readonly number[];
   #tool: Child | undefined;
-  #http2Origin: { child: Child; port: number } | undefined;
+  /** A file. */
+  #message: string | undefined;
 
   constructor(plain: Load, cores: readonly number[]) {
     this.plain = plain;
     this.cores = cores;
     this.originPort = plain.originPort;
-    this.description = `${plain.description}; over TLS and HTTP/2: h2load, and nginx as HTTP/2 origin`;
+    this.description = `${plain.description}; over TLS and HTTP/2: h2load`;
   }
 
   /** Why a load over TLS or HTTP/2 is not possible here; undefined: it is. */
   static missing(): string | undefined {
-    const missing = ['h2load', 'openssl', 'nginx'].filter(
-      (name) => findProgram(name) === undefined,
-    );
+    const missing = ['h2load', 'openssl'].filter((name) => findProgram(name) === undefined);
     return missing.length === 0 ? undefined : `${missing.join(', ')} not here`;
   }
 
   pids(): number[] {
-    return [
-      ...this.plain.pids(),
-      ...(this.#tool?.alive ? [this.#tool.pid] : []),
-      ...(this.#http2Origin?.child.tree() ?? []),
-    ];
-  }
-
-  /** The port of the origin that speaks HTTP/2 without TLS; started when it is first asked for. */
-  async http2OriginPort(): Promise<number> {
-    if (this.#http2Origin === undefined) {
-      const port = await freePort();
-      const folder = makeFolder('origin');
-      const file = path.join(folder, 'nginx.conf');
-      writeFileSync(file, originConfiguration(port));
-      const command = [findProgram('nginx') ?? 'nginx', '-p', folder, '-c', file];
-      this.#http2Origin = { child: start('HTTP/2 origin', command, { cores: this.cores }), port };
-    }
-    return this.#http2Origin.port;
+    return [...this.plain.pids(), ...(this.#tool?.alive ? [this.#tool.pid] : [])];
   }
 
   begin(request: LoadRequest): RunningLoad {
@@ -101,6 +81,7 @@ export class WireLoad implements Load {
       findProgram('h2load') ?? 'h2load',
       ...wireArguments(request, isHttp2(wire), freshAtOnce),
       ...headerArguments(request.headers),
+      ...(request.grpc ? this.#grpcArguments() : []),
       `${scheme}://127.0.0.1:${port}${target}`,
     ];
     const child = start('h2load', command, { cores: this.cores });
@@ -112,17 +93,25 @@ export class WireLoad implements Load {
     return { ...result, p50Micros: Number.NaN, p99Micros: Number.NaN };
   }
 
+  /** A unary call with a message of 64 bytes, which is not compressed. */
+  #grpcArguments(): string[] {
+    if (this.#message === undefined) {
+      this.#message = path.join(makeFolder('grpc'), 'message');
+      writeFileSync(
+        this.#message,
+        Buffer.concat([Buffer.from([0, 0, 0, 0, 64]), Buffer.alloc(64)]),
+      );
+    }
+    const fields = ['content-type: application/grpc', 'te: trailers'];
+    return ['-d', this.#message, ...fields.flatMap((field) => ['-H', field])];
+  }
+
   hold(port: number, connections: number, target: string): Promise<number> {
     return this.plain.hold(port, connections, target);
   }
 
   async release(): Promise<void> {
     await this.plain.release();
-  }
-
-  /** Ends the HTTP/2 origin. */
-  async close(): Promise<void> {
-    if (this.#http2Origin !== undefined) await stop(this.#http2Origin.child);
   }
 }
 
@@ -131,22 +120,4 @@ function headerArguments(file: string | undefined): string[] {
   if (file === undefined) return [];
   const [first = ''] = readFileSync(file, 'utf8').split('\n');
   return ['-H', first];
-}
-
-function originConfiguration(port: number): string {
-  return `daemon off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr error;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  keepalive_requests 1000000000;
-  http2_max_concurrent_streams 512;
-  server {
-    listen 127.0.0.1:${port} http2 backlog=4096;
-    location / { return 200 "${'x'.repeat(64)}"; }
-  }
-}
-`;
 }

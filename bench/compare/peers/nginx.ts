@@ -58,6 +58,7 @@ export function configuration(setup: Setup, added: NginxAdditions = nothing): st
   const { client } = setup.wires ?? plainWires;
   const encrypted = isEncrypted(client);
   const kib = setup.bufferBytes === undefined ? undefined : setup.bufferBytes >> 10;
+  const pass = setup.grpc ? 'grpc_pass grpc://' : 'proxy_pass http://';
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return lines([
     ...added.main,
@@ -109,7 +110,7 @@ export function configuration(setup: Setup, added: NginxAdditions = nothing): st
     encrypted && `    ssl_certificate_key ${keyFile};`,
     encrypted && '    ssl_protocols TLSv1.3;',
     ...added.server.map((line) => `    ${line}`),
-    ...locations(setup.routes).map((path) => `    location ${path} { proxy_pass http://origin; }`),
+    ...locations(setup.routes).map((path) => `    location ${path} { ${pass}origin; }`),
     '  }',
     '}',
   ]);

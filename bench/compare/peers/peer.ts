@@ -38,6 +38,8 @@ export interface Setup {
   policyWorkers?: number | undefined;
   /** Plain HTTP/1 on both sides unless given. */
   wires?: Wires | undefined;
+  /** Requests are gRPC calls; HTTP/2 on both sides then. */
+  grpc?: boolean | undefined;
   /** Where clients come over TLS. */
   certificate?: Certificate | undefined;
   /** A port for Tidegate's metrics; undefined: none. */
