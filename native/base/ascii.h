@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
 namespace tidegate {
 
@@ -20,6 +21,8 @@ constexpr int hexValue(char c) {
 
 constexpr bool equalsIgnoreCase(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
+  // Mostly they are the same bytes, which the library compares many at a time.
+  if (!std::is_constant_evaluated() && a == b) return true;
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (toLower(a[i]) != toLower(b[i])) return false;
   }

@@ -174,7 +174,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   Slab<EndpointStream>& slab_;
   Input in_;  // the beginning of a frame
   FrameBuffer out_;
-  HpackEncoder encoder_;
+  HpackEncoder encoder_{kDefaultTableBytes, HpackTexts::Plain};
   HpackDecoder decoder_;
   PeerSettings peer_;
   SendWindow sendWindow_;

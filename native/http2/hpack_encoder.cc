@@ -12,6 +12,9 @@ namespace tidegate::http2 {
 
 namespace {
 
+// Texts whose length takes a byte, encoded or not.
+constexpr std::size_t kShortText = 126;
+
 // A field that takes more than this share of the table would push out what is of more use.
 constexpr std::size_t kLargestShare = 2;
 
@@ -25,18 +28,6 @@ std::uint8_t* putNumber(std::uint8_t* out, HpackForm form, std::size_t value) {
   for (value -= mask; value >= 0x80; value >>= 7) *out++ = static_cast<std::uint8_t>(value | 0x80);
   *out++ = static_cast<std::uint8_t>(value);
   return out;
-}
-
-std::uint8_t* putText(std::uint8_t* out, std::string_view text) {
-  const std::size_t size = huffmanSize(text);
-  if (size < text.size()) {
-    out = putNumber(out, kHuffmanText, size);
-    huffmanEncode(text, out);
-    return out + size;
-  }
-  out = putNumber(out, kPlainText, text.size());
-  if (!text.empty()) std::memcpy(out, text.data(), text.size());
-  return out + text.size();
 }
 
 // Up to eight bytes as a number; the same one for the same bytes on this machine.
@@ -132,6 +123,7 @@ void HpackEncoder::setPeerLimit(std::uint32_t bytes) {
 }
 
 std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
+  place_ = 0;
   if (!limitChanged_) return out;
   // RFC 7541 4.2: the smallest one first, which says what the peer has to drop.
   if (lowestLimit_ < table_.limit()) out = putNumber(out, kTableSize, lowestLimit_);
@@ -141,12 +133,20 @@ std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
 
 std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::string_view value,
                                 bool secret) {
+  const std::uint32_t place = place_++;
+  if (!secret) {
+    if (const std::uint32_t sent = sentAt(place, name, value); sent != 0)
+      return putNumber(out, kIndexed, sent);
+  }
   const std::uint64_t nameHash = hashOfName(name);
   const StaticNames::Place known = kStaticNames.find(nameHash, name);
   for (std::uint32_t i = 0; i < known.count; ++i) {
     // An empty value says that there is only a name.
     const std::string_view there = staticField(known.index + i).value;
-    if (there == value && !there.empty()) return putNumber(out, kIndexed, known.index + i);
+    if (there == value && !there.empty()) {
+      rememberSent(place, {known.index + i, 0});
+      return putNumber(out, kIndexed, known.index + i);
+    }
   }
   const auto nameKey = static_cast<std::uint32_t>(nameHash >> 16);
   const std::size_t cost = DynamicTable::kOverhead + name.size() + value.size();
@@ -156,11 +156,15 @@ std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::s
     form = kNeverIndexed;
   } else if (cost <= table_.limit() / kLargestShare) {
     key = static_cast<std::uint32_t>(hashOf(nameHash, value, 0) >> 16);
-    if (const std::uint32_t found = find(key, name, value); found != 0)
+    if (const std::uint32_t found = find(key, name, value); found != 0) {
+      rememberSent(place, {0, table_.inserted() - (found - kStaticFields - 1)});
       return putNumber(out, kIndexed, found);
+    }
     if (wasSeen(key)) form = kWithIndexing;
   }
   const std::uint32_t nameIndex = known.index != 0 ? known.index : findName(nameKey, name);
+  // With a value that nobody asks for again, so that the name is there.
+  if (nameIndex == 0 && key != 0 && wasSeen(nameKey)) form = kWithIndexing;
   out = putNumber(out, form, nameIndex);
   std::array<char, 64> folded;
   std::unique_ptr<char[]> large;
@@ -181,8 +185,44 @@ std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::s
     table_.insert(name, value);
     note(key);
     if (known.index == 0) note(nameKey);
+    rememberSent(place, {0, table_.inserted()});
   }
   return out;
+}
+
+std::uint8_t* HpackEncoder::putText(std::uint8_t* out, std::string_view text) const {
+  if (texts_ == HpackTexts::Shortest && text.size() > 1) {
+    if (text.size() <= kShortText) {
+      const std::size_t size = huffmanEncodeShorter(text, out + 1);
+      if (size > 0) {
+        *out = static_cast<std::uint8_t>(kHuffmanText.bits | size);
+        return out + 1 + size;
+      }
+    } else if (const std::size_t size = huffmanSize(text); size < text.size()) {
+      out = putNumber(out, kHuffmanText, size);
+      huffmanEncode(text, out);
+      return out + size;
+    }
+  }
+  out = putNumber(out, kPlainText, text.size());
+  if (!text.empty()) std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+std::uint32_t HpackEncoder::sentAt(std::uint32_t place, std::string_view name,
+                                   std::string_view value) const {
+  if (index_ == nullptr || place >= index_->sent.size()) return 0;
+  const Sent& sent = index_->sent[place];
+  const std::uint32_t age = table_.inserted() - sent.serial;
+  if (sent.fixed == 0 && age >= table_.count()) return 0;
+  const HpackField field = sent.fixed == 0 ? table_.at(age) : staticField(sent.fixed);
+  if (field.value != value || !equalsIgnoreCase(field.name, name)) return 0;
+  return sent.fixed == 0 ? kStaticFields + 1 + age : sent.fixed;
+}
+
+void HpackEncoder::rememberSent(std::uint32_t place, Sent sent) {
+  Index& all = index();
+  if (place < all.sent.size()) all.sent[place] = sent;
 }
 
 HpackEncoder::Index& HpackEncoder::index() {

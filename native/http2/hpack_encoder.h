@@ -1,5 +1,8 @@
 // Writes field blocks (RFC 7541). What is sent a second time goes into the dynamic table, so that a
-// steady stream of like heads costs a byte a field, and what differs each time stays out of it.
+// steady stream of like heads costs a byte a field; of what differs each time only the name does.
+//
+// Heads of a connection resemble the one before: a field is first held against what was written at
+// its place in that one, and only looked for when it is another.
 #pragma once
 
 #include <array>
@@ -12,6 +15,10 @@
 
 namespace tidegate::http2 {
 
+// How texts are written that are in no table. Towards endpoints a byte costs less than what encodes
+// and decodes it.
+enum class HpackTexts : std::uint8_t { Shortest, Plain };
+
 // One I/O thread owns it: one for each connection and direction. Allocates for its first fields,
 // and while the table grows to what a connection needs; not after that.
 class HpackEncoder {
@@ -21,7 +28,9 @@ class HpackEncoder {
   static constexpr std::size_t kBeginBytes = 12;
 
   // `tableBytes`: what the table takes at most, whatever the peer allows.
-  explicit HpackEncoder(std::size_t tableBytes = kDefaultTableBytes) : table_(tableBytes) {
+  explicit HpackEncoder(std::size_t tableBytes = kDefaultTableBytes,
+                        HpackTexts texts = HpackTexts::Shortest)
+      : table_(tableBytes), texts_(texts) {
     // The peer's table has its default size until it says otherwise.
     table_.setLimit(tableBytes < kDefaultTableBytes ? tableBytes : kDefaultTableBytes);
   }
@@ -42,13 +51,24 @@ class HpackEncoder {
     std::uint32_t hash;
     std::uint32_t serial;  // DynamicTable::inserted() when it was new
   };
+  // What a field was sent as: an entry of the static table, or one of the dynamic table.
+  struct Sent {
+    std::uint32_t fixed;   // 0: of the dynamic table
+    std::uint32_t serial;  // as in Slot
+  };
   struct Index {
     std::array<Slot, 128> slots;
+    // By place in a block.
+    std::array<Sent, 32> sent;
     // Hashes of fields that were sent lately, by their hashes; in each place the latest first.
     std::array<std::array<std::uint32_t, 4>, 16> seen;
   };
 
   Index& index();
+  // Of the place's field in an earlier block, if it is this one: the index on the wire, or 0.
+  std::uint32_t sentAt(std::uint32_t place, std::string_view name, std::string_view value) const;
+  void rememberSent(std::uint32_t place, Sent sent);
+  std::uint8_t* putText(std::uint8_t* out, std::string_view text) const;
   // The index on the wire, or 0.
   std::uint32_t find(std::uint32_t hash, std::string_view name, std::string_view value) const;
   std::uint32_t findName(std::uint32_t hash, std::string_view name) const;
@@ -56,6 +76,8 @@ class HpackEncoder {
   bool wasSeen(std::uint32_t hash);
 
   DynamicTable table_;
+  const HpackTexts texts_;
+  std::uint32_t place_ = 0;  // of the block's next field
   std::unique_ptr<Index> index_;
   bool limitChanged_ = false;
   std::size_t lowestLimit_ = 0;  // since the last begin(); where limitChanged_

@@ -107,6 +107,13 @@ std::uint64_t loadBigEndian(const std::uint8_t* at) {
   return word;
 }
 
+// Returns where it ends.
+std::uint8_t* storeBigEndian(std::uint8_t* at, std::uint32_t word) {
+  if constexpr (std::endian::native == std::endian::little) word = __builtin_bswap32(word);
+  std::memcpy(at, &word, sizeof word);
+  return at + sizeof word;
+}
+
 // The next bits of a text.
 class Bits {
  public:
@@ -211,6 +218,31 @@ void huffmanEncode(std::string_view text, std::uint8_t* out) {
     }
   }
   if (count > 0) *out = static_cast<std::uint8_t>((bits << (8 - count)) | (0xffU >> count));
+}
+
+std::size_t huffmanEncodeShorter(std::string_view text, std::uint8_t* out) {
+  constexpr unsigned kWord = 32;
+  std::uint8_t* const begin = out;
+  const std::uint8_t* const last = out + text.size() - 1;  // a whole word may begin there
+  std::uint64_t bits = 0;                                  // right-aligned
+  unsigned count = 0;                                      // below kWord before each symbol
+  for (const char c : text) {
+    const Code& code = kTables.codes[static_cast<std::uint8_t>(c)];
+    bits = (bits << code.length) | code.bits;
+    count += code.length;
+    if (count < kWord) continue;
+    if (out > last) return 0;
+    count -= kWord;
+    out = storeBigEndian(out, static_cast<std::uint32_t>(bits >> count));
+  }
+  const std::size_t size = static_cast<std::size_t>(out - begin) + (count + 7) / 8;
+  if (size >= text.size()) return 0;
+  if (count > 0) {
+    const unsigned padding = kWord - count;
+    const std::uint64_t ones = (std::uint64_t{1} << padding) - 1;
+    storeBigEndian(out, static_cast<std::uint32_t>((bits << padding) | ones));
+  }
+  return size;
 }
 
 }  // namespace tidegate::http2

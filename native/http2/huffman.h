@@ -20,5 +20,8 @@ std::optional<std::size_t> huffmanDecode(std::span<const std::uint8_t> encoded, 
 std::size_t huffmanSize(std::string_view text);
 // Writes huffmanSize() bytes.
 void huffmanEncode(std::string_view text, std::uint8_t* out);
+// The same where it is shorter than the text; returns its size, or 0 where it is not. Writes up to
+// three bytes more than the text has, whatever it returns.
+std::size_t huffmanEncodeShorter(std::string_view text, std::uint8_t* out);
 
 }  // namespace tidegate::http2
