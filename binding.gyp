@@ -81,6 +81,7 @@
           'target_name': 'bench_load',
           'type': 'executable',
           'dependencies': ['bench_parts'],
+          'libraries': ['<@(openssl_libraries)'],
           'sources': ['bench/load/main.cc'],
         },
         {

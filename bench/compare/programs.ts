@@ -33,12 +33,15 @@ export async function outputOf(program: string, args: readonly string[]): Promis
 
 /** The bench's own programs, by the folders of bench/ that hold their sources, and what they take of the core. */
 const helpers = {
-  bench_origin: { sources: ['origin'], leaveOut: [], core: [] },
-  bench_floor: { sources: ['floor'], leaveOut: [], core: [] },
+  bench_origin: { sources: ['origin'], leaveOut: [], core: [], libraries: [] },
+  bench_floor: { sources: ['floor'], leaveOut: [], core: [], libraries: [] },
   bench_load: {
     sources: ['load', 'origin'],
     leaveOut: ['origin/main.cc', 'origin/server.cc'],
-    core: ['frame', 'hpack_decoder', 'hpack_table', 'huffman'].map((each) => `http2/${each}.cc`),
+    core: ['frame', 'hpack_decoder', 'hpack_encoder', 'hpack_table', 'huffman'].map(
+      (each) => `http2/${each}.cc`,
+    ),
+    libraries: ['-lssl', '-lcrypto'],
   },
 } as const;
 
@@ -49,7 +52,7 @@ export async function buildHelper(name: Helper): Promise<string> {
   const bench = path.join(root, 'bench');
   const folder = path.join(root, 'build/bench');
   const target = path.join(folder, name);
-  const { sources, leaveOut, core } = helpers[name];
+  const { sources, leaveOut, core, libraries } = helpers[name];
   const files = [...sources, 'common'].flatMap((each) =>
     readdirSync(path.join(bench, each)).map((file) => `${each}/${file}`),
   );
@@ -68,6 +71,7 @@ export async function buildHelper(name: Helper): Promise<string> {
     ...['-I', path.join(root, 'native')],
     ...units.map((file) => path.join(bench, file)),
     ...native,
+    ...libraries,
   ]);
   return target;
 }

@@ -237,7 +237,7 @@ const policyScenarios: readonly Scenario[] = [
 
 const overTls: Wires = { client: 'http1s', upstream: 'http1' };
 const streams = { connections: 8, streams: 32, path: '/b/64' };
-const usual = 'As keepalive-64. Load: h2load. TLS 1.3, P-256.';
+const usual = 'As keepalive-64. TLS 1.3, P-256, X25519, AES-128-GCM.';
 
 const protocolScenarios: readonly Scenario[] = [
   {
@@ -252,7 +252,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-handshake',
     title: 'A full TLS 1.3 handshake for each request',
-    note: `${usual} 200 connections at a time, each for one request.`,
+    note: `${usual} Load: h2load, 200 connections at a time, each for one request.`,
     variants: [{ ...plain, name: '', connections: 200, fresh: 200, wires: overTls }],
     peers: proxies,
   },
@@ -268,7 +268,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-http2',
     title: 'HTTP/2 without TLS to the client, HTTP/1 to the origin, 8 connections of 32 streams',
-    note: 'As keepalive-64. Load: h2load.',
+    note: 'As keepalive-64.',
     variants: [{ ...streams, name: '', wires: { client: 'http2', upstream: 'http1' } }],
     peers: proxies,
   },
@@ -276,7 +276,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-http2-both',
     title: 'HTTP/2 without TLS on both sides, 8 connections of 32 streams',
-    note: 'Load: h2load. nginx has no HTTP/2 towards upstreams but for gRPC.',
+    note: 'As keepalive-64. nginx has no HTTP/2 towards upstreams but for gRPC.',
     variants: [{ ...streams, name: '', wires: { client: 'http2', upstream: 'http2' } }],
     peers: ['tidegate', 'haproxy'],
   },
@@ -302,7 +302,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-grpc',
     title: 'gRPC, unary calls with messages of 64 bytes, 8 connections of 8 streams',
-    note: 'Load: h2load; no TLS; the origin echoes. nginx: grpc_pass.',
+    note: 'No TLS; the origin echoes. nginx: grpc_pass.',
     variants: [
       {
         name: '',

@@ -31,6 +31,12 @@ struct Run {
   // and `headers` are not used then.
   bool tagged = false;
   bool hold = false;  // one request on each connection, which then stays open
+  // The clients of wire_side.h, which know connections, duration and path alone:
+  bool wire = false;
+  bool encrypted = false;     // TLS 1.3
+  bool http2 = false;         // HTTP/1 else
+  bool grpc = false;          // unary calls
+  std::uint32_t streams = 1;  // of HTTP/2: requests under way on a connection
 };
 
 struct Totals {

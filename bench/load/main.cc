@@ -4,6 +4,8 @@
 // Prints the origin's address, then reads commands from standard input, a line each:
 //   run port=N connections=N seconds=N [fresh=N] [rate=N] [upload=BYTES] [path=P] [paths=N]
 //       [headers=FILE] [tagged=1]       see client_side.h
+//   run port=N connections=N seconds=N wire=http1s|http2|http2s [path=P] [streams=N] [grpc=1]
+//                                        see wire_side.h
 //   hold port=N connections=N seconds=N [path=P]
 //                                        one request on each connection, which then stays open
 //   release                              closes what `hold` left open
@@ -30,6 +32,7 @@
 #include "origin_side.h"
 #include "ring.h"
 #include "tag.h"
+#include "wire_side.h"
 
 namespace tidegate::bench {
 namespace {
@@ -53,6 +56,13 @@ bool readLines(std::string_view path, std::vector<std::string>& lines) {
   return !lines.empty();
 }
 
+bool readWire(Run& run, std::string_view wire) {
+  run.wire = true;
+  run.encrypted = wire.ends_with('s');
+  run.http2 = wire.starts_with("http2");
+  return wire == "http1s" || wire == "http2" || wire == "http2s";
+}
+
 bool readField(Run& run, std::string_view name, std::string_view value) {
   double seconds = 0;
   if (name == "port") return readNumber(value, run.port);
@@ -62,9 +72,11 @@ bool readField(Run& run, std::string_view name, std::string_view value) {
   if (name == "upload") return readNumber(value, run.upload);
   if (name == "paths") return readNumber(value, run.paths) && run.paths > 0;
   if (name == "headers") return readLines(value, run.headers);
-  if (name == "tagged") {
-    run.tagged = value == "1";
-    return run.tagged;
+  if (name == "wire") return readWire(run, value);
+  if (name == "streams") return readNumber(value, run.streams) && run.streams > 0;
+  if (name == "tagged" || name == "grpc") {
+    (name == "grpc" ? run.grpc : run.tagged) = true;
+    return value == "1";
   }
   if (name == "path") {
     run.path = value;
@@ -117,21 +129,23 @@ void print(const Totals& totals) {
 class Program {
  public:
   Program(Ring ring, int listener)
-      : ring_(std::move(ring)), origin_(ring_, listener), clients_(ring_) {}
+      : ring_(std::move(ring)), origin_(ring_, listener), clients_(ring_), wires_(ring_) {}
 
   int serve() {
     readMore();
     std::uint64_t before = nanoseconds();
     while (!ended_) {
-      ring_.turn(!clients_.running());
+      ring_.turn(!clients_.running() && !wires_.running());
       const bool worked =
           ring_.drain([this](std::uint64_t tag, std::int32_t result, std::uint32_t flags) {
             dispatch(tag, result, flags);
           });
       const std::uint64_t now = nanoseconds();
       if (!worked) clients_.onIdle(now - before);
+      if (!worked) wires_.onIdle(now - before);
       before = now;
       if (clients_.tick(now)) print(clients_.totals());
+      if (wires_.tick(now)) print(wires_.totals());
     }
     return 0;
   }
@@ -154,6 +168,12 @@ class Program {
         return clients_.onSend(connection, result, nanoseconds());
       case Operation::ClientReceive:
         return clients_.onReceive(connection, result, flags, nanoseconds());
+      case Operation::WireConnect:
+        return wires_.onConnect(connection, result, nanoseconds());
+      case Operation::WireSend:
+        return wires_.onSend(connection, result);
+      case Operation::WireReceive:
+        return wires_.onReceive(connection, result, flags, nanoseconds());
     }
   }
 
@@ -174,22 +194,30 @@ class Program {
 
   void obey(std::string_view line) {
     const std::string_view verb = line.substr(0, line.find(' '));
-    if (verb == "stop") return clients_.stop();
+    if (verb == "stop") {
+      wires_.stop();
+      return clients_.stop();
+    }
     if (verb == "release") return clients_.release();
     const std::string_view fields = line.substr(std::min(verb.size() + 1, line.size()));
     const std::optional<Run> run = readRun(fields, verb == "hold");
-    if ((verb != "run" && verb != "hold") || !run || clients_.running()) {
+    if ((verb != "run" && verb != "hold") || !run || clients_.running() || wires_.running()) {
       std::fprintf(stderr, "bench_load: not understood: %.*s\n", static_cast<int>(line.size()),
                    line.data());
       ended_ = true;
       return;
     }
-    clients_.begin(*run);
+    if (run->wire) {
+      wires_.begin(*run, nanoseconds());
+    } else {
+      clients_.begin(*run);
+    }
   }
 
   Ring ring_;
   OriginSide origin_;
   ClientSide clients_;
+  WireSide wires_;
   bool ended_ = false;
   std::array<char, 4096> input_;
   std::string pending_;

@@ -13,6 +13,9 @@ enum class Operation : std::uint8_t {
   ClientConnect,
   ClientSend,
   ClientReceive,
+  WireConnect,
+  WireSend,
+  WireReceive,
 };
 
 inline std::uint64_t tagOf(Operation operation, std::uint32_t connection) {

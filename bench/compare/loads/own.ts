@@ -26,11 +26,12 @@ export interface Totals extends Errors {
 
 /** The line that starts a run of this share of a request. */
 export function runCommand(request: LoadRequest): string {
-  const { tagged, ...plain } = request;
+  const { tagged, wire, streams, grpc, ...plain } = request;
   const { port, connections, seconds, path, paths, fresh, rate, upload, headers } = plain;
   const fields = {
     ...{ port, connections, seconds, path, paths, fresh, rate, upload, headers },
     tagged: tagged ? 1 : undefined,
+    ...(wire !== undefined && wire !== 'http1' && { wire, streams, grpc: grpc ? 1 : undefined }),
   };
   const words = Object.entries(fields).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}=${value}`],

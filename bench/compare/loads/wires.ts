@@ -1,9 +1,7 @@
-// Load over TLS, HTTP/2 and gRPC: h2load, beside the load that speaks plain HTTP/1 and is the origin.
-import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
+// A handshake for each request: h2load, beside the load that keeps its connections and is the origin.
+import { readFileSync } from 'node:fs';
 import { type Child, start } from '../children.js';
 import { findProgram } from '../programs.js';
-import { makeFolder } from '../temporary.js';
 import { isEncrypted, isHttp2 } from '../wires.js';
 import { parseH2load, wireArguments } from './h2load.js';
 import {
@@ -24,14 +22,12 @@ export class WireLoad implements Load {
   private readonly plain: Load;
   private readonly cores: readonly number[];
   #tool: Child | undefined;
-  /** A file. */
-  #message: string | undefined;
 
   constructor(plain: Load, cores: readonly number[]) {
     this.plain = plain;
     this.cores = cores;
     this.originPort = plain.originPort;
-    this.description = `${plain.description}; over TLS and HTTP/2: h2load`;
+    this.description = `${plain.description}; handshakes: h2load`;
   }
 
   /** Why a load over TLS or HTTP/2 is not possible here; undefined: it is. */
@@ -45,10 +41,9 @@ export class WireLoad implements Load {
   }
 
   begin(request: LoadRequest): RunningLoad {
-    if (request.wire === undefined || request.wire === 'http1') return this.plain.begin(request);
+    if (request.fresh === undefined || request.wire === undefined) return this.plain.begin(request);
     let stopped = false;
     const run = async (): Promise<LoadResult> => {
-      if (request.fresh === undefined) return this.#run(request);
       const parts: LoadResult[] = [];
       let seconds = 0;
       while (seconds < request.seconds && !stopped) {
@@ -81,7 +76,6 @@ export class WireLoad implements Load {
       findProgram('h2load') ?? 'h2load',
       ...wireArguments(request, isHttp2(wire), freshAtOnce),
       ...headerArguments(request.headers),
-      ...(request.grpc ? this.#grpcArguments() : []),
       `${scheme}://127.0.0.1:${port}${target}`,
     ];
     const child = start('h2load', command, { cores: this.cores });
@@ -91,19 +85,6 @@ export class WireLoad implements Load {
     if (!result) throw new Error(`h2load said:\n${child.output}`);
     // It says no percentiles, and a log of each request would be most of its work.
     return { ...result, p50Micros: Number.NaN, p99Micros: Number.NaN };
-  }
-
-  /** A unary call with a message of 64 bytes, which is not compressed. */
-  #grpcArguments(): string[] {
-    if (this.#message === undefined) {
-      this.#message = path.join(makeFolder('grpc'), 'message');
-      writeFileSync(
-        this.#message,
-        Buffer.concat([Buffer.from([0, 0, 0, 0, 64]), Buffer.alloc(64)]),
-      );
-    }
-    const fields = ['content-type: application/grpc', 'te: trailers'];
-    return ['-d', this.#message, ...fields.flatMap((field) => ['-H', field])];
   }
 
   hold(port: number, connections: number, target: string): Promise<number> {
