@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace tidegate::http2 {
@@ -18,8 +19,8 @@ class StreamTable {
   // nullptr when there is none.
   T* find(std::uint32_t id) const {
     if (size_ == 0) return nullptr;
-    for (std::size_t at = home(id); places_[at] != nullptr; at = next(at)) {
-      if (places_[at]->id() == id) return places_[at];
+    for (std::size_t at = home(id); places_[at].stream != nullptr; at = next(at)) {
+      if (places_[at].id == id) return places_[at].stream;
     }
     return nullptr;
   }
@@ -27,47 +28,59 @@ class StreamTable {
   // Its id is not in the table yet.
   void insert(T& stream) {
     if ((size_ + 1) * 2 > places_.size()) grow();
-    place(stream);
+    place({&stream, stream.id()});
     ++size_;
   }
 
   // It is in the table.
   void remove(const T& stream) {
     std::size_t hole = home(stream.id());
-    while (places_[hole] != &stream) hole = next(hole);
-    // What was pushed on past the hole moves back, so that no search ends at it too early.
-    for (std::size_t at = next(hole); places_[at] != nullptr; at = next(at)) {
-      const std::size_t from = home(places_[at]->id());
-      if (((at - from) & mask()) < ((at - hole) & mask())) continue;
+    while (places_[hole].stream != &stream) hole = next(hole);
+    // What was pushed on moves back; one that is at home has nothing behind it that was.
+    for (std::size_t at = next(hole); places_[at].stream != nullptr && pushed(at) > 0;
+         at = next(at)) {
       places_[hole] = places_[at];
       hole = at;
     }
-    places_[hole] = nullptr;
+    places_[hole] = {};
     --size_;
   }
 
  private:
   static constexpr std::size_t kFirstPlaces = 32;
 
+  // The id beside the stream, so that a search reads no stream but the one it finds.
+  struct Place {
+    T* stream = nullptr;
+    std::uint32_t id = 0;
+  };
+
   std::size_t mask() const { return places_.size() - 1; }
   std::size_t home(std::uint32_t id) const { return (id >> 1) & mask(); }
   std::size_t next(std::size_t at) const { return (at + 1) & mask(); }
+  // How far from its home the one at that place is.
+  std::size_t pushed(std::size_t at) const { return (at - home(places_[at].id)) & mask(); }
 
-  void place(T& stream) {
-    std::size_t at = home(stream.id());
-    while (places_[at] != nullptr) at = next(at);
-    places_[at] = &stream;
+  void place(Place added) {
+    std::size_t at = home(added.id);
+    for (std::size_t far = 0; places_[at].stream != nullptr; at = next(at), ++far) {
+      // Whoever is nearer to its home goes on (Robin Hood hashing, Celis 1986).
+      if (pushed(at) >= far) continue;
+      far = pushed(at);
+      std::swap(places_[at], added);
+    }
+    places_[at] = added;
   }
 
   void grow() {
-    std::vector<T*> before(places_.empty() ? kFirstPlaces : places_.size() * 2, nullptr);
+    std::vector<Place> before(places_.empty() ? kFirstPlaces : places_.size() * 2);
     before.swap(places_);
-    for (T* stream : before) {
-      if (stream != nullptr) place(*stream);
+    for (const Place& each : before) {
+      if (each.stream != nullptr) place(each);
     }
   }
 
-  std::vector<T*> places_;  // a power of two, never more than half full
+  std::vector<Place> places_;  // a power of two, never more than half full
   std::size_t size_ = 0;
 };
 
