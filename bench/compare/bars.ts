@@ -40,6 +40,20 @@ const protocolBars: readonly Bar[] = [
     atMost: 1,
   }),
   ...againstBoth({
+    what: 'CPU of a resumed TLS 1.3 handshake and its request',
+    scenario: 'protocols-resumed',
+    metric: 'cpuMicros',
+    // 1.1 times as many of them in the same time.
+    atMost: 0.91,
+  }),
+  ...againstBoth({
+    what: 'p99 of established connections beside a flood of handshakes',
+    scenario: 'protocols-handshake-flood',
+    variant: 'flood',
+    metric: 'p99Micros',
+    atMost: 1,
+  }),
+  ...againstBoth({
     what: 'CPU/request, HTTP/2 over TLS to HTTP/1, 8 × 32 streams',
     scenario: 'protocols-http2-tls',
     metric: 'cpuMicros',

@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const needsWires = chosen.some(({ variants }) => variants.some(({ wires }) => wires));
   const missing = needsWires ? WireLoad.missing() : undefined;
   if (missing !== undefined)
-    throw new UsageError(`${missing} (Debian: apt-get install nghttp2-client openssl)`);
+    throw new UsageError(`${missing} (Debian: apt-get install openssl libssl-dev)`);
   const certificate = needsWires ? await makeCertificate() : undefined;
   const plain = await openLoad(options, machine);
   if (needsWires && !(plain instanceof OwnLoad))

@@ -29,14 +29,14 @@ const reloadPause = 100;
 const reloadSeconds = 120;
 
 /** Who used the cores up to a moment. */
-interface Usage {
+export interface Usage {
   at: number;
   cores: Map<number, CoreTime>;
   proxy: CpuTime;
   load: CpuTime;
 }
 
-function usageNow(peer: RunningPeer, load: Load): Usage {
+export function usageNow(peer: RunningPeer, load: Load): Usage {
   return {
     at: performance.now(),
     cores: coreTimes(),
@@ -48,7 +48,7 @@ function usageNow(peer: RunningPeer, load: Load): Usage {
 type Shares = Pick<Sample, 'proxyBusy' | 'foreign' | 'stolen'>;
 
 /** Percent of the time between two readings. */
-function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
+export function sharesBetween(before: Usage, after: Usage, machine: Machine): Shares {
   const microseconds = (after.at - before.at) * 1000;
   const core = (number: number) => {
     const [first, last] = [before.cores.get(number), after.cores.get(number)];

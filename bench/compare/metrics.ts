@@ -18,6 +18,7 @@ export const metrics = define({
   cpuMsPerGib: { title: 'CPU/GiB', unit: 'ms', digits: 0, better: 'less' },
   p50Micros: { title: 'p50', unit: 'µs', digits: 0, better: 'less' },
   p99Micros: { title: 'p99', unit: 'µs', digits: 0, better: 'less' },
+  handshakesPerSecond: { title: 'handshakes/s', unit: '', digits: 0, better: 'more' },
   errors: { title: 'errors', unit: '', digits: 0, better: 'less' },
   rssMib: { title: 'RSS', unit: 'MiB', digits: 1, better: 'less' },
   pssMib: { title: 'PSS', unit: 'MiB', digits: 1, better: 'less' },
@@ -43,6 +44,7 @@ export const metrics = define({
   /** Shares of the time, in percent. Of a proxy: in which it ran or waited for its core. */
   proxyBusy: { title: 'busy', unit: '%', digits: 0, better: 'more' },
   loadBusy: { title: 'load busy', unit: '%', digits: 0, better: 'less' },
+  floodBusy: { title: 'flood busy', unit: '%', digits: 0, better: 'less' },
   /** Of programs that are not the bench's, on either core. */
   foreign: { title: 'foreign', unit: '%', digits: 0, better: 'less' },
   stolen: { title: 'stolen', unit: '%', digits: 0, better: 'less' },

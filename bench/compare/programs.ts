@@ -43,6 +43,7 @@ const helpers = {
     ),
     libraries: ['-lssl', '-lcrypto'],
   },
+  bench_wires: { sources: ['wires'], leaveOut: [], core: [], libraries: ['-lssl', '-lcrypto'] },
 } as const;
 
 export type Helper = keyof typeof helpers;

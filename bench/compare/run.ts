@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { WireLoad } from './loads/wires.js';
 import { measureIdle, measureLoad, measureReload } from './measure.js';
+import { measureHandshakeFlood } from './measure-floods.js';
 import { measureBlock, measureExact, measureKill } from './measure-policies.js';
 import { formatMetric, metrics, type Sample } from './metrics.js';
 import type { Options } from './options.js';
@@ -120,6 +121,8 @@ async function measure(
         return await measureReload(peer, load, request);
       case 'kill':
         return await measureKill(peer, load, request);
+      case 'hellos':
+        return await measureHandshakeFlood(peer, load, request, machine, variant.flooded ?? false);
       case 'exact':
         return await measureExact(load, request, allowedBy(variant));
       case 'block':
@@ -181,10 +184,12 @@ async function startPeer(
 function requestOf(
   { options }: Bench,
   scenario: Scenario,
-  { connections, path, paths, fresh, upload, wires, streams, grpc, halfOfSlowest }: Variant,
+  variant: Variant,
   peer: RunningPeer,
-  rate: number | undefined,
+  halfOfPeak: number | undefined,
 ) {
+  const { connections, path, paths, fresh, resumed, upload, wires, streams } = variant;
+  const rate = variant.halfOfSlowest ? halfOfPeak : variant.rate;
   return {
     port: peer.port,
     connections,
@@ -192,11 +197,12 @@ function requestOf(
     path,
     ...(paths !== undefined && { paths }),
     ...(fresh !== undefined && { fresh }),
+    ...(resumed !== undefined && { resumed }),
     ...(upload !== undefined && { upload }),
     ...(wires !== undefined && { wire: wires.client }),
     ...(streams !== undefined && { streams }),
-    ...(grpc !== undefined && { grpc }),
-    ...(halfOfSlowest && rate !== undefined && { rate }),
+    ...(variant.grpc && { grpc: true }),
+    ...(rate !== undefined && { rate }),
   };
 }
 

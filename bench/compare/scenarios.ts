@@ -11,6 +11,8 @@ export interface Variant {
   path: string;
   paths?: number;
   fresh?: number;
+  /** Of new connections over TLS: each resumes a session. */
+  resumed?: boolean;
   upload?: number;
   /** Plain HTTP/1 on both sides unless given. */
   wires?: Wires;
@@ -27,6 +29,10 @@ export interface Variant {
   /** Bytes of body that a request moves, for the cost per GiB. */
   bodyBytes?: number;
   policies?: PolicyWork;
+  /** Requests a second in all, as fast as answers come unless given. */
+  rate?: number;
+  /** Beside a flood. */
+  flooded?: boolean;
   /** Of a blocking policy: whether anybody asks for its route. */
   blocks?: boolean;
   /** Instead of the scenario's. */
@@ -40,9 +46,10 @@ export interface Scenario {
   note: string;
   /**
    * load: requests for a time; idle: connections that do nothing; reload: while it reloads; kill:
-   * while its policy workers end; block: while one is held up; exact: until a limit is used up.
+   * while its policy workers end; block: while one is held up; exact: until a limit is used up;
+   * hellos: beside a flood of TLS handshakes.
    */
-  kind: 'load' | 'idle' | 'reload' | 'kill' | 'block' | 'exact';
+  kind: 'load' | 'idle' | 'reload' | 'kill' | 'block' | 'exact' | 'hellos';
   /** The number that the scenario is about. */
   headline: MetricName;
   variants: readonly Variant[];
@@ -238,6 +245,8 @@ const policyScenarios: readonly Scenario[] = [
 const overTls: Wires = { client: 'http1s', upstream: 'http1' };
 const streams = { connections: 8, streams: 32, path: '/b/64' };
 const usual = 'As keepalive-64. TLS 1.3, P-256, X25519, AES-128-GCM.';
+const oneEach =
+  'Load: bench/wires, 64 connections at a time, each for one request. TLS 1.3, P-256, X25519, AES-128-GCM.';
 
 const protocolScenarios: readonly Scenario[] = [
   {
@@ -252,9 +261,36 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-handshake',
     title: 'A full TLS 1.3 handshake for each request',
-    note: `${usual} Load: h2load, 200 connections at a time, each for one request.`,
-    variants: [{ ...plain, name: '', connections: 200, fresh: 200, wires: overTls }],
+    note: `As keepalive-64. ${oneEach} Each handshake has to be full.`,
+    variants: [{ ...plain, name: '', fresh: 64, wires: overTls }],
     peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-resumed',
+    title: 'A resumed TLS 1.3 handshake for each request',
+    note: `As keepalive-64. ${oneEach} Each handshake has to resume the session of a first one (a PSK with X25519); tickets are on in all, as they come.`,
+    variants: [{ ...plain, name: '', fresh: 64, resumed: true, wires: overTls }],
+    peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-handshake-flood',
+    title: '32 established TLS connections at 1,000 requests/s beside a flood of handshakes',
+    note: 'Load: bench/wires, from when a request was due. The flood begins up to 20,000 handshakes a second on up to 1,000 connections at a time; each sends the same first message and is reset when the answer has come, for which the proxy has done all of its own computing. quiet: the same without the flood.',
+    kind: 'hellos',
+    headline: 'p99Micros',
+    columns: [
+      ...['requestsPerSecond', 'p50Micros', 'p99Micros', 'handshakesPerSecond'],
+      ...['errors', 'proxyBusy', 'floodBusy'],
+    ] as MetricName[],
+    ratios: ['handshakesPerSecond'],
+    variants: [
+      { ...plain, name: 'quiet', connections: 32, rate: 1000, wires: overTls },
+      { ...plain, name: 'flood', connections: 32, rate: 1000, wires: overTls, flooded: true },
+    ],
+    peers: proxies,
+    saturates: false,
   },
   {
     ...load,

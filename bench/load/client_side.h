@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "histogram.h"
+#include "../common/histogram.h"
 #include "ring.h"
 
 namespace tidegate::bench {

@@ -1,5 +1,6 @@
 // What the bench reads from load generators, and what it tells them.
 import { describe, expect, test } from 'vitest';
+import { wireCommand } from '../../bench/compare/loads/clients.js';
 import { h2loadArguments, parseH2load, parseH2loadLog } from '../../bench/compare/loads/h2load.js';
 import { shares } from '../../bench/compare/loads/load.js';
 import { mergeTotals, runCommand, type Totals } from '../../bench/compare/loads/own.js';
@@ -160,5 +161,20 @@ describe('bench/load', () => {
   test('connections are divided so that none is lost', () => {
     expect(shares(64, 3)).toEqual([22, 21, 21]);
     expect(shares(1, 1)).toEqual([1]);
+  });
+});
+
+describe('bench/wires', () => {
+  test('makes connections anew, and resumes sessions, when it is told to', () => {
+    const fresh = { ...plain, fresh: 64, wire: 'http1s' } as const;
+    const words = 'handshakes port=8080 connections=64 seconds=3 path=/b/64 wire=http1s';
+    expect(wireCommand(fresh)).toBe(words);
+    expect(wireCommand({ ...fresh, resumed: true })).toBe(`${words} resumed=1`);
+  });
+
+  test('asks at a rate on connections that stay', () => {
+    expect(wireCommand({ ...plain, rate: 1000, wire: 'http2' })).toBe(
+      'requests port=8080 connections=64 seconds=3 path=/b/64 wire=http2 rate=1000',
+    );
   });
 });

@@ -1,4 +1,4 @@
-// h2load: what it is told, for a fixed rate over HTTP/1 or for TLS and HTTP/2, and what it prints.
+// h2load: what it is told, for a fixed rate over HTTP/1, and what it prints.
 import { percentile } from '../stats.js';
 import type { LoadRequest, LoadResult } from './load.js';
 
@@ -12,19 +12,6 @@ export function h2loadArguments(request: LoadRequest, threads: number, log: stri
     `--log-file=${log}`,
     `http://127.0.0.1:${port}${path}`,
   ];
-}
-
-/**
- * Over TLS or HTTP/2, as fast as answers come. With `fresh` connections it opens `freshAtOnce` and
- * asks once on each. Without a log there are no percentiles.
- */
-export function wireArguments(request: LoadRequest, http2: boolean, freshAtOnce: number): string[] {
-  const { connections, seconds, streams = 1, fresh } = request;
-  const how =
-    fresh === undefined
-      ? ['-c', String(connections), '-D', String(seconds)]
-      : ['-c', String(freshAtOnce), '-n', String(freshAtOnce)];
-  return [...(http2 ? ['-m', String(streams)] : ['--h1']), '-t', '1', ...how];
 }
 
 /** Lengths in microseconds of a log: start time, status and length a line, tab-separated. */

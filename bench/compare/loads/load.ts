@@ -10,6 +10,8 @@ export interface LoadRequest {
   paths?: number;
   /** Of the connections, how many are new for each request. */
   fresh?: number;
+  /** Over TLS, where they are new: each resumes one session; each is full unless given. */
+  resumed?: boolean;
   /** Requests a second in all; as fast as the answers come unless given. */
   rate?: number;
   /** Bytes of body of each request, which is a POST then. */
@@ -29,7 +31,7 @@ export interface LoadRequest {
 export interface Errors {
   /** Connections that nobody accepted. */
   refused: number;
-  /** Connections that failed otherwise. */
+  /** Connections that failed otherwise, and handshakes that were full and not resumed, or the reverse. */
   connect: number;
   /** Requests whose connection ended before the answer did. */
   broken: number;
@@ -68,7 +70,7 @@ export interface Load {
   pids(): number[];
   begin(request: LoadRequest): RunningLoad;
   /** Opens connections, sends a request on each and keeps them; how many were answered. */
-  hold(port: number, connections: number, path: string): Promise<number>;
+  hold(port: number, connections: number, path: string, wire?: ClientWire): Promise<number>;
   release(): Promise<void>;
 }
 

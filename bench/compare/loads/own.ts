@@ -54,7 +54,8 @@ export function mergeTotals(parts: readonly Totals[]): LoadResult {
 /** In which 10,000 connections are opened, or as many as a proxy takes. */
 const holdSeconds = 120;
 
-class Generator {
+/** A program that takes commands, a line each, and prints the totals of each. */
+export class Generator {
   readonly #lines: AsyncIterator<string>;
 
   readonly child: Child;
@@ -69,7 +70,7 @@ class Generator {
 
   async line(): Promise<string> {
     const { value, done } = await this.#lines.next();
-    if (done) throw new Error(`bench_load ended: ${this.child.output}`);
+    if (done) throw new Error(`${this.child.name} ended: ${this.child.output}`);
     return value;
   }
 
