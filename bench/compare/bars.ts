@@ -53,6 +53,15 @@ const protocolBars: readonly Bar[] = [
     metric: 'p99Micros',
     atMost: 1,
   }),
+  ...['http1', 'http2'].flatMap((variant) =>
+    againstBoth({
+      what: `resident memory per idle TLS connection, ${variant}`,
+      scenario: 'protocols-idle-tls',
+      variant,
+      metric: 'residentPerConnection',
+      atMost: 1,
+    }),
+  ),
   ...againstBoth({
     what: 'CPU/request, HTTP/2 over TLS to HTTP/1, 8 × 32 streams',
     scenario: 'protocols-http2-tls',

@@ -143,12 +143,15 @@ export async function measureIdle(
 ): Promise<Sample> {
   await load.begin({ ...request, connections: 64, seconds: warmUpSeconds }).result;
   const before = await settledMemory(peer);
-  const connections = await load.hold(request.port, request.connections, request.path);
+  const { port, path, wire } = request;
+  const connections = await load.hold(port, request.connections, path, wire);
   const after = await settledMemory(peer);
   await load.release();
+  const perConnection = (bytes: number) => bytes / Math.max(1, connections);
   return {
     connections,
-    bytesPerConnection: (after.anonymousBytes - before.anonymousBytes) / Math.max(1, connections),
+    bytesPerConnection: perConnection(after.anonymousBytes - before.anonymousBytes),
+    residentPerConnection: perConnection(after.pssBytes - before.pssBytes),
     anonymousMib: after.anonymousBytes / mib,
     rssMib: after.rssBytes / mib,
     pssMib: after.pssBytes / mib,

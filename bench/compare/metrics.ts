@@ -24,6 +24,8 @@ export const metrics = define({
   pssMib: { title: 'PSS', unit: 'MiB', digits: 1, better: 'less' },
   anonymousMib: { title: 'anonymous', unit: 'MiB', digits: 1, better: 'less' },
   bytesPerConnection: { title: 'memory/connection', unit: 'B', digits: 0, better: 'less' },
+  /** Of all memory of the process: its own, and its share of what is mapped and shared. */
+  residentPerConnection: { title: 'resident/connection', unit: 'B', digits: 0, better: 'less' },
   connections: { title: 'connections', unit: '', digits: 0, better: 'more' },
   reloads: { title: 'reloads', unit: '', digits: 0, better: 'more' },
   failed: { title: 'failed', unit: '', digits: 0, better: 'less' },
