@@ -60,6 +60,21 @@ inline int listenTcp(std::uint16_t port, int flags = SOCK_NONBLOCK) {
   return fd;
 }
 
+// A socket that connects to a port of 127.0.0.1 and never blocks; -1 and errno when there are no
+// descriptors or ports left.
+inline int connectTcp(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const sockaddr_in address = loopback(port);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno == EINPROGRESS)
+    return fd;
+  ::close(fd);
+  return -1;
+}
+
 inline std::uint16_t portOf(int fd) {
   sockaddr_in address{};
   socklen_t length = sizeof address;

@@ -1,4 +1,5 @@
 // What Tidegate is meant to show; a run says which of it was met.
+import { floodKinds } from './loads/flooder.js';
 import type { MetricName } from './metrics.js';
 import type { PeerName } from './peers/peer.js';
 import type { ScenarioResult, VariantResult } from './results.js';
@@ -125,6 +126,26 @@ const protocolBars: readonly Bar[] = [
     atMost: 0.9,
   }),
 ];
+
+const floodBars = floodKinds.flatMap((variant): Bar[] => {
+  const bar = { scenario: 'protocols-floods', variant };
+  return [
+    {
+      ...bar,
+      what: `p99 of others beside a flood, ${variant}, against before`,
+      metric: 'slowdown',
+      atMost: 2,
+    },
+    {
+      ...bar,
+      what: `growth of the memory by a flood, %, ${variant}`,
+      metric: 'rssGrowth',
+      atMost: 10,
+    },
+    { ...bar, what: `requests of others that failed, ${variant}`, metric: 'errors', atMost: 0 },
+    { ...bar, what: `crashes in a flood, ${variant}`, metric: 'crashes', atMost: 0 },
+  ];
+});
 
 export const bars: readonly Bar[] = [
   {
@@ -317,6 +338,7 @@ export const bars: readonly Bar[] = [
     },
   ]),
   ...protocolBars,
+  ...floodBars,
 ];
 
 export interface BarResult {

@@ -24,7 +24,8 @@ export function outcomesOf(metrics: string): Map<string, number> {
   return new Map([...lines].map(([, reason = '', count]) => [reason, Number(count)]));
 }
 
-async function outcomes({ adminPort }: RunningPeer): Promise<Map<string, number>> {
+/** The same, asked of a proxy. */
+export async function outcomes({ adminPort }: RunningPeer): Promise<Map<string, number>> {
   const answer = await fetch(`http://127.0.0.1:${adminPort}/metrics`);
   return outcomesOf(await answer.text());
 }

@@ -16,7 +16,7 @@ import type { Machine } from './results.js';
 import type { RunningPeer } from './running-peer.js';
 import { median } from './stats.js';
 
-const mib = 1 << 20;
+export const mib = 1 << 20;
 export const warmUpSeconds = 1;
 /** Left out at both ends of a run when it is asked who used the cores. */
 const edge = 0.2;
@@ -119,7 +119,7 @@ export async function measureLoad(
  * The memory once it has stood still for three seconds (a garbage collector gives back late), or
  * after twenty.
  */
-async function settledMemory(peer: RunningPeer): Promise<Memory> {
+export async function settledMemory(peer: RunningPeer): Promise<Memory> {
   let memory = memoryOf(peer.pids());
   let since = performance.now();
   for (const end = since + 20_000; performance.now() < end; ) {

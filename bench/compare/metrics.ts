@@ -42,6 +42,23 @@ export const metrics = define({
   admitted: { title: 'admitted', unit: '', digits: 0, better: 'less' },
   excess: { title: 'excess', unit: '', digits: 0, better: 'less' },
   limited: { title: 'refused with 429', unit: '', digits: 0, better: 'more' },
+  /** Beside a flood: of the same clients before it, the ratio to that, and of the flood itself. */
+  quietP99Micros: { title: 'p99 quiet', unit: 'µs', digits: 0, better: 'less' },
+  slowdown: { title: 'p99 : quiet', unit: '', digits: 2, better: 'less' },
+  floodMbits: { title: 'flood', unit: 'Mbit/s', digits: 1, better: 'more' },
+  floodConnections: { title: 'flood connections', unit: '', digits: 0, better: 'more' },
+  /** Its connections that ended, and requests that failed, by reason. */
+  floodResets: { title: 'flood_resets', unit: '', digits: 0, better: 'more' },
+  floodFrames: { title: 'flood_frames', unit: '', digits: 0, better: 'more' },
+  floodHeaders: { title: 'flood_headers', unit: '', digits: 0, better: 'more' },
+  headsTooLarge: { title: 'heads too large', unit: '', digits: 0, better: 'more' },
+  heldTimedOut: { title: 'timed out', unit: '', digits: 0, better: 'more' },
+  rssBeforeMib: { title: 'RSS before', unit: 'MiB', digits: 1, better: 'less' },
+  rssMostMib: { title: 'RSS at most', unit: 'MiB', digits: 1, better: 'less' },
+  rssAfterMib: { title: 'RSS after', unit: 'MiB', digits: 1, better: 'less' },
+  /** From before to after, in percent. */
+  rssGrowth: { title: 'RSS growth', unit: '%', digits: 1, better: 'less' },
+  crashes: { title: 'crashes', unit: '', digits: 0, better: 'less' },
   adoptionMs: { title: 'until adopted', unit: 'ms', digits: 0, better: 'less' },
   /** Shares of the time, in percent. Of a proxy: in which it ran or waited for its core. */
   proxyBusy: { title: 'busy', unit: '%', digits: 0, better: 'more' },

@@ -56,7 +56,7 @@ export function readOptions(args: readonly string[]): Options {
   return {
     scenarios: positionals,
     rounds: whole('--rounds', values.rounds, 1, 100),
-    seconds: whole('--seconds', values.seconds, 1, 60),
+    seconds: whole('--seconds', values.seconds, 1, 600),
     retries: whole('--retries', values.retries, 0, 10),
     peers: values.peers === undefined ? [...peerNames] : readPeers(values.peers),
     load: values.load === undefined ? undefined : readLoad(values.load),

@@ -43,6 +43,7 @@ const helpers = {
     ),
     libraries: ['-lssl', '-lcrypto'],
   },
+  bench_floods: { sources: ['floods'], leaveOut: [], core: [], libraries: [] },
   bench_wires: { sources: ['wires'], leaveOut: [], core: [], libraries: ['-lssl', '-lcrypto'] },
 } as const;
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { WireLoad } from './loads/wires.js';
 import { measureIdle, measureLoad, measureReload } from './measure.js';
-import { measureHandshakeFlood } from './measure-floods.js';
+import { measureFlood, measureHandshakeFlood } from './measure-floods.js';
 import { measureBlock, measureExact, measureKill } from './measure-policies.js';
 import { formatMetric, metrics, type Sample } from './metrics.js';
 import type { Options } from './options.js';
@@ -123,6 +123,8 @@ async function measure(
         return await measureKill(peer, load, request);
       case 'hellos':
         return await measureHandshakeFlood(peer, load, request, machine, variant.flooded ?? false);
+      case 'floods':
+        return await measureFlood(peer, load, request, machine, variant.flood ?? 'ping');
       case 'exact':
         return await measureExact(load, request, allowedBy(variant));
       case 'block':
@@ -173,7 +175,8 @@ async function startPeer(
     certificate: isEncrypted(client) ? certificate : undefined,
     threads,
     policyWorkers,
-    adminPort: kind === 'kill' ? await freePort() : undefined,
+    ownTimeouts: kind === 'floods',
+    adminPort: kind === 'kill' || kind === 'floods' ? await freePort() : undefined,
   } as const;
   // A first answer of a mebibyte, or none to an empty upload, would say no more than a short one.
   const probe = variant.routes === undefined ? '/b/64' : variant.path.replace('{n}', '0');

@@ -68,6 +68,10 @@ export class RunningPeer {
     return this.setup.adminPort;
   }
 
+  get alive(): boolean {
+    return this.child.alive;
+  }
+
   pids(): number[] {
     return this.child.tree();
   }

@@ -1,4 +1,5 @@
 // What is measured, by name.
+import { type FloodKind, floodKinds } from './loads/flooder.js';
 import type { MetricName } from './metrics.js';
 import type { HeaderWork, PeerName } from './peers/peer.js';
 import type { PolicyWork } from './policy-work.js';
@@ -31,8 +32,10 @@ export interface Variant {
   policies?: PolicyWork;
   /** Requests a second in all, as fast as answers come unless given. */
   rate?: number;
-  /** Beside a flood. */
+  /** Beside a flood of handshakes. */
   flooded?: boolean;
+  /** Beside this flood of HTTP/2. */
+  flood?: FloodKind;
   /** Of a blocking policy: whether anybody asks for its route. */
   blocks?: boolean;
   /** Instead of the scenario's. */
@@ -47,9 +50,9 @@ export interface Scenario {
   /**
    * load: requests for a time; idle: connections that do nothing; reload: while it reloads; kill:
    * while its policy workers end; block: while one is held up; exact: until a limit is used up;
-   * hellos: beside a flood of TLS handshakes.
+   * hellos: beside a flood of TLS handshakes; floods: beside one of HTTP/2.
    */
-  kind: 'load' | 'idle' | 'reload' | 'kill' | 'block' | 'exact' | 'hellos';
+  kind: 'load' | 'idle' | 'reload' | 'kill' | 'block' | 'exact' | 'hellos' | 'floods';
   /** The number that the scenario is about. */
   headline: MetricName;
   variants: readonly Variant[];
@@ -374,6 +377,30 @@ const protocolScenarios: readonly Scenario[] = [
       },
     ],
     peers: proxies,
+  },
+  {
+    ...load,
+    name: 'protocols-floods',
+    title: '64 clients of HTTP/2 at 2,000 requests/s beside each kind of flood',
+    note: "Load: bench/wires, a request at a time on each connection, counted from when it was due. The flood: bench/floods, 16 connections that come again as soon as they are thrown out and send 32 Mbit/s together, or (zero-window, half-open-stream) open 1,000 streams a second and hold 100 each; it begins 2 s before the measurement and shares the core of load and origin. Timeouts are Tidegate's defaults. One process for each flood; before both readings the memory had to stand still for 3 s.",
+    kind: 'floods',
+    headline: 'slowdown',
+    columns: [
+      ...(['quietP99Micros', 'p99Micros', 'slowdown', 'errors', 'crashes'] as const),
+      ...(['floodMbits', 'floodBusy', 'proxyBusy', 'floodConnections'] as const),
+      ...(['floodResets', 'floodFrames', 'floodHeaders', 'headsTooLarge', 'heldTimedOut'] as const),
+      ...(['rssBeforeMib', 'rssMostMib', 'rssAfterMib', 'rssGrowth'] as const),
+    ],
+    ratios: [],
+    variants: floodKinds.map((flood) => ({
+      ...plain,
+      name: flood,
+      flood,
+      rate: 2000,
+      wires: { client: 'http2', upstream: 'http1' },
+    })),
+    peers: ['tidegate'],
+    saturates: false,
   },
   {
     ...load,

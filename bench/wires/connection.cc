@@ -1,6 +1,5 @@
 #include "connection.h"
 
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -37,26 +36,13 @@ ContextPointer makeContext(bool http2) {
   return context;
 }
 
-int beginConnect(std::uint16_t port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const sockaddr_in address = loopback(port);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-      errno == EINPROGRESS)
-    return fd;
-  ::close(fd);
-  return -1;
-}
-
 Connection::Connection(Connection&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       connected_(other.connected_),
       ssl_(std::move(other.ssl_)) {}
 
 bool Connection::open(std::uint16_t port, SSL_CTX* context, SSL_SESSION* session) {
-  fd_ = beginConnect(port);
+  fd_ = connectTcp(port);
   if (fd_ < 0) return false;
   connected_ = false;
   if (context == nullptr) return true;

@@ -24,9 +24,6 @@ using SessionPointer = std::unique_ptr<SSL_SESSION, FreeSsl>;
 // It trusts any certificate.
 ContextPointer makeContext(bool http2);
 
-// A socket of its own that connects to a port of this machine; -1 and errno when it cannot.
-int beginConnect(std::uint16_t port);
-
 class Connection {
  public:
   enum class Progress : std::uint8_t { Done, NotYet, Refused, Failed };

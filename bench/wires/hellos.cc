@@ -53,7 +53,7 @@ void Hellos::begin(const Run& run, std::uint64_t now) {
 
 bool Hellos::open(std::uint32_t index) {
   Attempt& attempt = attempts_[index];
-  attempt.fd = beginConnect(run_.port);
+  attempt.fd = connectTcp(run_.port);
   if (attempt.fd < 0) return false;
   attempt.sent = false;
   ++attempt.generation;

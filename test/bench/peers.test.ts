@@ -66,6 +66,11 @@ describe('Tidegate', () => {
     expect(routes[99]).toMatchObject({ name: 'route-99', match: { path: '/r/99/*' } });
   });
 
+  test('has its own timeouts for clients only where they are asked for', () => {
+    expect(yamlOf().listeners[0].timeouts).toMatchObject({ body: '300s', write: '300s' });
+    expect(yamlOf({ ownTimeouts: true }).listeners[0]).not.toHaveProperty('timeouts');
+  });
+
   test('shows the generation of its configuration', () => {
     expect(yamlOf({ generation: 7 }).routes[0].headers).toEqual({
       response: { set: { 'x-generation': '7' } },

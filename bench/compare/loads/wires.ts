@@ -3,6 +3,7 @@
 import { findProgram } from '../programs.js';
 import type { ClientWire } from '../wires.js';
 import { WireClients } from './clients.js';
+import { Flooder } from './flooder.js';
 import type { Load, LoadRequest, RunningLoad } from './load.js';
 
 export class WireLoad implements Load {
@@ -10,9 +11,12 @@ export class WireLoad implements Load {
   readonly originPort: number;
   readonly clients: WireClients;
   private readonly plain: Load;
+  private readonly cores: readonly number[];
+  #flooder: Flooder | undefined;
 
   constructor(plain: Load, cores: readonly number[]) {
     this.plain = plain;
+    this.cores = cores;
     this.clients = new WireClients(cores);
     this.originPort = plain.originPort;
     this.description = `${plain.description}; handshakes and rates over TLS: bench/wires`;
@@ -24,7 +28,16 @@ export class WireLoad implements Load {
   }
 
   pids(): number[] {
-    return [...this.plain.pids(), ...this.clients.pids()];
+    return [
+      ...this.plain.pids(),
+      ...this.clients.pids(),
+      ...(this.#flooder ? [this.#flooder.pid] : []),
+    ];
+  }
+
+  async flooder(): Promise<Flooder> {
+    this.#flooder ??= await Flooder.open(this.cores[0] ?? 0);
+    return this.#flooder;
   }
 
   begin(request: LoadRequest): RunningLoad {

@@ -42,6 +42,8 @@ export interface Setup {
   grpc?: boolean | undefined;
   /** Where clients come over TLS. */
   certificate?: Certificate | undefined;
+  /** Tidegate's own defaults for how long clients may take, instead of longer than anything lasts. */
+  ownTimeouts?: boolean | undefined;
   /** A port for Tidegate's metrics; undefined: none. */
   adminPort?: number | undefined;
 }

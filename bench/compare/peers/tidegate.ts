@@ -70,7 +70,9 @@ export const tidegate: Peer = {
               tls: { certificates: [{ cert: certificateFile, key: keyFile }] },
             }),
             ...(isHttp2(client) && { protocols: ['http1', 'http2'] }),
-            timeouts: { head: long, body: long, idle: long, write: long },
+            ...(!setup.ownTimeouts && {
+              timeouts: { head: long, body: long, idle: long, write: long },
+            }),
             forwarding,
             ...(setup.headers === 'forwarded' && { requestId: false }),
           },

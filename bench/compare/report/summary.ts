@@ -43,6 +43,8 @@ export interface Ratio {
  * proxy against itself there, and the base against those that only the first one has.
  */
 export function ratiosOf(scenario: ScenarioResult): Ratio[] {
+  // That one is a ratio itself, of variants that have nothing to do with each other.
+  if (scenario.headline === 'slowdown') return [];
   const chosen = [scenario.headline, ...scenario.ratios];
   const ratios: Ratio[] = [];
   const add = (
