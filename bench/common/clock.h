@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 
 #include <cstdint>
 #include <ctime>
@@ -17,6 +18,9 @@ inline std::uint64_t nanoseconds() {
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * kSecond + static_cast<std::uint64_t>(now.tv_nsec);
 }
+
+// The kernel lets a sleep last some 50 microseconds longer, unless it is told not to.
+inline void wakeOnTime() { ::prctl(PR_SET_TIMERSLACK, 1UL); }
 
 // Waits for events, for as many nanoseconds at most; epoll_wait knows milliseconds only. How many
 // there are.

@@ -77,7 +77,7 @@ async function main(): Promise<void> {
 function list(): void {
   for (const { name, title, variants } of scenarios) {
     const names = variants.map((variant) => variant.name).filter((each) => each !== '');
-    console.log(`${name.padEnd(20)}${title}${names.length > 0 ? ` (${names.join(', ')})` : ''}`);
+    console.log(`${name.padEnd(27)}${title}${names.length > 0 ? ` (${names.join(', ')})` : ''}`);
   }
 }
 

@@ -143,6 +143,7 @@ class Program {
 
 int main(int argc, char**) {
   if (argc != 1) tidegate::bench::refuseUsage("bench_floods");
+  tidegate::bench::wakeOnTime();
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) tidegate::bench::fail("epoll_create1");
   std::puts("ready");

@@ -209,6 +209,7 @@ void raiseFileLimit() {
 int main(int argc, char**) {
   if (argc != 1) tidegate::bench::refuseUsage("bench_wires");
   tidegate::bench::raiseFileLimit();
+  tidegate::bench::wakeOnTime();
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) tidegate::bench::fail("epoll_create1");
   std::puts("ready");
