@@ -79,6 +79,8 @@ bool ClientContext::build(const ClientConfig& config, const std::string& systemA
                                  1) != 1)
       return failed("cert", "the certificate cannot be used");
   }
+  // Nobody who speaks HTTP/1.1 alone may be fed frames, while many who do choose nothing.
+  if (config.http2) requiredProtocol_ = "h2";
   const std::string_view protocol = config.http2 ? "\x02h2" : "\x08http/1.1";
   SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(protocol.data()),
                           static_cast<unsigned int>(protocol.size()));

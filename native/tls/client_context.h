@@ -27,6 +27,9 @@ class ClientContext {
   // the context verifies, has to be the one of its certificate. Empty where memory is short.
   SslPointer newConnection(const std::string& name) const;
 
+  // What an endpoint has to choose by ALPN, in so many bytes; empty: it need not choose.
+  std::string_view requiredProtocol() const { return requiredProtocol_; }
+
   // Contexts with different ones must not share connections.
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -36,6 +39,7 @@ class ClientContext {
 
   SslContextPointer context_;
   bool verify_ = true;
+  std::string_view requiredProtocol_;  // lives for ever
   std::string fingerprint_;
 };
 

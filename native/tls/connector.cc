@@ -49,7 +49,7 @@ bool Connector::layerFor(std::unique_ptr<TransportLayer>& layer) {
           session_.empty() ? nullptr
                            : d2i_SSL_SESSION(nullptr, &bytes, static_cast<long>(session_.size()))})
     SSL_set_session(ssl.get(), session.get());
-  layer = std::make_unique<Layer>(buffers_, std::move(ssl), *this);
+  layer = std::make_unique<Layer>(buffers_, std::move(ssl), *this, context_->requiredProtocol());
   return true;
 }
 

@@ -183,8 +183,12 @@ Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const Serve
   attachBio();
 }
 
-Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector)
-    : buffers_(buffers), ssl_(std::move(ssl)), connector_(&connector) {
+Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector,
+             std::string_view protocol)
+    : buffers_(buffers),
+      ssl_(std::move(ssl)),
+      connector_(&connector),
+      requiredProtocol_(protocol) {
   attachBio();
 }
 
@@ -217,8 +221,12 @@ IoResult Layer::establish(Socket& socket) {
       counted_ = true;
       buffers_.counters.tlsConnections.add();
       readFacts();
-    } else if (sendSealed(socket).status == IoResult::Status::Failed) {
-      return broken(socketError_);
+    } else {
+      protocolMissing_ = !requiredProtocol_.empty() && chosenProtocol() != requiredProtocol_;
+      // Our end of the handshake, and where nothing is to follow that nothing will.
+      if (protocolMissing_) SSL_shutdown(ssl_.get());
+      if (sendSealed(socket).status == IoResult::Status::Failed) return broken(socketError_);
+      if (protocolMissing_) return broken(0);
     }
     return {.drained = drained_ && arrived_.empty()};
   }
@@ -240,6 +248,14 @@ void Layer::setServerName(std::string_view name) {
   std::ranges::transform(name, serverName_.begin(), toLower);
 }
 
+std::string_view Layer::chosenProtocol() const {
+  const unsigned char* alpn = nullptr;
+  unsigned int length = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &alpn, &length);
+  if (length == 0) return {};
+  return {reinterpret_cast<const char*>(alpn), length};
+}
+
 void Layer::readFacts() {
   const SSL* const ssl = ssl_.get();
   facts_.version = SSL_get_version(ssl);
@@ -247,10 +263,7 @@ void Layer::readFacts() {
     const char* name = SSL_CIPHER_standard_name(cipher);
     facts_.cipher = name != nullptr ? name : SSL_CIPHER_get_name(cipher);
   }
-  const unsigned char* alpn = nullptr;
-  unsigned int length = 0;
-  SSL_get0_alpn_selected(ssl, &alpn, &length);
-  if (length > 0) facts_.alpn = {reinterpret_cast<const char*>(alpn), length};
+  facts_.alpn = chosenProtocol();
   facts_.sni = serverName_;
   facts_.ja4 = ja4_;
   facts_.resumed = SSL_session_reused(ssl) == 1;
@@ -448,6 +461,7 @@ void Layer::sayEnd(Socket& socket) {
 }
 
 std::string_view Layer::failure() const {
+  if (protocolMissing_) return "the endpoint did not choose HTTP/2 (ALPN)";
   // Which rule a certificate breaks says more than that it breaks one.
   const long verified = SSL_get_verify_result(ssl_.get());
   if (ERR_GET_REASON(error_) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)

@@ -68,8 +68,9 @@ class Layer final : public TransportLayer {
  public:
   // On the server's side.
   Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const ServerContext> context);
-  // On the client's side.
-  Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector);
+  // On the client's side. `protocol`: what the peer has to choose by ALPN, in words that live for
+  // ever; empty: whatever it likes.
+  Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector, std::string_view protocol);
   ~Layer() override;
 
   // TransportLayer
@@ -115,6 +116,8 @@ class Layer final : public TransportLayer {
   // Seals from `parts`, which begin `skip` bytes in, at most about `kBatchBytes`; returns how many.
   std::size_t seal(std::span<const iovec> parts, std::size_t skip, std::size_t total);
   IoResult broken(int error);
+  // What ALPN has chosen; empty: nothing.
+  std::string_view chosenProtocol() const;
   void attachBio();
   void readFacts();
   void readCertificate();
@@ -123,6 +126,7 @@ class Layer final : public TransportLayer {
   SslPointer ssl_;
   std::shared_ptr<const ServerContext> context_;  // on the server's side
   Connector* connector_ = nullptr;                // on the client's side
+  std::string_view requiredProtocol_;             // on the client's side
   Socket* socket_ = nullptr;                      // during a call
   // Ciphertext that was received and not used: a view into the shared memory, or into kept_.
   std::string_view arrived_;
@@ -139,6 +143,7 @@ class Layer final : public TransportLayer {
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
   bool serverNameRefused_ = false;
+  bool protocolMissing_ = false;  // the peer has not chosen the required one
   bool counted_ = false;  // in the gauge of open connections
   int socketError_ = 0;
   unsigned long error_ = 0;

@@ -1,10 +1,16 @@
 // TLS towards endpoints: whom the gateway believes, and what happens when it does not.
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createSecureServer } from 'node:http2';
+import { createServer, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
+import { addressOf } from '../support/address.js';
 import { Authority } from '../support/certificates.js';
+import { endLater } from '../support/cleanup.js';
 import { connectTo, get, requestText } from '../support/client.js';
 import { startGateway } from '../support/gateway.js';
 import { startOrigin } from '../support/origin.js';
+import { within } from '../support/patience.js';
 import { startTlsOrigin } from '../support/tlsOrigin.js';
 
 const authority = new Authority();
@@ -84,6 +90,47 @@ describe('an upstream over TLS', () => {
       ),
     );
     expect((await get(gateway.address(), '/')).status).toBe(504);
+  });
+
+  describe('of the protocol http2', () => {
+    const http2 = (address: string) =>
+      configOf(address, `{ ${ca}, serverName: localhost }`, 'protocol: http2');
+
+    test('is spoken to in HTTP/2 where it chooses that', async () => {
+      const server = createSecureServer(site, (request, response) => {
+        response.end(`${request.httpVersion} ${request.socket.alpnProtocol}`);
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      endLater('origin', () => void server.close());
+      const gateway = await startGateway(http2(addressOf(server)));
+      expect((await get(gateway.address(), '/')).text).toBe('2.0 h2');
+    });
+
+    test.each<[string, TlsOptions, string]>([
+      ['chooses no protocol', {}, 'the endpoint did not choose HTTP/2 (ALPN)'],
+      [
+        'speaks other protocols',
+        { ALPNProtocols: ['http/1.1'] },
+        'tlsv1 alert no application protocol',
+      ],
+    ])('one that %s is 502 and gets nothing', async (_what, options, cause) => {
+      const received: Buffer[] = [];
+      const ends: Promise<unknown>[] = [];
+      const server = createServer({ ...site, ...options }, (socket) => {
+        socket.on('data', (bytes) => received.push(bytes)).on('error', () => {});
+        ends.push(once(socket, 'close'));
+      });
+      server.on('tlsClientError', () => {});
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      endLater('origin', () => void server.close());
+      const gateway = await startGateway(http2(addressOf(server)));
+      const response = await get(gateway.address(), '/');
+      expect(response.status).toBe(502);
+      expect(response.problem.reason).toBe('upstream_tls_failed');
+      expect((await gateway.loggedTarget('/')).upstream_tls_error).toBe(cause);
+      await within(Promise.all(ends), 'the ends of the connections');
+      expect(Buffer.concat(received).toString()).toBe('');
+    });
   });
 
   test('connections are kept, and new ones resume the session', async () => {
