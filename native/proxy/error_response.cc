@@ -28,6 +28,16 @@ bool wantsText(std::string_view accept) {
          accept.find("text/") != std::string_view::npos;
 }
 
+constexpr std::string_view kGrpcStatus = "grpc-status";
+constexpr std::string_view kGrpcMessage = "grpc-message";
+
+std::string_view grpcMessage(Reason reason, std::string_view detail, TextArena& arena) {
+  if (detail.empty()) detail = reasonText(reason);
+  const std::string_view text = arena.join({detail, " (", reasonCode(reason), ")"});
+  char* const message = arena.allocate(text.size() * 3);
+  return {message, writeGrpcMessage(text, message)};
+}
+
 }  // namespace
 
 ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view detail,
@@ -51,13 +61,29 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view de
 
 void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
                   std::vector<OutgoingField>& fields) {
-  if (detail.empty()) detail = reasonText(reason);
-  const std::string_view text = arena.join({detail, " (", reasonCode(reason), ")"});
-  char* const message = arena.allocate(text.size() * 3);
-  const std::size_t length = writeGrpcMessage(text, message);
   fields.push_back({"Content-Type", "application/grpc"});
-  fields.push_back({"grpc-status", grpcStatus(status)});
-  fields.push_back({"grpc-message", {message, length}});
+  fields.push_back({kGrpcStatus, grpcStatus(status)});
+  fields.push_back({kGrpcMessage, grpcMessage(reason, detail, arena)});
+}
+
+void addGrpcTrailers(Reason reason, TextArena& arena, HeadFields& trailers) {
+  const std::string_view status = grpcStatus(reasonStatus(reason));
+  const std::string_view message = grpcMessage(reason, {}, arena);
+  trailers.rebase(arena.join({kGrpcStatus, status, kGrpcMessage, message}).data());
+  std::uint32_t at = 0;
+  const auto take = [&at](std::string_view text) {
+    const Slice slice{at, static_cast<std::uint32_t>(text.size())};
+    at += slice.length;
+    return slice;
+  };
+  const auto add = [&](std::string_view name, std::string_view value) {
+    Field field;
+    field.name = take(name);
+    field.value = take(value);
+    trailers.add(field);
+  };
+  add(kGrpcStatus, status);
+  add(kGrpcMessage, message);
 }
 
 }  // namespace tidegate

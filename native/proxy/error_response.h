@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/message.h"
 #include "http/reason.h"
 #include "http/stream.h"
 #include "proxy/text_arena.h"
@@ -26,5 +27,9 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view de
 // Content-Type, grpc-status and grpc-message to `fields`. They live as the body above.
 void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
                   std::vector<OutgoingField>& fields);
+
+// The same for a call whose response has begun: what its trailers say. Needs two places; the texts
+// are the arena's.
+void addGrpcTrailers(Reason reason, TextArena& arena, HeadFields& trailers);
 
 }  // namespace tidegate

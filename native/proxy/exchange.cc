@@ -731,6 +731,7 @@ void Exchange::passHeld(const Verdict* review) {
     out.announceLength = true;
     out.contentLength = 0;
   }
+  lengthPromised_ = out.body == BodyKind::Length;
   client_.sendHead(out);
   if (held_->body.size() > 0) passBody(held_->body.bytes());
   if (held_->ended) {
@@ -785,6 +786,7 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   composeHead(head, head.line, nullptr, out);
   frameAs(head.line, out);
   status_ = out.status;
+  lengthPromised_ = out.body == BodyKind::Length;
   client_.sendHead(out);
   upstream_->expectWithin(plan_->idleTimeout);
 }
@@ -1006,8 +1008,27 @@ void Exchange::fail(Reason reason) {
   }
   reason_ = reason;
   releaseUpstream();
+  if (endsInTrailers()) {
+    finishGrpc(reason);
+    return;
+  }
   client_.abort();
   end();
+}
+
+// A gRPC call has a status of its own in its trailers, whatever is missing of its messages. Over
+// HTTP/1 nobody speaks gRPC, and a length that was promised allows no end before it.
+bool Exchange::endsInTrailers() const {
+  return state_ == State::Responding && !lengthPromised_ && line_.majorVersion >= 2 && isGrpcCall();
+}
+
+void Exchange::finishGrpc(Reason reason) {
+  services_.arena.reset();
+  std::array<Field, 2> table;
+  HeadFields trailers(table);
+  addGrpcTrailers(reason, services_.arena, trailers);
+  responseEnded_ = true;
+  client_.finish(&trailers);
 }
 
 void Exchange::onClientGone(Reason reason) {

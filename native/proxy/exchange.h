@@ -140,6 +140,8 @@ class Exchange final : public ClientStreamEvents,
   void answerError(std::uint16_t status, std::string_view detail);
   void sendAnswer(OutgoingResponse& out, std::string_view body);
   void fail(Reason reason);
+  bool endsInTrailers() const;
+  void finishGrpc(Reason reason);
   void onRequestTimeout();
   void end();
   void record();
@@ -191,6 +193,7 @@ class Exchange final : public ClientStreamEvents,
   bool requestDone_ = true;
   bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again
   bool responseEnded_ = false;
+  bool lengthPromised_ = false;  // the response that passes has a Content-Length
   bool trustedPeer_ = false;
   // How many of the route's address lists were asked.
   std::uint8_t accessAsked_ = 0;

@@ -185,10 +185,7 @@ Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const Serve
 
 Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, Connector& connector,
              std::string_view protocol)
-    : buffers_(buffers),
-      ssl_(std::move(ssl)),
-      connector_(&connector),
-      requiredProtocol_(protocol) {
+    : buffers_(buffers), ssl_(std::move(ssl)), connector_(&connector), requiredProtocol_(protocol) {
   attachBio();
 }
 

@@ -144,7 +144,7 @@ class Layer final : public TransportLayer {
   bool answered_ = false;
   bool serverNameRefused_ = false;
   bool protocolMissing_ = false;  // the peer has not chosen the required one
-  bool counted_ = false;  // in the gauge of open connections
+  bool counted_ = false;          // in the gauge of open connections
   int socketError_ = 0;
   unsigned long error_ = 0;
   TlsFacts facts_;
