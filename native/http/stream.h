@@ -98,6 +98,8 @@ class ClientStreamEvents {
   // on.
   virtual void onClientBlocked() = 0;
   virtual void onClientDrained() = 0;
+  // peer().tls->early was true when the request began, and is not any more.
+  virtual void onClientConfirmed() = 0;
   // The response has been handed over completely (to the kernel) and the request has been read: the
   // stream is done and must not be used any more.
   virtual void onClientDone() = 0;

@@ -12,7 +12,10 @@ struct TlsFacts {
   std::string_view alpn;     // "http/1.1"
   std::string_view sni;      // lower-case, without a dot at its end
   bool resumed = false;      // of a session that the client kept
-  std::string_view ja4;      // of the client's first message
+  // The handshake is not complete: what has come so far may be a replay of what somebody else has
+  // recorded (RFC 8446 8). Turns false, and then stays so.
+  bool early = false;
+  std::string_view ja4;  // of the client's first message
   // Of the client's certificate, which has been verified; empty where it showed none.
   std::string_view subject;      // RFC 2253: "CN=api,O=Example"
   std::string_view sans;         // "DNS:a.example,URI:spiffe://…"

@@ -52,7 +52,8 @@ ServerConnection::ServerConnection(CodecContext& context, ServerHost& host,
       settings_(settings),
       home_(home),
       transport_(std::move(transport)),
-      peer_(peer) {}
+      peer_(peer),
+      early_(peer.tls != nullptr && peer.tls->early) {}
 
 bool ServerConnection::start() {
   context_.counters.connectionsActive.add();
@@ -100,6 +101,28 @@ void ServerConnection::onEvents(std::uint32_t events) {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) != 0) readable_ = true;
   if ((events & EPOLLOUT) != 0 && blocked_) queueFlush();
   if (readable_ && wantsInput()) pump();
+  goOnWithHandshake();
+}
+
+void ServerConnection::onReady() {
+  pump();
+  goOnWithHandshake();
+}
+
+// While a request from early data is under way: else reading takes care of it.
+void ServerConnection::goOnWithHandshake() {
+  if (!early_ || phase_ == Phase::Closed || wantsInput()) return;
+  if (transport_.establish().status == IoResult::Status::Failed) {
+    gone(Reason::ClientClosed);
+    return;
+  }
+  noteConfirmed();
+}
+
+void ServerConnection::noteConfirmed() {
+  if (!early_ || peer_.tls->early) return;
+  early_ = false;
+  if (events_ != nullptr) events_->onClientConfirmed();
 }
 
 bool ServerConnection::wantsInput() const {
@@ -135,6 +158,7 @@ void ServerConnection::pump() {
     const std::span<char> room =
         partial ? in_.room(context_.pool, kKeptReadBytes) : std::span<char>(context_.readBuffer);
     const IoResult io = transport_.read(room);
+    noteConfirmed();
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
       return;

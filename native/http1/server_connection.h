@@ -66,7 +66,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   // Pollable
   void onEvents(std::uint32_t events) override;
   void onFlush() override;
-  void onReady() override { pump(); }
+  void onReady() override;
   void onDispose() override;
 
  private:
@@ -95,6 +95,8 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
 
   bool wantsInput() const;
   bool awaitsBody() const { return phase_ == Phase::Active && !requestDone_ && !paused_; }
+  void goOnWithHandshake();
+  void noteConfirmed();
   void onReadEnd();
   void onDeadline();
   void responseFlushed();
@@ -138,6 +140,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   bool draining_ = false;
   bool rested_ = true;  // idle, and the transport knows
   bool handedOver_ = false;
+  bool early_;  // the transport's handshake is not complete, as far as the exchange knows
 };
 
 }  // namespace tidegate::http1

@@ -110,7 +110,8 @@ ServerConnection::ServerConnection(Context& context, ServerHost& host,
       peer_(peer),
       receiveWindow_(kConnectionWindow),
       frames_(kFrameBurst, kFramesPerSecond, context.codec.loop.nowMillis()),
-      resets_(kResetBurst, kResetsPerSecond, context.codec.loop.nowMillis()) {}
+      resets_(kResetBurst, kResetsPerSecond, context.codec.loop.nowMillis()),
+      early_(peer.tls != nullptr && peer.tls->early) {}
 
 void ServerConnection::takeOver(std::string_view received) {
   context_.codec.counters.connectionsActive.add();
@@ -189,6 +190,7 @@ void ServerConnection::pump() {
         partial ? in_.room(context_.codec.pool, kFrameHeaderBytes + kMaxFrameBytes)
                 : std::span<char>(context_.codec.readBuffer);
     const IoResult io = transport_.read(room);
+    noteConfirmed();
     if (io.status == IoResult::Status::WouldBlock) {
       readable_ = false;
       return;
@@ -249,6 +251,18 @@ bool ServerConnection::passPreface(std::string_view& rest) {
   rest.remove_prefix(size);
   prefaceLeft_ -= static_cast<std::uint32_t>(size);
   return true;
+}
+
+void ServerConnection::noteConfirmed() {
+  if (!early_ || peer_.tls->early) return;
+  early_ = false;
+  busy_ = true;
+  for (ServerStream* stream = streams_.front(); stream != nullptr;) {
+    ServerStream* const next = streams_.after(stream);
+    stream->onConfirmed();
+    stream = next;
+  }
+  busy_ = false;
 }
 
 void ServerConnection::onReadEnd() {

@@ -86,6 +86,7 @@ class ServerConnection final : public AcceptedConnection {
   void onSettings(const FrameHeader& header, std::string_view payload);
   void onPing(const FrameHeader& header, std::string_view payload);
   void onWindowUpdate(const FrameHeader& header, std::string_view payload);
+  void noteConfirmed();
   void onReadEnd();
 
   // Whether the block could be read; otherwise the connection has ended.
@@ -178,6 +179,7 @@ class ServerConnection final : public AcceptedConnection {
   bool draining_ = false;   // a GOAWAY has been sent
   bool lastNamed_ = false;  // and another one that names the last stream
   bool idle_ = false;
+  bool early_;          // the transport's handshake is not complete, as far as the exchanges know
   bool ended_ = false;  // our half of the transport is shut
   // A stream is on the call stack: nothing may be destroyed, and a flush waits.
   bool busy_ = false;

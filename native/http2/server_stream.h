@@ -45,6 +45,10 @@ class ServerStream final : public ClientStream,
   void onWindowUpdate(std::uint32_t increment);
   // SETTINGS_INITIAL_WINDOW_SIZE has changed. False: the window is too large now.
   [[nodiscard]] bool changeSendWindow(std::int64_t bytes);
+  // What the client sends is no replay.
+  void onConfirmed() {
+    if (events_ != nullptr) events_->onClientConfirmed();
+  }
   // The client or the connection has gone: the exchange is told why.
   void onGone(Reason reason);
   // Taken off its connection, which gives its memory back later.

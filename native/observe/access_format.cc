@@ -323,11 +323,13 @@ void jsonPolicies(LineWriter& line, const AccessRecord& record) {
   }
 }
 
-void jsonTls(LineWriter& line, const TlsFacts* tls) {
+void jsonTls(LineWriter& line, const AccessRecord& record) {
+  const TlsFacts* const tls = record.tls;
   if (tls == nullptr) {
     line.literal(
         ",\"tls_version\":null,\"tls_cipher\":null,\"sni\":null,\"alpn\":null,\"tls_resumed\":null,"
-        "\"client_subject\":null,\"client_sans\":null,\"client_fingerprint\":null,\"ja4\":null");
+        "\"early_data\":null,\"client_subject\":null,\"client_sans\":null,\"client_fingerprint\":"
+        "null,\"ja4\":null");
     return;
   }
   line.literal(",\"tls_version\":");
@@ -339,9 +341,14 @@ void jsonTls(LineWriter& line, const TlsFacts* tls) {
   line.literal(",\"alpn\":");
   jsonClientText(line, tls->alpn);
   if (tls->resumed) {
-    line.literal(",\"tls_resumed\":true,\"client_subject\":");
+    line.literal(",\"tls_resumed\":true");
   } else {
-    line.literal(",\"tls_resumed\":false,\"client_subject\":");
+    line.literal(",\"tls_resumed\":false");
+  }
+  if (record.early) {
+    line.literal(",\"early_data\":true,\"client_subject\":");
+  } else {
+    line.literal(",\"early_data\":false,\"client_subject\":");
   }
   jsonClientText(line, tls->subject);
   line.literal(",\"client_sans\":");
@@ -427,7 +434,7 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   jsonMicros(line, record.firstByteMicros);
   line.literal(",\"total_us\":");
   line.number(record.totalMicros);
-  jsonTls(line, record.tls);
+  jsonTls(line, record);
   line.literal(",\"upstream_tls_error\":");
   jsonConfigText(line, record.upstreamTlsError);
   line.literal("}\n");

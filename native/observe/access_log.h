@@ -70,6 +70,7 @@ struct AccessRecord {
   std::uint32_t firstByteMicros = kNoTime;  // request sent to response head
   std::uint32_t totalMicros = 0;
   std::string_view upstreamTlsError;  // why TLS with an endpoint failed
+  bool early = false;                 // taken from early data; only with `tls`
   const TlsFacts* tls = nullptr;      // nullptr: the client's connection is in the clear
 };
 
@@ -84,7 +85,7 @@ struct AccessRecord {
 // listener, method, host, target, protocol, status, bytes_in, bytes_out, route, upstream, endpoint,
 // consumer, policies (a list of {name, us}, and replayed or allowed in place of us), request_id,
 // referer, user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us,
-// first_byte_us, total_us, tls_version, tls_cipher, sni, alpn, tls_resumed,
+// first_byte_us, total_us, tls_version, tls_cipher, sni, alpn, tls_resumed, early_data,
 // client_subject, client_sans, client_fingerprint, ja4, upstream_tls_error.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);

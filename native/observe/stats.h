@@ -67,6 +67,8 @@ namespace tidegate {
   X(tlsResumptions, "tls_resumptions", false, "Those that resumed a session.")                 \
   X(tlsHandshakesActive, "tls_handshakes_active", true, "TLS handshakes under way now.")       \
   X(tlsConnections, "tls_connections_active", true, "TLS connections of clients open now.")    \
+  X(tlsEarlyRequests, "tls_early_requests", false,                                             \
+    "Requests that were served before their client's TLS handshake was complete.")             \
   X(tlsFailedTimeout, "tls_failed_timeout", false, "Not complete in time.")                    \
   X(tlsFailedClosed, "tls_failed_closed", false, "The client went away.")                      \
   X(tlsFailedPlainHttp, "tls_failed_plain_http", false, "A request without TLS.")              \

@@ -74,7 +74,17 @@ void Exchange::start(const RequestHead& head) {
   keepHead(head);
   requestDone_ = !hasBody(line_.body, line_.contentLength);
   client_.limitBody(listener().bodyBytes);
-  route();
+  if (!isEarly()) {
+    route();
+  } else if (mayBeReplayed()) {
+    early_ = true;
+    services_.stats.counters.tlsEarlyRequests.add();
+    route();
+  } else {
+    state_ = State::Confirming;
+    services_.loop.timers().schedule(requestTimer_,
+                                     services_.loop.nowMillis() + listener().handshakeTimeout);
+  }
 }
 
 void Exchange::startRefused(Reason reason) {
@@ -106,6 +116,25 @@ void Exchange::startOwn(const RequestHead& head, const OwnRequest& own) {
 }
 
 // Deciding
+
+bool Exchange::isEarly() const {
+  const TlsFacts* const tls = client_.peer().tls;
+  return tls != nullptr && tls->early;
+}
+
+// RFC 8470 3: what has no effect may happen twice.
+bool Exchange::mayBeReplayed() const {
+  const bool safe = line_.method == Method::Get || line_.method == Method::Head ||
+                    line_.method == Method::Options;
+  return safe && requestDone_ && !line_.upgrade;
+}
+
+void Exchange::onClientConfirmed() {
+  if (state_ != State::Confirming) return;
+  state_ = State::Deciding;
+  requestTimer_.unlink();
+  route();
+}
 
 void Exchange::keepHead(const RequestHead& head) {
   // Room for the head and for all that is derived from it: normalised path and host are never
@@ -536,11 +565,11 @@ void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
   const TemplateValues values = templateValues();
-  const ForwardedRequest what{listener(),   *plan_,
-                              upstream,     upstream.endpoints[endpoint_],
-                              values,       client_.peer(),
-                              trustedPeer_, head_.view(line_.authority),
-                              verdict(),    own_};
+  const ForwardedRequest what{
+      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
+      values,     client_.peer(), trustedPeer_, head_.view(line_.authority),
+      verdict(),  own_,           isEarly()};
+  markedEarly_ = what.early && !saysEarlyData(head_);
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
     fail(Reason::BadPath);
@@ -773,6 +802,7 @@ void Exchange::onUpstreamInformational(ResponseHead& head) {
 void Exchange::onUpstreamHead(ResponseHead& head) {
   pool().recordSuccess();
   firstByteMicros_ = microsSince(stepMicros_);
+  if (sendAgainConfirmed(head.line.status)) return;
   if (head.line.status == 101) {
     passUpgrade(head);
     return;
@@ -947,6 +977,17 @@ bool Exchange::retry(StreamFailure failure) {
   return true;
 }
 
+// RFC 8470 5.2: an endpoint that does not want to take the risk of a replay is asked again where
+// there is none any more. What is marked has no body.
+bool Exchange::sendAgainConfirmed(std::uint16_t status) {
+  if (status != 425 || !markedEarly_ || isEarly()) return false;
+  services_.stats.counters.retries.add();
+  releaseUpstream();
+  leaveEndpoint();
+  connect(endpoint_, false);
+  return true;
+}
+
 void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
   const bool answered = upstream_ != nullptr && upstream_->sawResponse();
@@ -993,7 +1034,7 @@ void Exchange::onClientBodyFailure(Reason reason) {
 }
 
 void Exchange::onRequestTimeout() {
-  fail(Reason::RequestTimeout);
+  fail(state_ == State::Confirming ? Reason::HeadTimeout : Reason::RequestTimeout);
   services_.loop.flushNow();
 }
 
@@ -1100,6 +1141,7 @@ void Exchange::record() {
   entry.connectMicros = connectMicros_;
   entry.firstByteMicros = firstByteMicros_;
   entry.tls = client_.peer().tls;
+  entry.early = early_;
   entry.upstreamTlsError = tlsFailure_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {

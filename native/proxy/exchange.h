@@ -1,6 +1,8 @@
 // The spine: one request and its response, joining the client's stream and the upstream's.
 //
 // The states in order:
+//   Confirming  only of what came as early data of TLS and must not be replayed: the rest of the
+//               handshake is awaited
 //   Deciding    the head is here: normalise, route, run the plan's native steps
 //   Collecting  policies of the route read the body: it comes in first
 //   Asking      policies of the route decide in a worker
@@ -61,6 +63,7 @@ class Exchange final : public ClientStreamEvents,
   void onClientGone(Reason reason) override;
   void onClientBlocked() override;
   void onClientDrained() override;
+  void onClientConfirmed() override;
   void onClientDone() override;
 
   // UpstreamStreamEvents
@@ -80,6 +83,7 @@ class Exchange final : public ClientStreamEvents,
 
  private:
   enum class State : std::uint8_t {
+    Confirming,
     Deciding,
     Collecting,
     Asking,
@@ -91,6 +95,8 @@ class Exchange final : public ClientStreamEvents,
   };
 
   // Deciding
+  bool isEarly() const;
+  bool mayBeReplayed() const;
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
@@ -118,6 +124,7 @@ class Exchange final : public ClientStreamEvents,
   void connect(std::uint32_t endpoint, bool fresh);
   void forwardHead();
   bool retry(StreamFailure failure);
+  bool sendAgainConfirmed(std::uint16_t status);
   void leaveEndpoint();
   void releaseUpstream();
 
@@ -197,8 +204,10 @@ class Exchange final : public ClientStreamEvents,
   bool trustedPeer_ = false;
   // How many of the route's address lists were asked.
   std::uint8_t accessAsked_ = 0;
-  bool replayed_ = false;    // the verdict was not decided for this request
-  bool countsLoad_ = false;  // this exchange is in the endpoint's active count
+  bool early_ = false;        // taken from early data of TLS
+  bool markedEarly_ = false;  // the endpoint was told so by us, and not by the client
+  bool replayed_ = false;     // the verdict was not decided for this request
+  bool countsLoad_ = false;   // this exchange is in the endpoint's active count
   std::uint32_t policyMicros_ = kNoTime;
   std::uint32_t queueMicros_ = kNoTime;
   std::uint32_t connectMicros_ = kNoTime;

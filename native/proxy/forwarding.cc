@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kMaxRequestId = 128;
 
+constexpr std::string_view kEarlyDataField = "Early-Data";
+
 constexpr std::string_view kHstsField = "Strict-Transport-Security";
 
 bool isTrusted(const IpAddress& address, const ListenerConfig& listener) {
@@ -259,6 +261,9 @@ void markForwardingFields(HeadFields& head, const RequestLine& line, const Liste
         equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
       f.dropped = true;
     }
+    // RFC 8470 5.1: whoever names it there does not get rid of it.
+    if (f.hopByHop && f.id == FieldId::Other && equalsIgnoreCase(head.name(f), kEarlyDataField))
+      f.hopByHop = false;
     if (!own && f.id == FieldId::Other && isClientCertificateField(head.name(f))) f.dropped = true;
   }
 }
@@ -343,6 +348,12 @@ bool upgradesToHttp(const HeadFields& fields) {
   return false;
 }
 
+bool saysEarlyData(const HeadFields& fields) {
+  return std::ranges::any_of(fields.fields(), [&](const Field& f) {
+    return f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), kEarlyDataField);
+  });
+}
+
 bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
                     ThreadServices& services, OutgoingRequest& out) {
   services.fields.clear();
@@ -363,6 +374,7 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
     addPeer(head, what, services);
     addClientCertificate(what, services);
   }
+  if (what.early && !saysEarlyData(head)) add(services, kEarlyDataField, "1");
   if (!what.listener.via.empty()) {
     const std::string_view hop =
         services.arena.join({versionText(line.majorVersion, line.minorVersion), what.listener.via});

@@ -34,6 +34,9 @@ std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfi
 // tunnel behind it requests would reach the upstream that no route has seen.
 bool upgradesToHttp(const HeadFields& fields);
 
+// Whether a hop before this one has taken the request from early data (RFC 8470 5.1).
+bool saysEarlyData(const HeadFields& fields);
+
 struct ForwardedRequest {
   const ListenerConfig& listener;
   const Plan& plan;
@@ -46,6 +49,8 @@ struct ForwardedRequest {
   const Verdict& verdict;         // of the policies
   // The gateway's own, for a policy: nobody is forwarded for, and there is no Host to preserve.
   bool own = false;
+  // The client's TLS handshake is not complete: upstreams are told by Early-Data (RFC 8470 5.1).
+  bool early = false;
 };
 
 // Fills path, host and fields of `out`; may be called again for another endpoint. False when the

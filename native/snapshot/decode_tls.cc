@@ -84,6 +84,7 @@ constexpr Member<ServerConfig> kTls[] = {
      [](Reader& r, ServerConfig& c) { return r.textOrNone(c.cipherSuites, kOpenSslList); }},
     {"groups", [](Reader& r, ServerConfig& c) { return r.textOrNone(c.groups, kOpenSslList); }},
     {"strictSni", [](Reader& r, ServerConfig& c) { return r.boolean(c.strictSni); }},
+    {"earlyData", [](Reader& r, ServerConfig& c) { return r.boolean(c.earlyData); }},
     {"clientAuth", [](Reader& r, ServerConfig& c) { return r.members(c.clientAuth, kClientAuth); }},
     {"tickets", [](Reader& r, ServerConfig& c) { return r.boolean(c.tickets); }},
     {"ticketRotation",

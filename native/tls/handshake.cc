@@ -127,6 +127,10 @@ void Handshake::step() {
       handOver();
       return;
     case IoResult::Status::WouldBlock:
+      if (layer_.facts().early) {
+        handOver();
+        return;
+      }
       // Half a first message has cost nothing yet: the rest of it waits for its turn as well.
       state_ = layer_.answered() ? State::Answered : State::Begun;
       return;

@@ -1,5 +1,5 @@
 // Server handshakes of one I/O thread: each takes an accepted connection from its first byte to the
-// point where a codec can have it.
+// point where a codec can have it: its end, or the first request in early data.
 //
 // A full handshake costs what some twenty requests cost. So that a flood of them does not take the
 // loop from established connections, one is computed a turn, in the order in which their first

@@ -179,7 +179,10 @@ int Layer::bioWrite(const char* bytes, int size) {
 // The handshake
 
 Layer::Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const ServerContext> context)
-    : buffers_(buffers), ssl_(std::move(ssl)), context_(std::move(context)) {
+    : buffers_(buffers),
+      ssl_(std::move(ssl)),
+      context_(std::move(context)),
+      readsEarly_(context_->earlyData()) {
   attachBio();
 }
 
@@ -209,15 +212,17 @@ Layer::~Layer() {
 
 IoResult Layer::establish(Socket& socket) {
   if (state_ == State::Open) return {.drained = drained_};
-  if (state_ != State::Handshake) return broken(0);
+  if (state_ != State::Handshake && state_ != State::Early) return broken(0);
   const Use use(*this, socket);
-  const int rc = SSL_do_handshake(ssl_.get());
+  const int rc = !readsEarly_ || takeEarly() ? SSL_do_handshake(ssl_.get()) : 0;
   if (rc == 1) {
     state_ = State::Open;
     if (context_ != nullptr) {
-      counted_ = true;
-      buffers_.counters.tlsConnections.add();
-      readFacts();
+      noteOpen();
+      // Else what is left goes out with the first response.
+      if (std::exchange(facts_.early, false) &&
+          sendSealed(socket).status == IoResult::Status::Failed)
+        return broken(socketError_);
     } else {
       protocolMissing_ = !requiredProtocol_.empty() && chosenProtocol() != requiredProtocol_;
       // Our end of the handshake, and where nothing is to follow that nothing will.
@@ -225,7 +230,7 @@ IoResult Layer::establish(Socket& socket) {
       if (sendSealed(socket).status == IoResult::Status::Failed) return broken(socketError_);
       if (protocolMissing_) return broken(0);
     }
-    return {.drained = drained_ && arrived_.empty()};
+    return {.drained = drained_ && arrived_.empty() && early_.empty()};
   }
   const int why = SSL_get_error(ssl_.get(), rc);
   // Also an alert on why it failed.
@@ -237,6 +242,34 @@ IoResult Layer::establish(Socket& socket) {
   }
   if (sent.status == IoResult::Status::Failed) return broken(sent.error);
   return {.status = IoResult::Status::WouldBlock};
+}
+
+// There is something to read, or all is agreed.
+void Layer::noteOpen() {
+  if (std::exchange(counted_, true)) return;
+  buffers_.counters.tlsConnections.add();
+  readFacts();
+}
+
+// Takes in what has come of it. True: no more is to come, and the handshake goes on; otherwise
+// SSL_get_error() of 0 says what is missing.
+bool Layer::takeEarly() {
+  for (;;) {
+    std::size_t n = 0;
+    switch (SSL_read_early_data(ssl_.get(), buffers_.record.data(), buffers_.record.size(), &n)) {
+      case SSL_READ_EARLY_DATA_SUCCESS:
+        early_.keep(buffers_.pool, {buffers_.record.data(), n});
+        state_ = State::Early;
+        facts_.early = true;
+        noteOpen();
+        break;
+      case SSL_READ_EARLY_DATA_FINISH:
+        readsEarly_ = false;
+        return true;
+      default:
+        return false;
+    }
+  }
 }
 
 void Layer::setServerName(std::string_view name) {
@@ -296,6 +329,10 @@ void Layer::readCertificate() {
 
 IoResult Layer::read(Socket& socket, std::span<char> into) {
   switch (state_) {
+    case State::Early:
+      if (const IoResult io = establish(socket); io.status != IoResult::Status::Ok)
+        return early_.empty() || state_ == State::Broken ? io : readEarly(into);
+      break;
     case State::Open:
       break;
     case State::PeerEnded:
@@ -304,12 +341,20 @@ IoResult Layer::read(Socket& socket, std::span<char> into) {
     case State::Broken:
       return broken(0);
   }
+  if (!early_.empty()) return readEarly(into);
   const Use use(*this, socket);
   const std::uint32_t sealedBefore = sealedEnd_;
   const IoResult result = receive(into);
   // An answer to the peer's new keys, or an alert; it may wait for a full socket.
   if (sealedEnd_ != sealedBefore) sendSealed(socket);
   return result;
+}
+
+IoResult Layer::readEarly(std::span<char> into) {
+  const std::string_view bytes = early_.view().substr(0, into.size());
+  std::memcpy(into.data(), bytes.data(), bytes.size());
+  early_.consume(bytes.size());
+  return {.bytes = bytes.size()};
 }
 
 IoResult Layer::receive(std::span<char> into) {
@@ -357,7 +402,8 @@ bool Layer::hasInput(Socket& socket) {
 // Writing
 
 IoResult Layer::write(Socket& socket, std::span<const iovec> parts) {
-  if (state_ != State::Open && state_ != State::PeerEnded) return broken(0);
+  if (state_ != State::Open && state_ != State::PeerEnded && state_ != State::Early)
+    return broken(0);
   const Use use(*this, socket);
   std::size_t total = 0;
   for (const iovec& part : parts) total += part.iov_len;
@@ -416,7 +462,8 @@ std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::siz
       bytes = buffers_.record.data();
     }
     std::size_t written = 0;
-    if (SSL_write_ex(ssl_.get(), bytes, length, &written) != 1 || written != length) return 0;
+    const auto writeRecord = state_ == State::Early ? SSL_write_early_data : SSL_write_ex;
+    if (writeRecord(ssl_.get(), bytes, length, &written) != 1 || written != length) return 0;
     sizes_.wrote(length);
     at += length;
     while (at < end && inPart == parts[part].iov_len) {

@@ -83,7 +83,8 @@ class Layer final : public TransportLayer {
   void rest() override;
   std::string_view failure() const override;
 
-  // Complete once establish() has returned Ok.
+  // Complete once establish() has returned Ok, or `early` is true: then read() and write() work,
+  // and each of them and establish() go on with the handshake.
   const TlsFacts& facts() const { return facts_; }
   // After a Failed: OpenSSL's code for it; 0 where the socket broke or ended.
   unsigned long error() const { return error_; }
@@ -104,7 +105,13 @@ class Layer final : public TransportLayer {
  private:
   friend struct LayerBio;
 
-  enum class State : std::uint8_t { Handshake, Open, PeerEnded, Broken };
+  enum class State : std::uint8_t {
+    Handshake,
+    Early,  // the handshake goes on, and early data has come
+    Open,
+    PeerEnded,
+    Broken,
+  };
 
   // The time of one call, in which the BIO has a socket.
   class Use;
@@ -119,6 +126,9 @@ class Layer final : public TransportLayer {
   // What ALPN has chosen; empty: nothing.
   std::string_view chosenProtocol() const;
   void attachBio();
+  void noteOpen();
+  bool takeEarly();
+  IoResult readEarly(std::span<char> into);
   void readFacts();
   void readCertificate();
 
@@ -131,6 +141,7 @@ class Layer final : public TransportLayer {
   // Ciphertext that was received and not used: a view into the shared memory, or into kept_.
   std::string_view arrived_;
   Input kept_;
+  Input early_;  // plaintext of early data that nobody has read yet
   // Records on their way out, and how much of the caller's bytes is in them.
   Block sealed_;
   std::uint32_t sealedBegin_ = 0;
@@ -142,6 +153,7 @@ class Layer final : public TransportLayer {
   bool produced_ = false;    // this call has something to return already
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
+  bool readsEarly_ = false;  // early data may still come
   bool serverNameRefused_ = false;
   bool protocolMissing_ = false;  // the peer has not chosen the required one
   bool counted_ = false;          // in the gauge of open connections

@@ -47,6 +47,8 @@ struct ServerConfig {
   bool strictSni = false;  // a client that asks for no name of ours is refused
   bool tickets = true;
   std::uint64_t ticketRotation = 12ull * 60 * 60 * 1000;  // milliseconds
+  // Requests may come with the client's first message (0-RTT); sessions are good once then.
+  bool earlyData = false;
   ClientAuthConfig clientAuth;
   std::vector<TicketKey> ticketKeys;  // the first one seals; none: made and rotated here
 };

@@ -41,6 +41,7 @@ class ServerContext {
   // The context for a name as a client asks for it; nullptr when there is none of that name.
   SSL_CTX* contextFor(std::string_view name) const;
   bool strictSni() const { return strictSni_; }
+  bool earlyData() const { return earlyData_; }
   // Names of protocols in the form of ALPN, the most wanted first.
   const std::string& protocols() const { return protocols_; }
   TicketKeys* ticketKeys() const { return ticketKeys_.get(); }
@@ -68,6 +69,7 @@ class ServerContext {
   NameTable exact_;
   NameTable wildcard_;  // by what follows "*."
   bool strictSni_ = false;
+  bool earlyData_ = false;
   std::string protocols_;
   std::vector<TicketKey> fixedTicketKeys_;
   std::uint64_t ticketRotation_ = 0;

@@ -62,6 +62,7 @@ export interface SnapshotTls {
   cipherSuites: string;
   groups: string;
   strictSni: boolean;
+  earlyData: boolean;
   clientAuth?: { mode: 'optional' | 'required'; ca: string; crl: string; depth: number };
   tickets: boolean;
   ticketRotation?: number;

@@ -116,6 +116,7 @@ class Reader {
       cipherSuites: tls.cipherSuites,
       groups: tls.groups,
       strictSni: tls.strictSni,
+      earlyData: tls.earlyData,
       ...this.#clientAuth(tls, [...path, 'clientAuth']),
       tickets: tickets !== false,
       ...(tickets === false ? {} : { ticketRotation: tickets.rotate }),

@@ -58,6 +58,7 @@ describe('a line of the access log', () => {
       sni: null,
       alpn: null,
       tls_resumed: null,
+      early_data: null,
       client_subject: null,
       client_sans: null,
       client_fingerprint: null,

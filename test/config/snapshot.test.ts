@@ -208,6 +208,7 @@ describe('the snapshot', () => {
       cipherSuites: '',
       groups: '',
       strictSni: false,
+      earlyData: false,
       clientAuth: { mode: 'required', ca: '', crl: '', depth: 0 },
       tickets: true,
       ticketRotation: 1,

@@ -103,6 +103,7 @@ class FakeExchange final : public ClientStreamEvents {
     require(live() && blocked, "drained after blocked");
     blocked = false;
   }
+  void onClientConfirmed() override { require(false, "no early data without TLS"); }
   void onClientDone() override {
     require(live() && finished, "done after finish");
     done = true;

@@ -52,6 +52,7 @@ export interface AccessLine {
   sni: string | null;
   alpn: string | null;
   tls_resumed: boolean | null;
+  early_data: boolean | null;
   client_subject: string | null;
   client_sans: string | null;
   client_fingerprint: string | null;

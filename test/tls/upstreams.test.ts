@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createSecureServer } from 'node:http2';
-import { createServer, type TlsOptions } from 'node:tls';
+import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { addressOf } from '../support/address.js';
 import { Authority } from '../support/certificates.js';
@@ -98,7 +98,7 @@ describe('an upstream over TLS', () => {
 
     test('is spoken to in HTTP/2 where it chooses that', async () => {
       const server = createSecureServer(site, (request, response) => {
-        response.end(`${request.httpVersion} ${request.socket.alpnProtocol}`);
+        response.end(`${request.httpVersion} ${(request.socket as TLSSocket).alpnProtocol}`);
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       endLater('origin', () => void server.close());

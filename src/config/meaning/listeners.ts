@@ -63,11 +63,36 @@ function checkTls(
       message: 'browsers ignore Strict-Transport-Security that comes without TLS (RFC 6797 8.1)',
     });
   }
+  if (tls !== undefined) checkEarlyData(tls, [...path, 'tls'], report);
   if (tls !== undefined && tls.minVersion > tls.maxVersion) {
     report({
       code: 'conflicting_keys',
       path: [...path, 'tls', 'minVersion'],
       message: `expected a version up to maxVersion, which is ${tls.maxVersion}`,
+    });
+  }
+}
+
+/** Early data that a session opens on another node could be replayed there. */
+function checkEarlyData(
+  { earlyData, maxVersion, tickets }: NonNullable<ListenerSettings['tls']>,
+  path: ConfigPath,
+  report: MeaningContext['report'],
+): void {
+  if (!earlyData) return;
+  if (maxVersion === 'TLSv1.2') {
+    report({
+      code: 'conflicting_keys',
+      path: [...path, 'earlyData'],
+      message: 'expected no early data with a maxVersion of TLSv1.2, which knows none',
+    });
+  }
+  if (tickets !== false && tickets.keyFile !== undefined) {
+    report({
+      code: 'conflicting_keys',
+      path: [...path, 'earlyData'],
+      message: 'expected no early data with a tickets.keyFile',
+      hint: 'with keys that nodes share, what one of them has taken could be replayed on another',
     });
   }
 }

@@ -114,6 +114,11 @@ export const listenerTlsSchema = z.strictObject({
     ),
   clientAuth: clientAuth.optional(),
   tickets,
+  earlyData: flag()
+    .default(false)
+    .describe(
+      'Serves GET, HEAD and OPTIONS that come with the first message of a client that resumes (0-RTT). Sessions are good once then, on this node.',
+    ),
 });
 
 export const upstreamTlsSchema = z

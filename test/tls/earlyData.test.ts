@@ -1,0 +1,210 @@
+// Requests in a client's first message (0-RTT): which of them are served at once, what upstreams hear of it, and that nothing is
+// served twice.
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { destinationOf } from '../support/address.js';
+import { Authority } from '../support/certificates.js';
+import { requestText } from '../support/client.js';
+import { EarlyClient, newSession } from '../support/earlyData.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import {
+  fieldBlock,
+  flag,
+  frame,
+  frameType,
+  preface,
+  settingsFrame,
+} from '../support/http2Wire.js';
+import { type Origin, type OriginRequest, startOrigin } from '../support/origin.js';
+import { eventually, within } from '../support/patience.js';
+
+const authority = new Authority();
+const site = authority.issue();
+
+let origin: Origin;
+let gateway: Gateway;
+/** Lets those answer that wait for it at `/held…`. */
+let letGo: () => void = () => {};
+
+beforeAll(async () => {
+  origin = await startOrigin(async (request, connection) => {
+    if (request.target.startsWith('/held')) {
+      await new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+    }
+    const late = /early/.test(request.target) && request.header('early-data') !== undefined;
+    if (late) connection.respond('too early', '425 Too Early');
+    else connection.respond();
+  });
+  const tls = `{ certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }], earlyData: true }`;
+  gateway = await startGateway(
+    `
+listeners:
+  - { name: public, bind: "127.0.0.1:0", protocol: https, tls: ${tls} }
+  - { name: short, bind: "127.0.0.1:0", protocol: https, tls: ${tls}, timeouts: { handshake: 1s } }
+routes: [{ name: all, upstream: app }]
+upstreams: [{ name: app, endpoints: ["${origin.address}"] }]
+`,
+    { ioThreads: 2 },
+  );
+});
+
+/** What the origin has got there. */
+function requestsTo(target: string): OriginRequest[] {
+  return origin.requests.filter((request) => request.target === target);
+}
+
+function clientOf(data: string | Buffer, alpn?: string, listener = 'public'): Promise<EarlyClient> {
+  return EarlyClient.start(gateway.address(listener), authority, data, { alpn });
+}
+
+const protocols = [
+  {
+    name: 'HTTP/1.1',
+    alpn: undefined,
+    get: (path: string, ...fields: [string, string][]) =>
+      requestText(`GET ${path} HTTP/1.1`, ...fields.map(([name, value]) => `${name}: ${value}`)),
+    post: (path: string) => `${requestText(`POST ${path} HTTP/1.1`, 'content-length: 2')}hi`,
+  },
+  {
+    name: 'HTTP/2',
+    alpn: 'h2',
+    get: (path: string, ...fields: [string, string][]) =>
+      h2Request(
+        frame(frameType.headers, flag.endHeaders | flag.endStream, 1, head('GET', path, fields)),
+      ),
+    post: (path: string) =>
+      h2Request(
+        frame(frameType.headers, flag.endHeaders, 1, head('POST', path, [])),
+        frame(frameType.data, flag.endStream, 1, 'hi'),
+      ),
+  },
+];
+
+function head(method: string, path: string, fields: [string, string][]): Buffer {
+  return fieldBlock([
+    [':method', method],
+    [':scheme', 'https'],
+    [':authority', 'localhost'],
+    [':path', path],
+    ...fields,
+  ]);
+}
+
+function h2Request(...frames: Buffer[]): Buffer {
+  return Buffer.concat([Buffer.from(preface), settingsFrame(), ...frames]);
+}
+
+describe.each(protocols)('early data with $name', ({ name, alpn, get, post }) => {
+  const at = (path: string) => `${path}-${name}`;
+
+  test('a GET is served before the handshake is complete, and marked', async () => {
+    const served = await gateway.metric('tidegate_tls_early_requests_total');
+    const client = await clientOf(get(at('/get')), alpn);
+    await client.receive('ok');
+    expect(requestsTo(at('/get')).map((request) => request.headers('early-data'))).toEqual([['1']]);
+    expect(await gateway.loggedTarget(at('/get'))).toMatchObject({
+      status: 200,
+      early_data: true,
+      tls_resumed: true,
+      tls_version: 'TLSv1.3',
+      sni: 'localhost',
+    });
+    await gateway.metricIs('tidegate_tls_early_requests_total', served + 1);
+    await client.confirm();
+    client.close();
+  });
+
+  test('a POST waits for the rest of the handshake', async () => {
+    await gateway.metricIs('tidegate_exchanges_active', 0);
+    const client = await clientOf(post(at('/post')), alpn);
+    await gateway.metricIs('tidegate_exchanges_active', 1);
+    expect(requestsTo(at('/post'))).toHaveLength(0);
+    await client.confirm();
+    await client.receive('ok');
+    const [request] = requestsTo(at('/post'));
+    expect(request?.text).toBe('hi');
+    expect(request?.headers('early-data')).toEqual([]);
+    expect((await gateway.loggedTarget(at('/post'))).early_data).toBe(false);
+    client.close();
+  });
+
+  test('425 of an upstream goes to the client while the handshake is not complete', async () => {
+    const client = await clientOf(get(at('/early')), alpn);
+    await client.receive('too early');
+    expect((await gateway.loggedTarget(at('/early'))).status).toBe(425);
+    client.close();
+  });
+
+  test('and is asked again when it is complete by then', async () => {
+    const client = await clientOf(get(at('/held-early')), alpn);
+    await eventually('the request', () => requestsTo(at('/held-early')).length === 1);
+    await client.confirm();
+    letGo();
+    await eventually('another one', () => requestsTo(at('/held-early')).length === 2);
+    letGo();
+    await client.receive('ok');
+    expect(client.received).not.toContain('too early');
+    expect(requestsTo(at('/held-early'))[1]?.headers('early-data')).toEqual([]);
+    expect(await gateway.loggedTarget(at('/held-early'))).toMatchObject({
+      status: 200,
+      early_data: true,
+    });
+    client.close();
+  });
+
+  test("a client's own Early-Data stays, and its 425 as well", async () => {
+    const client = await clientOf(get(at('/held-early-own'), ['early-data', '1']), alpn);
+    await eventually('the request', () => requestsTo(at('/held-early-own')).length === 1);
+    await client.confirm();
+    letGo();
+    await client.receive('too early');
+    const marks = requestsTo(at('/held-early-own')).map((request) => request.headers('early-data'));
+    expect(marks).toEqual([['1']]);
+    client.close();
+  });
+});
+
+test('a POST whose handshake does not go on gets 408', async () => {
+  const client = await clientOf(requestText('POST /never HTTP/1.1'), undefined, 'short');
+  expect(await gateway.loggedTarget('/never')).toMatchObject({
+    status: 408,
+    reason: 'request_head_timeout',
+  });
+  expect(requestsTo('/never')).toHaveLength(0);
+  client.close();
+});
+
+test('what was recorded and is sent again is served once, on whichever thread', async () => {
+  const client = await clientOf(requestText('GET /once HTTP/1.1'));
+  await client.receive('ok');
+  for (let i = 0; i < 6; i += 1) {
+    const replay = connect(destinationOf(gateway.address()) as { port: number; host: string });
+    const answer = once(replay, 'data');
+    replay.on('error', () => {}).write(client.first);
+    await within(answer, 'an answer to the first message');
+    replay.destroy();
+  }
+  await gateway.metricIs('tidegate_tls_handshakes_active', 0);
+  await gateway.metricIs('tidegate_exchanges_active', 0);
+  expect(requestsTo('/once')).toHaveLength(1);
+  client.close();
+});
+
+test('a session is good for one connection', async () => {
+  const session = await newSession(gateway.address(), authority);
+  const served = await gateway.metric('tidegate_tls_early_requests_total');
+  const start = (target: string) =>
+    EarlyClient.start(gateway.address(), authority, requestText(`GET ${target} HTTP/1.1`), {
+      session,
+    });
+  const first = await start('/first');
+  await first.receive('ok');
+  first.close();
+  const second = await start('/second');
+  await second.confirm();
+  await gateway.metricIs('tidegate_tls_early_requests_total', served + 1);
+  second.close();
+});
