@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { parseRequest } from '../../src/cli/explain/request.js';
 import { runProgram } from '../../src/cli/program.js';
+import { Authority } from '../support/certificates.js';
 import { exampleCertificates } from '../support/exampleCertificates.js';
 import { temporaryFolder } from '../support/folder.js';
 
@@ -275,6 +276,49 @@ describe('tidegate explain', () => {
     [['TRACE', '/'], { code: 'trace_refused', status: 405 }],
   ])('%j is refused', async (words, refusal) => {
     expect((await explained(...words)).refusal).toMatchObject(refusal);
+  });
+
+  describe('with an https listener', () => {
+    const authority = new Authority();
+    const { certFile, keyFile } = authority.issue();
+    const file = join(temporaryFolder(), 'https.yaml');
+    writeFileSync(
+      file,
+      `
+listeners:
+  - { name: plain, bind: "127.0.0.1:0", redirectToHttps: 8443 }
+  - { name: secure, bind: "127.0.0.1:0", protocol: https, tls: { certificates: [{ cert: ${certFile}, key: ${keyFile} }] } }
+routes: [{ name: all, respond: { status: 200, body: "{scheme} {host}" } }]
+`,
+    );
+    const ask = (...args: string[]) => tidegate(['explain', '-c', file, ...args]);
+
+    it('an https URL goes to it, and {scheme} is https', async () => {
+      const { listener, request, route } = JSON.parse(
+        (await ask('--json', 'https://a.example/b')).stdout,
+      );
+      expect(listener).toBe('secure');
+      expect(request.scheme).toBe('https');
+      expect(route.plan.at(-1)).toEqual({
+        phase: 'response',
+        step: 'respond',
+        detail: '200 with "https a.example"',
+      });
+      const named = JSON.parse((await ask('--json', '--listener', 'secure', '/b')).stdout);
+      expect(named.request.scheme).toBe('https');
+    });
+
+    it('one that redirects to it says where to, and looks for no route', async () => {
+      const url = 'http://A.example:80/b//c?d=e';
+      const { stdout, status } = await ask(url);
+      expect(status).toBe(0);
+      expect(stdout).toContain('redirected to https by the listener');
+      const { redirect, route, candidates } = JSON.parse((await ask('--json', url)).stdout);
+      expect(redirect).toEqual({ status: 308, location: 'https://a.example:8443/b/c?d=e' });
+      expect(route).toBeUndefined();
+      expect(candidates).toEqual([]);
+      expect(JSON.parse((await ask('--json', '/a%2fb')).stdout).refusal.code).toBe('bad_path');
+    });
   });
 
   it('needs a request', async () => {

@@ -37,7 +37,11 @@ export function explainCommand(): Command {
     .addOption(configOption())
     .option('-H, --header <field>', 'a header field of the request, as "name: value"', collect, [])
     .option('--client <address>', "the client's IP address", '127.0.0.1')
-    .option('--listener <name>', 'the listener that gets the request (default: the first one)', '')
+    .option(
+      '--listener <name>',
+      "the listener that gets the request (default: the first one of the URL's scheme)",
+      '',
+    )
     .option(
       '--run',
       'run the policies of the route on the request, here and now, and say what each decides',
@@ -108,7 +112,7 @@ function runRoute(
   request: ExplainedRequest,
 ): Promise<Run> {
   const { links, instances } = chainOf(compiled, name);
-  const { host, path } = explanation.request;
+  const { scheme, host, path } = explanation.request;
   const [, query] = /\?(.*)$/s.exec(request.target) ?? [];
   const options = instances.map((instance) => instance.options);
   return runPolicies({
@@ -116,7 +120,7 @@ function runRoute(
     instances,
     request: {
       method: request.method,
-      url: `http://${host}${path}${query === undefined ? '' : `?${query}`}`,
+      url: `${scheme}://${host}${path}${query === undefined ? '' : `?${query}`}`,
       headers: linesByName(request.headers),
       client: request.client,
       params,

@@ -1,6 +1,6 @@
 // Joins what the core says of a request with what the configuration says of the route: the content of `explain --json`.
 import type { Compiled } from '../../compile/index.js';
-import type { Config } from '../../config/index.js';
+import type { Config, ListenerSettings } from '../../config/index.js';
 import type { Addon, ExplainCandidate, ExplainResult } from '../../engine/addon.js';
 import type { ReasonInfo } from '../../engine/types.js';
 import { answererOf, chainOf, inputTexts } from './chain.js';
@@ -12,6 +12,8 @@ export interface Explanation {
   listener: string;
   /** Host, path and query as they are matched; target as it was sent. */
   request: {
+    /** Of the listener. */
+    scheme: 'http' | 'https';
     method: string;
     target: string;
     host: string;
@@ -19,6 +21,8 @@ export interface Explanation {
     query: string;
     client: string;
   };
+  /** Of a listener that sends every request to https: no route is looked for. */
+  redirect?: { status: number; location: string };
   /** Absent when a route was found. */
   refusal?: { code: string; status: number; text: string };
   route?: {
@@ -40,7 +44,10 @@ export interface Explanation {
   candidates: ExplainCandidate[];
 }
 
-/** `listener` is a name; empty: the first one. Throws EngineError `request_invalid` or `snapshot_invalid`. */
+/** Refusals of a request by its path or method come before a redirect to https. */
+const routingRefusals: readonly string[] = ['', 'route_not_found', 'method_not_allowed'];
+
+/** `listener` is a name; empty: the first one of the URL's scheme, else the first one. Throws EngineError `request_invalid` or `snapshot_invalid`. */
 export function explainRequest(
   addon: Pick<Addon, 'explain' | 'reasons'>,
   config: Config,
@@ -49,21 +56,50 @@ export function explainRequest(
   listener: string,
 ): Explanation {
   const { method, host, target, headers, client } = request;
+  const ofScheme = config.listeners.find(({ protocol }) => protocol === request.scheme);
   const result = addon.explain(compiled.bytes, {
-    listener,
+    listener: listener === '' ? (ofScheme?.name ?? '') : listener,
     method,
     host,
     target,
     fields: headers,
     client,
   });
+  const settings = config.listeners.find(({ name }) => name === result.listener);
+  if (settings === undefined)
+    throw new Error(`the core chose ${result.listener}, which the configuration does not have`);
+  const { host: seenHost, path, query } = result;
+  const seen = {
+    scheme: settings.protocol,
+    ...{ method, target, host: seenHost, path, query, client },
+  };
+  const { redirectToHttps } = settings;
+  if (redirectToHttps !== false && routingRefusals.includes(result.refusal)) {
+    const location = httpsLocation(result, target, redirectToHttps);
+    return {
+      listener: result.listener,
+      request: seen,
+      redirect: { status: 308, location },
+      candidates: [],
+    };
+  }
   return {
     listener: result.listener,
-    request: { method, target, host: result.host, path: result.path, query: result.query, client },
+    request: seen,
     ...(result.refusal === '' ? {} : { refusal: refusalOf(result, addon.reasons) }),
-    ...(result.route === '' ? {} : { route: routeOf(result, config, compiled, request) }),
+    ...(result.route === '' ? {} : { route: routeOf(result, config, settings, compiled, request) }),
     candidates: result.candidates,
   };
+}
+
+/** As the core is told in the snapshot (src/compile/listeners.ts). */
+function httpsLocation(
+  { host, path, query }: ExplainResult,
+  target: string,
+  port: true | number,
+): string {
+  const authority = port === true || port === 443 ? host : `${host}:${port}`;
+  return `https://${authority}${path}${target.includes('?') ? `?${query}` : ''}`;
 }
 
 function refusalOf({ refusal, refusalDetail }: ExplainResult, reasons: readonly ReasonInfo[]) {
@@ -75,17 +111,16 @@ function refusalOf({ refusal, refusalDetail }: ExplainResult, reasons: readonly 
 function routeOf(
   result: ExplainResult,
   config: Config,
+  listener: ListenerSettings,
   compiled: Compiled,
   request: ExplainedRequest,
 ): NonNullable<Explanation['route']> {
   const route = config.routes.find(({ name }) => name === result.route);
-  const listener = config.listeners.find(({ name }) => name === result.listener);
-  if (route === undefined || listener === undefined)
-    throw new Error(
-      `the core chose ${result.route} of ${result.listener}, which the configuration does not have`,
-    );
+  if (route === undefined)
+    throw new Error(`the core chose ${result.route}, which the configuration does not have`);
   const values = {
     ...request,
+    scheme: listener.protocol,
     host: result.host,
     path: result.path,
     query: result.query,

@@ -7,7 +7,7 @@ import { runRows } from './runReport.js';
 
 export function renderExplanation(explanation: Explanation, color: boolean): string {
   const paint = painter(color);
-  const { request, listener, route, refusal, candidates } = explanation;
+  const { request, listener, route, redirect, refusal, candidates } = explanation;
   const lines: string[] = [];
   const heading = (text: string) => lines.push('', paint('bold', text));
   const row = (name: string, value: string) =>
@@ -16,10 +16,16 @@ export function renderExplanation(explanation: Explanation, color: boolean): str
   lines.push(paint('bold', `${request.method} ${request.target}`));
   row('listener', listener);
   row('client', request.client);
+  if (request.scheme === 'https') row('scheme', request.scheme);
   row('host', request.host === '' ? 'none' : request.host);
   row('path', request.path);
   if (request.query !== '') row('query', request.query);
 
+  if (redirect !== undefined) {
+    heading('redirected to https by the listener');
+    row('status', String(redirect.status));
+    row('Location', redirect.location);
+  }
   if (refusal !== undefined) {
     heading('refused');
     row('reason', paint('red', refusal.code));

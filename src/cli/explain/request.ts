@@ -4,6 +4,8 @@ import { accept, type Parsed, refuse } from '../../config/parsed.js';
 
 export interface ExplainedRequest {
   method: string;
+  /** Of the URL; absent where it has none. */
+  scheme?: 'http' | 'https';
   /** Without port; empty when none was given. */
   host: string;
   /** Path and query, as sent. */
@@ -53,6 +55,7 @@ export function parseRequest({
       : parsedHeaders;
   return accept({
     method,
+    ...(parts.value.scheme === undefined ? {} : { scheme: parts.value.scheme }),
     host: withoutPort(authority),
     target: parts.value.target,
     headers: withHost,
@@ -68,18 +71,29 @@ function parseHeader(text: string): Parsed<[string, string]> {
   return accept([name, text.slice(cut + 1).trim()]);
 }
 
+interface UrlParts {
+  scheme?: 'http' | 'https';
+  authority?: string;
+  target: string;
+}
+
 /** Taken apart by hand: `URL` would normalise the path, which is the core's to do. */
-function parseUrl(url: string): Parsed<{ authority?: string; target: string }> {
+function parseUrl(url: string): Parsed<UrlParts> {
   const [withoutFragment = ''] = url.split('#');
   if (withoutFragment.startsWith('/') || withoutFragment === '*')
     return accept({ target: withoutFragment });
-  const [, authority, rest = ''] = /^(?:https?:\/\/)?([^/?]+)(.*)$/is.exec(withoutFragment) ?? [];
+  const [, secure, authority, rest = ''] =
+    /^(?:http(s?):\/\/)?([^/?]+)(.*)$/is.exec(withoutFragment) ?? [];
   if (authority === undefined || /[\s@]/.test(authority))
     return refuse(
       'a URL such as http://api.example.com/orders/7 or /orders/7',
       `received "${url}"`,
     );
-  return accept({ authority, target: rest.startsWith('/') ? rest : `/${rest}` });
+  return accept({
+    ...(secure === undefined ? {} : { scheme: secure === '' ? 'http' : 'https' }),
+    authority,
+    target: rest.startsWith('/') ? rest : `/${rest}`,
+  });
 }
 
 function withoutPort(authority: string): string {

@@ -3,6 +3,7 @@ import type { Template, TemplatePart, TemplateVariable } from '../../config/temp
 
 export interface TextValues {
   client: string;
+  scheme: 'http' | 'https';
   host: string;
   method: string;
   path: string;
@@ -43,6 +44,7 @@ function variableValue(name: TemplateVariable, values: TextValues): string {
   switch (name) {
     case 'client.address':
       return values.client;
+    case 'scheme':
     case 'host':
     case 'method':
     case 'path':
@@ -51,8 +53,6 @@ function variableValue(name: TemplateVariable, values: TextValues): string {
       return values[name];
     case '?query':
       return values.hasQuery ? `?${values.query}` : '';
-    case 'scheme':
-      return 'http';
     case 'route.name':
       return values.route;
     case 'upstream.name':
