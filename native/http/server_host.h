@@ -38,7 +38,7 @@ class ServerHost {
   virtual ClientStreamEvents& onRequest(ClientStream& stream, RequestHead& head) = 0;
   // A head that is refused or did not come in time: the exchange shall answer with the reason's
   // status and close.
-  virtual ClientStreamEvents& onRefused(ClientStream& stream, Reason reason) = 0;
+  virtual ClientStreamEvents& onRefused(ClientStream& stream, Protocol protocol, Reason reason) = 0;
   // `from` ends here, and another codec goes on: the host makes a connection of what it hands over,
   // and of which `from` has nothing any more. `received`: what was read of it and not used;
   // borrowed for the call. onClosed(from) does not follow.

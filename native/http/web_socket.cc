@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/ascii.h"
+
 namespace tidegate {
 
 namespace {
@@ -74,6 +76,17 @@ class Sha1 {
   std::uint64_t bits_ = 0;
 };
 
+// Of the field that stands there once; empty where it does not.
+std::string_view onlyValue(const HeadFields& fields, std::string_view name) {
+  const Field* only = nullptr;
+  for (const Field& field : fields.fields()) {
+    if (!equalsIgnoreCase(fields.name(field), name)) continue;
+    if (only != nullptr) return {};
+    only = &field;
+  }
+  return only == nullptr ? std::string_view{} : fields.value(*only);
+}
+
 }  // namespace
 
 std::array<char, kWebSocketAcceptBytes> webSocketAccept(std::string_view key) {
@@ -93,6 +106,14 @@ std::array<char, kWebSocketAcceptBytes> webSocketAccept(std::string_view key) {
   }
   text.back() = '=';
   return text;
+}
+
+bool acceptsWebSocket(const HeadFields& request, const HeadFields& response) {
+  const std::string_view key = onlyValue(request, "sec-websocket-key");
+  const std::string_view accept = onlyValue(response, "sec-websocket-accept");
+  if (key.empty()) return false;
+  const std::array<char, kWebSocketAcceptBytes> expected = webSocketAccept(key);
+  return accept == std::string_view(expected.data(), expected.size());
 }
 
 }  // namespace tidegate

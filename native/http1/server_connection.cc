@@ -308,7 +308,7 @@ void ServerConnection::refuse(Reason reason) {
   closeAfter_ = true;
   // What follows cannot be told apart from the body of what was refused.
   readable_ = true;
-  events_ = &host_.onRefused(*this, reason);
+  events_ = &host_.onRefused(*this, Protocol::Http1, reason);
 }
 
 // RFC 9113 3.4: the preface is made so that an HTTP/1 parser takes offence at it, at the version at

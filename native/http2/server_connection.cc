@@ -418,10 +418,12 @@ void ServerConnection::onPriorityUpdate(const FrameHeader& header, std::string_v
     return;
   }
   if (!spendFrame()) return;
+  const Priority priority = parsePriority(payload.substr(kIdBytes));
+  if (id > lastStream_ && id <= lastTaken_) awaited_.keep(id, priority);
   ServerStream* const stream = find(id);
   if (stream == nullptr || stream->responseEnded()) return;
   scheduler_.remove(*stream);
-  stream->setPriority(parsePriority(payload.substr(kIdBytes)));
+  stream->setPriority(priority);
   scheduler_.add(*stream);
 }
 
@@ -558,14 +560,16 @@ void ServerConnection::begin(std::uint32_t id, HeadFault fault, bool endStream) 
   bucket = stream;
   if (fault == HeadFault::None) {
     stream->takeHead(head.line, endStream);
-    stream->setPriority(parsePriority(priorityOf(head)));
+    // What a frame says counts more than the field (RFC 9218 7).
+    const std::optional<Priority> awaited = awaited_.take(id);
+    stream->setPriority(awaited ? *awaited : parsePriority(priorityOf(head)));
     stream->setEvents(host_.onRequest(*stream, head));
     return;
   }
   RequestLine unread;
   stream->takeHead(unread, endStream);
   if (isMalformed(fault)) stream->takeMalformed();
-  stream->setEvents(host_.onRefused(*stream, reasonOf(fault)));
+  stream->setEvents(host_.onRefused(*stream, Protocol::Http2, reasonOf(fault)));
 }
 
 void ServerConnection::onTrailerBlock(ServerStream* stream, std::uint32_t id, bool endStream,
@@ -789,14 +793,15 @@ void ServerConnection::fail(ErrorCode code, Reason reason) {
   if (!live()) return;
   writeGoAway(lastStream_, code);
   linger();
-  endStreams(reason);
+  // A flood is the connection's: the requests that end with it are none.
+  endStreams(isFlood(reason) ? Reason::ClientClosed : reason);
   if (isFlood(reason)) report(reason);
 }
 
 // One line of the access log, and one in the count of its reason.
 void ServerConnection::report(Reason reason) {
   Unanswered nobody(peer_);
-  host_.onRefused(nobody, reason).onClientDone();
+  host_.onRefused(nobody, Protocol::Http2, reason).onClientDone();
 }
 
 void ServerConnection::endStreams(Reason reason) {

@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "http/server_host.h"
 #include "http1/server_connection.h"
+#include "http2/awaited_priorities.h"
 #include "http2/context.h"
 #include "http2/flood_budget.h"
 #include "http2/frame_buffer.h"
@@ -154,6 +155,7 @@ class ServerConnection final : public AcceptedConnection {
   SendWindow sendWindow_;
   ReceiveWindow receiveWindow_;
   Scheduler scheduler_;
+  AwaitedPriorities awaited_;
   IntrusiveList<ServerStream, StreamLink> streams_;
   IntrusiveList<ServerStream, ScheduleLink> ending_;  // END_STREAM is in the output
   IntrusiveList<ServerStream, AttentionLink> attention_;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "http/grpc.h"
+#include "http/web_socket.h"
 #include "http1/writer.h"
 #include "proxy/error_response.h"
 
@@ -87,7 +88,8 @@ void Exchange::start(const RequestHead& head) {
   }
 }
 
-void Exchange::startRefused(Reason reason) {
+void Exchange::startRefused(std::uint8_t majorVersion, Reason reason) {
+  line_.majorVersion = majorVersion;
   text_ = services_.pool.acquire(RequestIds::kLength + IpAddress::kMaxText);
   services_.requestIds.write(text_.data());
   requestId_ = {text_.data(), RequestIds::kLength};
@@ -827,6 +829,11 @@ void Exchange::passUpgrade(ResponseHead& head) {
     fail(Reason::UpgradeRefused);
     return;
   }
+  // Over HTTP/2 the client has no key to hold it against (RFC 8441 5): it is the gateway's part.
+  if (line_.majorVersion >= 2 && !acceptsWebSocket(head_, head)) {
+    fail(Reason::UpstreamBadResponse);
+    return;
+  }
   state_ = State::Tunnel;
   services_.stats.counters.tunnels.add();
   OutgoingResponse out;
@@ -1142,14 +1149,14 @@ void Exchange::record() {
   entry.firstByteMicros = firstByteMicros_;
   entry.tls = client_.peer().tls;
   entry.early = early_;
+  entry.minorVersion = line_.minorVersion;
+  entry.majorVersion = line_.majorVersion;
   entry.upstreamTlsError = tlsFailure_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {
     entry.method = head_.view(line_.methodToken);
     entry.host = head_.view(line_.authority);
     entry.target = head_.view(line_.target);
-    entry.minorVersion = line_.minorVersion;
-    entry.majorVersion = line_.majorVersion;
     if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);
     if (const Field* f = head_.find(FieldId::UserAgent)) entry.userAgent = head_.value(*f);
   }

@@ -50,7 +50,8 @@ class Exchange final : public ClientStreamEvents,
 
   // Exactly one of them, once, right after it was made.
   void start(const RequestHead& head);
-  void startRefused(Reason reason);
+  // `majorVersion` of HTTP, which is all that is known of the request.
+  void startRefused(std::uint8_t majorVersion, Reason reason);
   void startOwn(const RequestHead& head, const OwnRequest& own);
 
   // Why it ends, as far as it is known; None where an upstream's response is passed on.

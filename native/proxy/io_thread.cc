@@ -133,9 +133,9 @@ class IoThread::Port final : public Pollable, public ServerHost {
     return exchange;
   }
 
-  ClientStreamEvents& onRefused(ClientStream& stream, Reason reason) override {
+  ClientStreamEvents& onRefused(ClientStream& stream, Protocol protocol, Reason reason) override {
     Exchange& exchange = newExchange(stream);
-    exchange.startRefused(reason);
+    exchange.startRefused(protocol == Protocol::Http2 ? 2 : 1, reason);
     return exchange;
   }
 

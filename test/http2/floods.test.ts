@@ -1,6 +1,6 @@
 // Floods of an HTTP/2 client: each is bounded, counted and logged once, ends its connection, and harms no other.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { type AccessLine, type Gateway, startGateway } from '../support/gateway.js';
 import {
   connectHttp2,
   fieldBlock,
@@ -200,7 +200,13 @@ describe('a flood of', () => {
       (l) => l.reason === reason && l.method === null && l.status === null,
       from,
     );
-    expect(line).toMatchObject({ client: '127.0.0.1', port, listener: 'public', status: null });
+    expect(line).toMatchObject({
+      client: '127.0.0.1',
+      port,
+      listener: 'public',
+      protocol: 'HTTP/2.0',
+      status: null,
+    });
     expect(await gateway.metric('tidegate_exchange_outcomes_total', reason)).toBeGreaterThan(
       before,
     );
@@ -208,6 +214,22 @@ describe('a flood of', () => {
     expect(await bystander.body(1)).toBe('ok');
     bystander.close();
     await gateway.metricIs('tidegate_http2_streams_active', 0);
+  });
+
+  it('frames is logged once, and the requests that end with it as what they are', async () => {
+    const from = gateway.output.all.length;
+    const client = await connectHttp2(gateway.address());
+    for (const stream of [1, 3]) client.send(request(stream, `/silent/under-way-${stream}`));
+    client.send(many(5_000, () => settingsFrame([[4, 1]])));
+    expect(await client.goAway()).toBe('ENHANCE_YOUR_CALM');
+    client.close();
+    for (const stream of [1, 3]) {
+      const line = await gateway.loggedTarget(`/silent/under-way-${stream}`);
+      expect(line.reason).toBe('client_closed');
+    }
+    await gateway.logged((line) => line.reason === 'flood_frames', from);
+    const lines = gateway.output.all.slice(from).map((text) => JSON.parse(text) as AccessLine);
+    expect(lines.filter(({ reason }) => reason === 'flood_frames')).toHaveLength(1);
   });
 
   it('fields that unpack to many times their size costs one answer', async () => {

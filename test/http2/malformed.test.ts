@@ -86,9 +86,10 @@ describe('a malformed request ends its stream and reaches no origin:', () => {
     const client = await connectHttp2(gateway.address());
     client.headers(1, getFields('/smuggled', ['connection', 'close']));
     await client.resetOf(1);
-    expect(
-      (await gateway.logged((line) => line.reason === 'bad_request', from)).upstream,
-    ).toBeNull();
+    expect(await gateway.logged((line) => line.reason === 'bad_request', from)).toMatchObject({
+      protocol: 'HTTP/2.0',
+      upstream: null,
+    });
     client.close();
   });
 

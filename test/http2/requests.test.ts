@@ -302,6 +302,47 @@ describe('a listener', () => {
 });
 
 describe('a WebSocket', () => {
+  /** Asks for one at `path`. */
+  async function openSocket(path: string) {
+    await new Promise<void>((resolve) =>
+      session.remoteSettings.enableConnectProtocol
+        ? resolve()
+        : session.once('remoteSettings', () => resolve()),
+    );
+    const fields = {
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'http',
+      ':authority': 'a',
+      ':path': path,
+      'sec-websocket-version': '13',
+    };
+    return session.request(fields, { endStream: false });
+  }
+
+  /** Sec-WebSocket-Accept for the key of the head (RFC 6455 4.2.2). */
+  function acceptFor(head: string): string {
+    const [, key] = /\r\nsec-websocket-key: (\S+)/i.exec(head) ?? [];
+    return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  }
+
+  it.each([
+    ['of another key', 'sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n'],
+    ['none', ''],
+  ])('is refused where the upstream accepts with %s', async (_what, field) => {
+    raw.script = async (connection) => {
+      await connection.requestHead();
+      connection.send(
+        `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n${field}\r\n`,
+      );
+    };
+    const from = gateway.output.all.length;
+    const { status, body } = await responseOf(await openSocket('/raw/deaf'));
+    expect(status).toBe(502);
+    expect(body.toString()).toContain('upstream_bad_response');
+    await gateway.loggedTarget('/raw/deaf', from);
+  });
+
   it('passes through the extended CONNECT', async () => {
     raw.script = async (connection) => {
       const head = await connection.requestHead();
@@ -309,29 +350,14 @@ describe('a WebSocket', () => {
       expect(head).toMatch(/\r\nupgrade: websocket\r\n/i);
       expect(head).toMatch(/\r\nsec-websocket-key: [A-Za-z0-9+/]{22}==\r\n/i);
       connection.send(
-        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: x\r\nsec-websocket-protocol: chat\r\n\r\nhello',
+        `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${acceptFor(head)}\r\nsec-websocket-protocol: chat\r\n\r\nhello`,
       );
       await connection.until('a word', () => connection.unread.toString() === 'ping');
       connection.send('pong');
       await connection.ended();
       connection.end();
     };
-    await new Promise<void>((resolve) =>
-      session.remoteSettings.enableConnectProtocol
-        ? resolve()
-        : session.once('remoteSettings', () => resolve()),
-    );
-    const stream = session.request(
-      {
-        ':method': 'CONNECT',
-        ':protocol': 'websocket',
-        ':scheme': 'http',
-        ':authority': 'a',
-        ':path': '/raw/socket',
-        'sec-websocket-version': '13',
-      },
-      { endStream: false },
-    );
+    const stream = await openSocket('/raw/socket');
     const head = new Promise<Record<string, unknown>>((resolve) =>
       stream.once('response', resolve),
     );

@@ -189,6 +189,40 @@ TEST("http2 connection: PRIORITY_UPDATE changes the order") {
   CHECK_EQ(dataOf(harness.takeFrames()), "3:1000 1:1000 ");
 }
 
+TEST("http2 connection: PRIORITY_UPDATE ahead of its request counts, and more than its field") {
+  Http2Harness harness;
+  harness.begin(frameOf(FrameType::Settings, 0, 0, settingOf(Setting::InitialWindowSize, 1 << 20)) +
+                frameOf(FrameType::PriorityUpdate, 0, 0, number32(5) + "u=7") +
+                frameOf(FrameType::PriorityUpdate, 0, 0, number32(5) + "u=1") +
+                frameOf(FrameType::PriorityUpdate, 0, 0, number32(7) + "u=0") +
+                requestFrame(1, "/hog", true, "u=7") + requestFrame(3, "/b") +
+                requestFrame(5, "/c", true, "u=6") + requestFrame(7, "/d"));
+  for (const auto& exchange : harness.exchanges) exchange->respond(200);
+  harness.exchanges.at(0)->send(std::string(65'535, 'x'));
+  harness.turn();
+  harness.takeFrames();
+  for (const auto& exchange : harness.exchanges) exchange->send(std::string(1'000, 'x'));
+  harness.give(windowUpdate(0, 1'000'000));
+  CHECK_EQ(dataOf(harness.takeFrames()), "7:1000 5:1000 3:1000 1:1000 ");
+}
+
+TEST("http2 connection: of priorities ahead of their requests the last few are kept") {
+  Http2Harness harness;
+  std::string ahead;
+  for (std::uint32_t id = 3; id < 3 + 2 * 9; id += 2)
+    ahead += frameOf(FrameType::PriorityUpdate, 0, 0, number32(id) + "u=1");
+  harness.begin(frameOf(FrameType::Settings, 0, 0, settingOf(Setting::InitialWindowSize, 1 << 20)) +
+                ahead + requestFrame(1, "/hog", true, "u=7") + requestFrame(3, "/oldest") +
+                requestFrame(5, "/kept"));
+  for (const auto& exchange : harness.exchanges) exchange->respond(200);
+  harness.exchanges.at(0)->send(std::string(65'535, 'x'));
+  harness.turn();
+  harness.takeFrames();
+  for (const auto& exchange : harness.exchanges) exchange->send(std::string(1'000, 'x'));
+  harness.give(windowUpdate(0, 1'000'000));
+  CHECK_EQ(dataOf(harness.takeFrames()), "5:1000 3:1000 1:1000 ");
+}
+
 TEST("http2 connection: a body that nobody takes is held back, and only it") {
   Http2Harness harness;
   harness.begin(kSettings + requestFrame(1, "/a", false) + requestFrame(3, "/b", false));

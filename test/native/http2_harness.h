@@ -225,7 +225,7 @@ class Http2Harness final : public ServerHost, private Pollable {
     exchange.target = head.view(head.line.target);
     return exchange;
   }
-  ClientStreamEvents& onRefused(ClientStream& stream, Reason reason) override {
+  ClientStreamEvents& onRefused(ClientStream& stream, Protocol, Reason reason) override {
     FakeExchange& exchange = add(stream);
     exchange.refused = true;
     exchange.reason = reason;
