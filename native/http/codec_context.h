@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 
 #include "http/message.h"
 #include "io/buffer_pool.h"
@@ -19,6 +20,13 @@ inline constexpr std::size_t kKeptReadBytes = 3 * 1024;
 
 // Reads of one connection before others have their turn.
 inline constexpr int kReadsPerTurn = 4;
+
+// Milliseconds that a connection is idle before it gives up what it will not need for a while: see
+// TransportLayer::rest().
+inline constexpr std::uint64_t kRestMillis = 1'000;
+
+// No limit of time, as settings say it.
+inline constexpr std::uint64_t kForever = ~std::uint64_t{0};
 
 struct CodecContext {
   EventLoop& loop;

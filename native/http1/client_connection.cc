@@ -47,7 +47,10 @@ bool ClientConnection::assign(UpstreamStreamEvents& events, const HeadLimits& li
 void ClientConnection::keepIdleFor(std::uint64_t millis) {
   phase_ = Phase::Idle;
   pooled_ = true;
-  expectWithin(millis);
+  idleLeft_ = 0;
+  if (transport_.layered() && millis > kRestMillis)
+    idleLeft_ = millis == kForever ? kForever : millis - kRestMillis;
+  expectWithin(idleLeft_ > 0 ? kRestMillis : millis);
 }
 
 void ClientConnection::establish() {
@@ -352,9 +355,8 @@ void ClientConnection::startTunnel() {
 }
 
 void ClientConnection::expectWithin(std::uint64_t millis) {
-  deadline_.set(context_.loop.timers(), millis == 0 || millis == ~std::uint64_t{0}
-                                            ? 0
-                                            : context_.loop.nowMillis() + millis);
+  deadline_.set(context_.loop.timers(),
+                millis == 0 || millis == kForever ? 0 : context_.loop.nowMillis() + millis);
 }
 
 // The end
@@ -371,7 +373,10 @@ void ClientConnection::onReadEnd() {
 }
 
 void ClientConnection::onDeadline() {
-  if (phase_ == Phase::Idle) {
+  if (const std::uint64_t left = std::exchange(idleLeft_, 0); phase_ == Phase::Idle && left > 0) {
+    transport_.rest();
+    expectWithin(left);
+  } else if (phase_ == Phase::Idle) {
     close();
   } else if (phase_ == Phase::Connecting) {
     host_.onConnected(false);

@@ -111,6 +111,8 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   std::uint64_t openedAt_;
   std::uint64_t served_ = 0;
   std::uint64_t bodyRemaining_ = 0;
+  // Milliseconds in the pool that are left when the transport rests; 0: it has, or will not.
+  std::uint64_t idleLeft_ = 0;
   ChunkedDecoder decoder_;
   const HeadFields* endTrailers_ = nullptr;  // borrowed between the end of a response and its event
   Phase phase_ = Phase::Connecting;

@@ -16,11 +16,6 @@ namespace {
 // How long a client may take to read the last response and to close, after we have closed our half.
 constexpr std::uint64_t kLingerMillis = 2'000;
 
-// How long a connection is idle before it gives up what it will not need for a while.
-constexpr std::uint64_t kRestMillis = 1'000;
-
-constexpr std::uint64_t kForever = ~std::uint64_t{0};
-
 // What is thrown away of a request that nobody wants any more before the connection is reset.
 constexpr std::uint64_t kLingerBytes = 256 * 1024;
 

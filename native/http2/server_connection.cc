@@ -848,7 +848,6 @@ void ServerConnection::setIdle(bool idle) {
   idle_ = idle;
   if (idle) {
     context_.codec.counters.connectionsIdle.add();
-    transport_.rest();
   } else {
     context_.codec.counters.connectionsIdle.sub();
   }
@@ -862,8 +861,10 @@ void ServerConnection::restDeadline() {
   } else if (draining_ && !lastNamed_) {
     setDeadline(kDrainMillis);
   } else if (streamCount_ == 0) {
-    setDeadline(settings_.idleTimeout);
+    rested_ = !transport_.layered() || settings_.idleTimeout <= kRestMillis;
+    setDeadline(rested_ ? settings_.idleTimeout : kRestMillis);
   } else {
+    rested_ = true;
     deadline_.clear();
   }
 }
@@ -875,6 +876,9 @@ void ServerConnection::onDeadline() {
     gone(Reason::ClientWriteTimeout);
   } else if (block_.stream != 0) {
     fail(ErrorCode::EnhanceYourCalm, Reason::FloodHeaders);
+  } else if (phase_ == Phase::Open && !draining_ && !std::exchange(rested_, true)) {
+    transport_.rest();
+    setDeadline(settings_.idleTimeout == kForever ? kForever : settings_.idleTimeout - kRestMillis);
   } else {
     nameLast();
   }
@@ -882,8 +886,7 @@ void ServerConnection::onDeadline() {
 
 void ServerConnection::setDeadline(std::uint64_t millisFromNow) {
   EventLoop& loop = context_.codec.loop;
-  deadline_.set(loop.timers(),
-                millisFromNow == ~std::uint64_t{0} ? 0 : loop.nowMillis() + millisFromNow);
+  deadline_.set(loop.timers(), millisFromNow == kForever ? 0 : loop.nowMillis() + millisFromNow);
 }
 
 }  // namespace tidegate::http2

@@ -13,12 +13,12 @@ namespace tidegate::tls {
 namespace {
 
 // Of everything that makes a connection one of this configuration.
-std::string fingerprintOf(const ClientConfig& config) {
+std::string fingerprintOf(const ClientConfig& config, const std::string& authorities) {
   std::string text;
   const std::string versions = {config.verify ? 'v' : '-',
                                 static_cast<char>('0' + static_cast<int>(config.minVersion)),
                                 static_cast<char>('0' + static_cast<int>(config.maxVersion))};
-  for (const std::string* part : {&versions, &config.authorities, &config.certificate, &config.key,
+  for (const std::string* part : {&versions, &authorities, &config.certificate, &config.key,
                                   &config.ciphers, &config.cipherSuites, &config.groups}) {
     text += std::to_string(part->size()) + ':' + *part;
   }
@@ -43,8 +43,10 @@ Result<std::shared_ptr<ClientContext>, ConfigError> ClientContext::create(
 
 bool ClientContext::build(const ClientConfig& config, const std::string& systemAuthorities,
                           ConfigError& error) {
-  fingerprint_ = fingerprintOf(config);
   verify_ = config.verify;
+  const std::string& authorities =
+      config.authorities.empty() ? systemAuthorities : config.authorities;
+  fingerprint_ = fingerprintOf(config, verify_ ? authorities : config.authorities);
   context_.reset(SSL_CTX_new(TLS_client_method()));
   const auto failed = [&error](std::string place, std::string_view what) {
     error = {std::move(place), opensslReason(what)};
@@ -67,9 +69,7 @@ bool ClientContext::build(const ClientConfig& config, const std::string& systemA
     return failed("groups", "not a list of groups");
   if (verify_) {
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
-    const bool own = !config.authorities.empty();
-    if (addAuthorities(SSL_CTX_get_cert_store(ctx), own ? config.authorities : systemAuthorities) <=
-        0)
+    if (addAuthorities(SSL_CTX_get_cert_store(ctx), authorities) <= 0)
       return failed("ca", "expected certificates in PEM");
   }
   if (!config.certificate.empty()) {

@@ -141,8 +141,8 @@ function ofSnapshot(snapshot: Snapshot, config: Config, source: Source) {
   };
 }
 
-function ofCertificates({ certificates, files }: TlsFiles, source: Source) {
-  const findings = certificates.flatMap((facts) => expiryFinding(facts) ?? []);
+function ofCertificates({ certificates, files, warnings }: TlsFiles, source: Source) {
+  const findings = [...warnings, ...certificates.flatMap((facts) => expiryFinding(facts) ?? [])];
   return {
     certificates,
     certificateFiles: files,

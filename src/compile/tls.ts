@@ -33,7 +33,9 @@ export interface TlsFiles {
   certificates: CertificateFacts[];
   /** Absolute, also those that could not be read. */
   files: string[];
+  /** What makes the configuration unusable. */
   findings: Finding[];
+  warnings: Finding[];
 }
 
 const day = 24 * 3_600_000;
@@ -42,6 +44,8 @@ const day = 24 * 3_600_000;
 export const expiryWarningMillis = 14 * day;
 
 const maxPemBytes = 1024 * 1024;
+
+const pemCertificates = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** `configFile`: paths are from its folder. */
 export function readTls(config: Config, configFile: string, now = Date.now()): TlsFiles {
@@ -90,6 +94,7 @@ class Reader {
     certificates: [],
     files: [],
     findings: [],
+    warnings: [],
   };
   readonly #folder: string;
   readonly #now: number;
@@ -130,7 +135,7 @@ class Reader {
       cert === undefined || key === undefined
         ? undefined
         : this.#certificate(`upstream ${name}`, { cert, key }, path);
-    if (verify && ca === undefined) this.result.authorities = rootCertificates.join('\n');
+    if (verify && ca === undefined) this.#believeSystem(path);
     this.result.upstreams.set(name, {
       verify,
       ca: ca === undefined ? '' : this.#authorities(ca, [...path, 'ca']),
@@ -142,6 +147,31 @@ class Reader {
       cipherSuites: tls.cipherSuites,
       groups: tls.groups,
     });
+  }
+
+  /** Those that Node.js believes, with NODE_EXTRA_CA_CERTS as it reads it: a file that cannot be used is passed over. */
+  #believeSystem(path: ConfigPath): void {
+    if (this.result.authorities !== '') return;
+    this.result.authorities = rootCertificates.join('\n');
+    const extra = process.env['NODE_EXTRA_CA_CERTS'] ?? '';
+    if (extra === '') return;
+    const file = resolve(extra);
+    if (!this.result.files.includes(file)) this.result.files.push(file);
+    try {
+      const pem = readTextFile(file, extra, maxPemBytes - this.result.authorities.length - 1);
+      const certificates = pem.match(pemCertificates) ?? [];
+      if (certificates.length === 0) throw new Error(`${extra} has none`);
+      // Throws at what is none.
+      for (const certificate of certificates) new X509Certificate(certificate);
+      this.result.authorities += `\n${certificates.join('\n')}`;
+    } catch (error) {
+      this.result.warnings.push({
+        code: 'certificate_unusable',
+        severity: 'warning',
+        path,
+        message: `expected certificates in PEM in NODE_EXTRA_CA_CERTS but ${messageOf(error)}`,
+      });
+    }
   }
 
   #clientAuth({ clientAuth }: Tls, path: ConfigPath): Pick<SnapshotTls, 'clientAuth'> {

@@ -202,6 +202,30 @@ describe('tidegate check', () => {
   });
 });
 
+describe('NODE_EXTRA_CA_CERTS', () => {
+  const name = file(
+    'upstream-tls.yaml',
+    `
+listeners: [{ name: public, bind: "127.0.0.1:0" }]
+routes: [{ name: all, upstream: app }]
+upstreams: [{ name: app, endpoints: ["app.internal:443"], tls: {} }]
+`,
+  );
+
+  it.each([
+    ['no file', 'missing.pem', 'missing.pem does not exist'],
+    ['no certificate', name, `${name} has none`],
+  ])('with %s is a warning, as it is to Node.js', async (_what, extra, cause) => {
+    vi.stubEnv('NODE_EXTRA_CA_CERTS', extra);
+    const { status, stdout, stderr } = await tidegate(['check', '-c', name]);
+    vi.stubEnv('NODE_EXTRA_CA_CERTS', undefined);
+    expect(status).toBe(0);
+    expect(stdout + stderr).toContain(
+      `warning: upstreams[0].tls: expected certificates in PEM in NODE_EXTRA_CA_CERTS but ${cause}`,
+    );
+  });
+});
+
 describe('tidegate explain', () => {
   const explain = (...args: string[]) => tidegate(['explain', '-c', good, ...args]);
   const explained = async (...args: string[]) =>

@@ -223,6 +223,24 @@ TEST("http2 connection: of priorities ahead of their requests the last few are k
   CHECK_EQ(dataOf(harness.takeFrames()), "5:1000 3:1000 1:1000 ");
 }
 
+TEST("http2 connection: its transport rests when it has been idle for a second, and not before") {
+  Http2Harness harness;
+  harness.begin(kSettings + requestFrame(1, "/a"));
+  for (std::uint32_t next = 3; next < 9; next += 2) {
+    harness.exchanges.back()->respond(200);
+    harness.exchanges.back()->finish();
+    harness.turn();
+    harness.give(requestFrame(next, "/b"));
+  }
+  harness.exchanges.back()->respond(200);
+  harness.exchanges.back()->finish();
+  harness.turn();
+  CHECK_EQ(harness.bytes.rests, 0);
+  while (harness.bytes.rests == 0 && !harness.closed()) harness.loop.turn();
+  CHECK_EQ(harness.bytes.rests, 1);
+  CHECK(!harness.closed());
+}
+
 TEST("http2 connection: a body that nobody takes is held back, and only it") {
   Http2Harness harness;
   harness.begin(kSettings + requestFrame(1, "/a", false) + requestFrame(3, "/b", false));

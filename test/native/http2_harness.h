@@ -38,6 +38,7 @@ class MemoryLayer final : public TransportLayer {
     std::string in;
     std::string out;
     bool ended = false;
+    int rests = 0;
     std::size_t room = ~std::size_t{0};  // what may still be written
   };
   explicit MemoryLayer(Bytes& bytes) : bytes_(bytes) {}
@@ -64,7 +65,7 @@ class MemoryLayer final : public TransportLayer {
   }
   bool hasInput(Socket&) override { return !bytes_.in.empty(); }
   void sayEnd(Socket&) override {}
-  void rest() override {}
+  void rest() override { ++bytes_.rests; }
 
  private:
   Bytes& bytes_;

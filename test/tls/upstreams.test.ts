@@ -66,6 +66,14 @@ describe('an upstream over TLS', () => {
     expect(origin.requests).toHaveLength(0);
   });
 
+  test('NODE_EXTRA_CA_CERTS names more authorities that are believed', async () => {
+    const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
+    const gateway = await startGateway(configOf(origin.address, '{ serverName: localhost }'), {
+      env: { NODE_EXTRA_CA_CERTS: authority.certFile },
+    });
+    expect((await get(gateway.address(), '/')).status).toBe(200);
+  });
+
   test('verify: false takes any certificate', async () => {
     const origin = await startTlsOrigin({ cert: site.cert, key: site.key });
     const gateway = await startGateway(configOf(origin.address, '{ verify: false }'));

@@ -137,7 +137,7 @@ export const upstreamTlsSchema = z
     ca: filePath('a PEM file')
       .optional()
       .describe(
-        'PEM file of the authorities that are believed. Default: those that Node.js believes.',
+        'PEM file of the authorities that are believed. Default: those that Node.js believes, with `NODE_EXTRA_CA_CERTS`.',
       ),
     cert: filePath('a PEM file')
       .optional()
