@@ -22,6 +22,7 @@ Http2Pool::Http2Pool(http2::Context& context, tls::ThreadBuffers& tlsBuffers,
 void Http2Pool::configure(const PoolSettings& settings) {
   EndpointPool::configure(settings);
   connectionSettings_.responseLimits = settings.responseLimits;
+  connectionSettings_.scheme = settings.tls == nullptr ? "http" : "https";
   connectionSettings_.maxStreams = settings.maxStreams;
   connectionSettings_.idleTimeout = settings.idleTimeout;
   connectionSettings_.pingInterval = settings.pingInterval;

@@ -106,12 +106,13 @@ describe('an upstream over TLS', () => {
 
     test('is spoken to in HTTP/2 where it chooses that', async () => {
       const server = createSecureServer(site, (request, response) => {
-        response.end(`${request.httpVersion} ${(request.socket as TLSSocket).alpnProtocol}`);
+        const { alpnProtocol } = request.socket as TLSSocket;
+        response.end(`${request.httpVersion} ${alpnProtocol} ${request.headers[':scheme']}`);
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       endLater('origin', () => void server.close());
       const gateway = await startGateway(http2(addressOf(server)));
-      expect((await get(gateway.address(), '/')).text).toBe('2.0 h2');
+      expect((await get(gateway.address(), '/')).text).toBe('2.0 h2 https');
     });
 
     test.each<[string, TlsOptions, string]>([
