@@ -18,12 +18,12 @@ export interface Http2Response {
   informational: IncomingHttpHeaders[];
 }
 
-/** The session ends with the test file. */
+/** Over TLS with `protocol: 'https:'`. The session ends with the test file. */
 export async function openHttp2(
   address: string,
   options: SecureClientSessionOptions = {},
 ): Promise<ClientHttp2Session> {
-  const session = connect(`http://${address}`, options);
+  const session = connect(`${options.protocol ?? 'http:'}//${address}`, options);
   const forget = endLater('client', () => session.destroy());
   session.on('close', forget);
   // Whoever waits for a stream hears of it there.
