@@ -29,12 +29,17 @@ std::string_view serverNameIn(std::string_view extension) {
   return fits ? name : std::string_view{};
 }
 
-// Every message; the first one of the client is what its fingerprint is made of. OpenSSL shows the
-// extensions that it knows alone.
+// Every message: the first one of the client is what its fingerprint is made of, as OpenSSL shows
+// the extensions that it knows alone; new keys are counted.
 void onMessage(int written, int, int type, const void* bytes, std::size_t size, SSL* ssl, void*) {
-  if (written != 0 || type != SSL3_RT_HANDSHAKE) return;
-  SSL_set_msg_callback(ssl, nullptr);
-  Layer::of(ssl).setFingerprint(ja4Of({static_cast<const unsigned char*>(bytes), size}));
+  if (written != 0 || type != SSL3_RT_HANDSHAKE || size == 0) return;
+  Layer& layer = Layer::of(ssl);
+  const auto* const message = static_cast<const unsigned char*>(bytes);
+  if (*message == SSL3_MT_KEY_UPDATE) {
+    layer.countKeyUpdate();
+  } else if (!layer.answered()) {
+    layer.setFingerprint(ja4Of({message, size}));
+  }
 }
 
 // Before anything is decided, the session included.

@@ -1,6 +1,7 @@
 // Order of this file: the BIO, the handshake, reading, writing, the end.
 #include "tls/layer.h"
 
+#include <openssl/sslerr.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
@@ -131,6 +132,7 @@ class Layer::Use {
 
 // -1: nothing now; 0: the peer has closed, or the socket is broken.
 int Layer::bioRead(char* into, int size) {
+  if (flooded()) return -1;
   if (arrived_.empty()) {
     if (!kept_.empty()) kept_.clear();
     if (peerClosed_ || socketError_ != 0) return 0;
@@ -364,11 +366,18 @@ IoResult Layer::receive(std::span<char> into) {
     if (SSL_read_ex(ssl_.get(), into.data() + bytes, into.size() - bytes, &n) == 1) {
       bytes += n;
       produced_ = true;
+      keyUpdates_ = 0;
       continue;
     }
     switch (SSL_get_error(ssl_.get(), 0)) {
       case SSL_ERROR_WANT_READ:
       case SSL_ERROR_WANT_WRITE:
+        if (flooded()) {
+          error_ = ERR_PACK(ERR_LIB_SSL, 0, SSL_R_TOO_MANY_KEY_UPDATES);
+          state_ = State::Broken;
+          if (bytes == 0) return broken(0);
+          return {.bytes = bytes};
+        }
         if (bytes == 0) return {.status = IoResult::Status::WouldBlock};
         return {.bytes = bytes, .drained = drained_};
       case SSL_ERROR_ZERO_RETURN:
@@ -396,7 +405,7 @@ bool Layer::hasInput(Socket& socket) {
   if (SSL_peek_ex(ssl_.get(), &byte, 1, &n) == 1) return true;
   const int why = SSL_get_error(ssl_.get(), 0);
   clearErrors();
-  return why != SSL_ERROR_WANT_READ;
+  return why != SSL_ERROR_WANT_READ || flooded();
 }
 
 // Writing

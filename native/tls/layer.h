@@ -99,11 +99,16 @@ class Layer final : public TransportLayer {
   void setFingerprint(std::string ja4) { ja4_ = std::move(ja4); }
   // Lower-case, without a dot at its end; empty where the client names none.
   std::string_view serverName() const { return serverName_; }
+  void countKeyUpdate() { ++keyUpdates_; }
   void refuseServerName() { serverNameRefused_ = true; }
   bool serverNameRefused() const { return serverNameRefused_; }
 
  private:
   friend struct LayerBio;
+
+  // New keys of the peer without data between them. Each costs some 20 microseconds, and its record
+  // 27 bytes: a read full of them would hold up all other connections of the thread.
+  static constexpr std::uint32_t kMaxKeyUpdates = 32;
 
   enum class State : std::uint8_t {
     Handshake,
@@ -116,6 +121,7 @@ class Layer final : public TransportLayer {
   // The time of one call, in which the BIO has a socket.
   class Use;
 
+  bool flooded() const { return keyUpdates_ > kMaxKeyUpdates; }
   int bioRead(char* into, int size);
   int bioWrite(const char* bytes, int size);
   IoResult receive(std::span<char> into);
@@ -157,6 +163,7 @@ class Layer final : public TransportLayer {
   bool serverNameRefused_ = false;
   bool protocolMissing_ = false;  // the peer has not chosen the required one
   bool counted_ = false;          // in the gauge of open connections
+  std::uint32_t keyUpdates_ = 0;  // since the last data
   int socketError_ = 0;
   unsigned long error_ = 0;
   TlsFacts facts_;

@@ -1,0 +1,484 @@
+// The TLS layer over a socket pair: handshakes and records cut at every byte, ends of all kinds,
+// new keys, full sockets.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "tls/client_context.h"
+#include "tls/connector.h"
+#include "tls/layer.h"
+#include "tls_harness.h"
+
+namespace tidegate::tls {
+namespace {
+
+using test::ClientOptions;
+using test::Connection;
+using test::makeServer;
+using test::serverConfig;
+using test::withProtocols;
+using test::withVersion;
+using Status = IoResult::Status;
+
+const std::shared_ptr<ServerContext>& server() {
+  static const std::shared_ptr<ServerContext> kServer = makeServer(serverConfig());
+  return kServer;
+}
+
+// Bytes of which none is like its neighbours for long.
+std::string pattern(std::size_t size) {
+  std::string text(size, '\0');
+  std::uint32_t state = 1;
+  for (char& c : text) {
+    state = state * 1664525 + 1013904223;
+    c = static_cast<char>(state >> 24);
+  }
+  return text;
+}
+
+constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+TEST("a handshake tells what was agreed on") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    ClientOptions options = withVersion(version);
+    options.name = "LocalHost";
+    options.protocols = "\x02h2";
+    Connection connection(thread, server(), options);
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    const TlsFacts& facts = connection.layer().facts();
+    CHECK_EQ(facts.version, version == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
+    CHECK(facts.cipher.starts_with("TLS_"));
+    CHECK_EQ(facts.alpn, "h2");
+    CHECK_EQ(facts.sni, "localhost");
+    CHECK_EQ(facts.ja4.size(), 36u);
+    CHECK(!facts.resumed);
+    CHECK_EQ(thread.counters().tlsConnections.get(), 1u);
+  }
+  CHECK_EQ(thread.counters().tlsConnections.get(), 0u);
+  CHECK_EQ(thread.pool().bytesInUse(), 0u);
+}
+
+TEST("a handshake whose messages are cut at any byte") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    for (std::size_t cut = 1;; ++cut) {
+      Connection connection(thread, server(), withVersion(version));
+      bool done = false;
+      bool inside = false;
+      for (int turn = 0; turn < 5 && !done; ++turn) {
+        connection.clientStep();
+        const std::string flight = connection.takeFromClient();
+        if (cut < flight.size()) {
+          inside = true;
+          connection.give(flight.substr(0, cut));
+          // With TLS 1.3 a client sends a record that is for old machines alone.
+          const Status status = connection.layer().establish(connection.socket()).status;
+          REQUIRE_EQ(status, Status::WouldBlock);
+          connection.give(flight.substr(cut));
+        } else {
+          connection.give(flight);
+        }
+        const IoResult io = connection.layer().establish(connection.socket());
+        REQUIRE(io.status == Status::Ok || io.status == Status::WouldBlock);
+        done = io.status == Status::Ok;
+      }
+      REQUIRE(done);
+      if (!inside) break;
+    }
+  }
+}
+
+TEST("a handshake that comes byte by byte") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    Status status = Status::WouldBlock;
+    while (status == Status::WouldBlock) {
+      connection.clientStep();
+      const std::string flight = connection.takeFromClient();
+      REQUIRE(!flight.empty());
+      for (const char byte : flight) {
+        REQUIRE_EQ(status, Status::WouldBlock);
+        connection.give({&byte, 1});
+        status = connection.layer().establish(connection.socket()).status;
+      }
+    }
+    REQUIRE_EQ(status, Status::Ok);
+    connection.layer().write(connection.socket(), {});
+    REQUIRE(connection.clientStep());
+    connection.clientWrite("hello");
+    connection.give(connection.takeFromClient());
+    std::string text;
+    CHECK_EQ(connection.read(text).status, Status::Ok);
+    CHECK_EQ(text, "hello");
+  }
+}
+
+TEST("a record that is cut at any byte is read as a whole, and nothing of it before") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    for (std::size_t cut = 1;; ++cut) {
+      connection.clientWrite("hello");
+      const std::string record = connection.takeFromClient();
+      if (cut >= record.size()) break;
+      std::string text;
+      connection.give(record.substr(0, cut));
+      REQUIRE_EQ(connection.read(text).status, Status::WouldBlock);
+      CHECK(!connection.layer().hasInput(connection.socket()));
+      connection.layer().rest();
+      connection.give(record.substr(cut));
+      CHECK(connection.layer().hasInput(connection.socket()));
+      REQUIRE_EQ(connection.read(text).status, Status::Ok);
+      CHECK_EQ(text, "hello");
+      REQUIRE_EQ(connection.read(text).status, Status::WouldBlock);
+      CHECK_EQ(thread.pool().bytesInUse(), 0u);
+    }
+  }
+}
+
+TEST("two records and a part of the third, cut at any byte") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  for (std::size_t cut = 1;; ++cut) {
+    for (const char* const word : {"one ", "two ", "three "}) connection.clientWrite(word);
+    const std::string records = connection.takeFromClient();
+    if (cut >= records.size()) break;
+    std::string all;
+    std::string text;
+    for (const std::string& piece : {records.substr(0, cut), records.substr(cut)}) {
+      connection.give(piece);
+      while (connection.read(text).status == Status::Ok) all += text;
+    }
+    REQUIRE_EQ(all, "one two three ");
+  }
+}
+
+TEST("what waits is read at once, and the reader hears that nothing more is there") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  const std::string body = pattern(40'000);
+  connection.clientWrite(body);
+  connection.give(connection.takeFromClient());
+  std::string text;
+  const IoResult io = connection.read(text);
+  REQUIRE_EQ(io.status, Status::Ok);
+  CHECK(text == body);
+  CHECK(io.drained);
+}
+
+TEST("a reader with little room gets all of it in order, and is told that more waits") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  const std::string body = pattern(50'000);
+  connection.clientWrite(body);
+  connection.give(connection.takeFromClient());
+  std::string all;
+  while (all.size() < body.size()) {
+    CHECK(connection.layer().hasInput(connection.socket()));
+    std::string text;
+    const IoResult io = connection.read(text, 777);
+    REQUIRE_EQ(io.status, Status::Ok);
+    all += text;
+    if (all.size() < body.size()) REQUIRE(!io.drained);
+  }
+  CHECK(all == body);
+  CHECK(!connection.layer().hasInput(connection.socket()));
+  CHECK_EQ(thread.pool().bytesInUse(), 0u);
+}
+
+TEST("a client that says that it ends can still be written to") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    connection.clientWrite("last words");
+    SSL_shutdown(connection.client());
+    connection.give(connection.takeFromClient());
+    std::string text;
+    REQUIRE_EQ(connection.read(text).status, Status::Ok);
+    CHECK_EQ(text, "last words");
+    CHECK(connection.layer().hasInput(connection.socket()));
+    CHECK_EQ(connection.read(text).status, Status::End);
+    CHECK_EQ(connection.read(text).status, Status::End);
+    CHECK_EQ(connection.write("the answer").bytes, 10u);
+    CHECK(!connection.clientHeardEnd());
+    connection.layer().sayEnd(connection.socket());
+    CHECK_EQ(connection.clientRead(), "the answer");
+    CHECK(connection.clientHeardEnd());
+  }
+}
+
+TEST("an end of ours is said once, behind everything that was written") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  connection.write("all");
+  connection.layer().sayEnd(connection.socket());
+  CHECK_EQ(connection.clientRead(), "all");
+  CHECK(connection.clientHeardEnd());
+  connection.layer().sayEnd(connection.socket());
+  CHECK_EQ(connection.takeFromServer(), "");
+}
+
+TEST("a connection that stops without a word is broken, in a record or between two") {
+  test::Thread thread;
+  for (const std::size_t missing : {0u, 1u}) {
+    Connection connection(thread, server());
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    connection.clientWrite("first");
+    connection.clientWrite("second");
+    const std::string records = connection.takeFromClient();
+    connection.give(records.substr(0, records.size() - missing));
+    connection.cut();
+    std::string text;
+    REQUIRE_EQ(connection.read(text).status, Status::Ok);
+    CHECK_EQ(text, missing == 0 ? "firstsecond" : "first");
+    CHECK_EQ(connection.read(text).status, Status::Failed);
+    CHECK_EQ(connection.write("x").status, Status::Failed);
+  }
+}
+
+TEST("a connection that stops in the handshake has failed") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  connection.clientStep();
+  connection.give(connection.takeFromClient().substr(0, 100));
+  connection.cut();
+  CHECK_EQ(connection.layer().establish(connection.socket()).status, Status::Failed);
+  CHECK_EQ(connection.layer().error(), 0ul);
+  CHECK_EQ(connection.layer().failure(), "the connection ended in the handshake");
+}
+
+TEST("new keys pass unseen, also when the client asks for new ones of ours") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  for (const int kind : {SSL_KEY_UPDATE_NOT_REQUESTED, SSL_KEY_UPDATE_REQUESTED}) {
+    std::string text;
+    REQUIRE(SSL_key_update(connection.client(), kind) == 1);
+    REQUIRE(SSL_do_handshake(connection.client()) == 1);
+    connection.give(connection.takeFromClient());
+    CHECK(!connection.layer().hasInput(connection.socket()));
+    CHECK_EQ(connection.read(text).status, Status::WouldBlock);
+    connection.clientWrite("under new keys");
+    connection.give(connection.takeFromClient());
+    REQUIRE_EQ(connection.read(text).status, Status::Ok);
+    CHECK_EQ(text, "under new keys");
+    connection.write("and back");
+    CHECK_EQ(connection.clientRead(), "and back");
+  }
+}
+
+TEST("new keys may come for ever where data comes with them, and not without") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  const auto rekey = [&connection] {
+    SSL_key_update(connection.client(), SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(connection.client());
+  };
+  std::string text;
+  for (int i = 0; i < 100; ++i) {
+    rekey();
+    connection.clientWrite("data");
+    connection.give(connection.takeFromClient());
+    REQUIRE_EQ(connection.read(text).status, Status::Ok);
+    connection.clientRead();
+  }
+  // Each of them costs some 20 microseconds: a read full of them would hold up all others.
+  for (int i = 0; i < 2000; ++i) rekey();
+  connection.give(connection.takeFromClient());
+  CHECK_EQ(connection.read(text).status, Status::Failed);
+  CHECK_EQ(connection.layer().failure(), "too many key updates");
+  CHECK(connection.takeFromServer().size() < 100 * 27);
+}
+
+TEST("a client that wants to negotiate again does not get to") {
+  test::Thread thread;
+  Connection connection(thread, server(), withVersion(TLS1_2_VERSION));
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  connection.clientWrite("before");
+  REQUIRE(SSL_renegotiate(connection.client()) == 1);
+  SSL_do_handshake(connection.client());
+  connection.give(connection.takeFromClient());
+  std::string text;
+  REQUIRE_EQ(connection.read(text).status, Status::Ok);
+  CHECK_EQ(text, "before");
+  CHECK(connection.read(text).status != Status::Ok);
+  connection.deliver();
+  clearErrors();
+  CHECK(SSL_do_handshake(connection.client()) != 1);
+  CHECK_EQ(ERR_GET_REASON(takeError()), SSL_R_NO_RENEGOTIATION);
+}
+
+TEST("a client that refuses our certificate says so") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    SSL_set_verify(connection.client(), SSL_VERIFY_PEER, nullptr);
+    REQUIRE_EQ(connection.handshake().status, Status::Failed);
+    CHECK_EQ(ERR_GET_REASON(connection.layer().error()), SSL_R_TLSV1_ALERT_UNKNOWN_CA);
+    CHECK_EQ(connection.layer().failure(), "tlsv1 alert unknown ca");
+    std::string text;
+    CHECK_EQ(connection.read(text).status, Status::Failed);
+    CHECK_EQ(connection.layer().establish(connection.socket()).status, Status::Failed);
+  }
+}
+
+TEST("protocols of which we speak none are refused with an alert") {
+  test::Thread thread;
+  Connection connection(thread, server(),
+                        withProtocols("\x03"
+                                      "ftp"));
+  REQUIRE_EQ(connection.handshake().status, Status::Failed);
+  CHECK_EQ(ERR_GET_REASON(connection.layer().error()), SSL_R_NO_APPLICATION_PROTOCOL);
+  connection.deliver();
+  clearErrors();
+  CHECK(SSL_do_handshake(connection.client()) != 1);
+  CHECK_EQ(ERR_GET_REASON(takeError()), SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
+}
+
+TEST("a record with any bit turned is no record") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    for (std::size_t at = 0;; ++at) {
+      Connection connection(thread, server(), withVersion(version));
+      REQUIRE_EQ(connection.handshake().status, Status::Ok);
+      connection.clientWrite("hi");
+      std::string record = connection.takeFromClient();
+      if (at >= record.size()) break;
+      record[at] = static_cast<char>(record[at] ^ (1 << at % 8));
+      // Longer than it was: what is missing comes.
+      connection.give(record + std::string(3000, 'x'));
+      std::string text;
+      CHECK_EQ(connection.read(text).status, Status::Failed);
+      CHECK_EQ(text, "");
+    }
+  }
+}
+
+TEST("what is written goes out whatever its parts are, through a socket that fills up") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    const int small = 4096;
+    setsockopt(connection.socket().fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    const std::string body = pattern(700'000);
+    std::string got;
+    std::size_t sent = 0;
+    std::size_t round = 0;
+    bool blocked = false;
+    while (sent < body.size()) {
+      // The same bytes first, at another address and in other parts each time.
+      const std::string rest = body.substr(sent);
+      std::vector<iovec> parts;
+      for (std::size_t at = 0, i = round; at < rest.size() && parts.size() < 40; ++i) {
+        constexpr std::size_t kSizes[] = {1, 7, 1369, 1370, 1371, 16'384, 20'000, 100'000};
+        const std::size_t n = std::min(kSizes[i % std::size(kSizes)], rest.size() - at);
+        parts.push_back({const_cast<char*>(rest.data()) + at, n});
+        at += n;
+      }
+      const IoResult io = connection.layer().write(connection.socket(), parts);
+      REQUIRE(io.status == Status::Ok || io.status == Status::WouldBlock);
+      blocked = blocked || io.status == Status::WouldBlock;
+      if (io.status == Status::Ok) sent += io.bytes;
+      got += connection.clientRead();
+      REQUIRE(++round < 10'000);
+    }
+    connection.layer().write(connection.socket(), {});
+    got += connection.clientRead();
+    CHECK(got == body);
+    CHECK(blocked);
+    CHECK_EQ(thread.pool().bytesInUse(), 0u);
+  }
+}
+
+TEST("an end is not said behind a part of what was written") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  const std::string body = pattern(4'000'000);
+  REQUIRE(connection.write(body).bytes < body.size());
+  connection.layer().sayEnd(connection.socket());
+  const std::string got = connection.clientRead();
+  CHECK(got.size() < body.size());
+  CHECK(body.starts_with(got));
+  CHECK(!connection.clientHeardEnd());
+}
+
+// Two layers, one on either side.
+struct Both {
+  Both(test::Thread& thread, Connector& connector) {
+    auto [near, far] = test::socketPair();
+    clientSocket = Socket(std::move(near));
+    serverSocket = Socket(std::move(far));
+    connector.layerFor(client);
+    serving = std::make_unique<Layer>(thread.buffers(), server()->newConnection(), server());
+  }
+
+  // Whether both are through.
+  bool handshake() {
+    IoResult ours;
+    IoResult theirs;
+    for (int turn = 0; turn < 10; ++turn) {
+      ours = client->establish(clientSocket);
+      theirs = serving->establish(serverSocket);
+      if (ours.status == Status::Failed) return false;
+      if (ours.status == Status::Ok && theirs.status == Status::Ok) break;
+    }
+    // Tickets come behind the handshake.
+    serving->write(serverSocket, {});
+    client->hasInput(clientSocket);
+    return ours.status == Status::Ok && theirs.status == Status::Ok;
+  }
+
+  Socket clientSocket;
+  Socket serverSocket;
+  std::unique_ptr<TransportLayer> client;
+  std::unique_ptr<Layer> serving;
+};
+
+std::shared_ptr<const ClientContext> clientContext(bool verify = true) {
+  ClientConfig config;
+  config.verify = verify;
+  config.authorities = test::localhostCertificate().certificate;
+  auto made = ClientContext::create(config, "");
+  test::require(made.ok(), "the client's context");
+  return made.value();
+}
+
+TEST("a layer of ours as the client resumes the session of the connection before it") {
+  test::Thread thread;
+  Connector connector(thread.buffers());
+  connector.configure(clientContext(), "localhost");
+  for (const bool resumed : {false, true, true}) {
+    Both both(thread, connector);
+    REQUIRE(both.handshake());
+    CHECK_EQ(both.serving->facts().sni, "localhost");
+    CHECK_EQ(both.serving->facts().alpn, "http/1.1");
+    CHECK_EQ(both.serving->facts().resumed, resumed);
+  }
+}
+
+TEST("a layer of ours as the client believes no other name, and says why") {
+  test::Thread thread;
+  Connector connector(thread.buffers());
+  connector.configure(clientContext(), "other.example");
+  Both both(thread, connector);
+  CHECK(!both.handshake());
+  CHECK_EQ(both.client->failure(), "hostname mismatch");
+  connector.configure(clientContext(false), "other.example");
+  Both unverified(thread, connector);
+  CHECK(unverified.handshake());
+}
+
+}  // namespace
+}  // namespace tidegate::tls
