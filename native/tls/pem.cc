@@ -24,7 +24,10 @@ bool wasEnd() {
 }  // namespace
 
 std::string opensslReason(std::string_view what) {
-  return std::string(what) + ": " + errorText(takeError());
+  std::string text(what);
+  // A file without anything in it is no error of OpenSSL's.
+  if (const unsigned long error = takeError(); error != 0) text += ": " + errorText(error);
+  return text;
 }
 
 bool readIdentity(const std::string& certificate, const std::string& key, Identity& out,

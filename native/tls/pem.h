@@ -29,7 +29,7 @@ bool readIdentity(const std::string& certificate, const std::string& key, Identi
 int addAuthorities(X509_STORE* store, const std::string& pem);
 int addRevocationLists(X509_STORE* store, const std::string& pem);
 
-// `what`, and OpenSSL's reason.
+// `what`, and OpenSSL's reason where it has one.
 std::string opensslReason(std::string_view what);
 
 }  // namespace tidegate::tls
