@@ -1,6 +1,7 @@
 // Certificates of a test's own authority, made by the openssl command.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.js';
 
@@ -67,6 +68,37 @@ export class Authority implements Certificate {
       cert: readFileSync(certFile, 'utf8'),
       key: readFileSync(keyFile, 'utf8'),
     };
+  }
+
+  /** A list (PEM) that says that these certificates are not good any more; by default for 30 days. */
+  revocationList(revoked: readonly Certificate[], untilUtc?: string): string {
+    const file = (name: string, text: string) => {
+      const path = join(this.folder, name);
+      writeFileSync(path, text);
+      return path;
+    };
+    // The columns of openssl-ca(1): state, expiry, revocation, serial number, file, subject.
+    const rows = revoked.map(({ cert }) => {
+      const { serialNumber } = new X509Certificate(cert);
+      return `R\t491231235959Z\t240101000000Z\t${serialNumber}\tunknown\t/CN=revoked\n`;
+    });
+    const database = file('index.txt', rows.join(''));
+    const config = file(
+      'ca.cnf',
+      `[ca]\ndefault_ca=own\n[own]\ndatabase=${database}\ndefault_md=sha256\n`,
+    );
+    const end =
+      untilUtc === undefined
+        ? ['-crldays', '30']
+        : ['-crl_lastupdate', '20240101000000Z', '-crl_nextupdate', untilUtc];
+    return execFileSync(
+      'openssl',
+      [
+        ...['ca', '-gencrl', '-config', config, ...end],
+        ...['-cert', this.certFile, '-keyfile', this.keyFile],
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' },
+    );
   }
 
   #request(

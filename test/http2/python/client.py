@@ -1,0 +1,175 @@
+# An HTTP/2 client on python3-h2's state machine for test/http2/reference.test.ts: ADDRESS SEED STREAMS. It does anything that a client may,
+# in random order, while the machine holds the gateway's frames against the protocol; prints what came of its streams as JSON.
+import hashlib
+import json
+import random
+import select
+import socket
+import sys
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+
+address, seed, wanted = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+host, port = address.rsplit(":", 1)
+chance = random.Random(seed)
+codes = h2.settings.SettingCodes
+
+
+class Stream:
+    def __init__(self, size):
+        self.left = size
+        self.sent = hashlib.sha256()
+        self.got = hashlib.sha256()
+        self.status = None
+        self.trailers = None
+        self.ended = False
+        self.reset = None
+        self.unacknowledged = 0
+
+
+class Client:
+    def __init__(self):
+        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        self.machine = h2.connection.H2Connection(config)
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.setblocking(False)
+        self.out = b""
+        self.streams = {}
+        self.opened = 0
+        self.resets = 0
+        self.machine.update_settings({codes.ENABLE_PUSH: 0, **self.some_settings()})
+        self.machine.initiate_connection()
+
+    def some_settings(self):
+        return {
+            codes.INITIAL_WINDOW_SIZE: chance.choice([0, 1, 1000, 65535, 1 << 20]),
+            codes.HEADER_TABLE_SIZE: chance.choice([0, 100, 4096, 65536]),
+            codes.MAX_FRAME_SIZE: chance.choice([16384, 20000, 1 << 20]),
+        }
+
+    def run(self):
+        while self.opened < wanted or any(not s.ended and not s.reset for s in self.streams.values()):
+            for _ in range(chance.randrange(1, 8)):
+                chance.choices(
+                    [self.open, self.send, self.acknowledge, self.ask, self.cancel, self.change],
+                    [20, 60, 40, 2, 1, 1],
+                )[0]()
+            self.exchange()
+        self.machine.close_connection()
+        self.exchange()
+        self.socket.close()
+
+    def live(self):
+        return [(i, s) for i, s in self.streams.items() if s.reset is None and not s.ended]
+
+    def open(self):
+        room = self.machine.remote_settings.max_concurrent_streams
+        if self.opened >= wanted or self.machine.open_outbound_streams >= min(room, 20):
+            return
+        number = self.machine.get_next_available_stream_id()
+        size = chance.choice([0, 1, 100, 16384, 70000, 200000])
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", f"/{number}"), (":authority", "test")]
+        fields += [(f"x-{chance.randrange(30)}", "v" * chance.choice([0, 3, 300])) for _ in range(chance.randrange(10))]
+        if chance.random() < 0.5:
+            fields.append(("content-length", str(size)))
+        priority = {}
+        if chance.random() < 0.3:
+            priority = {"priority_weight": chance.randrange(1, 257), "priority_exclusive": chance.random() < 0.5}
+        self.streams[number] = Stream(size)
+        self.opened += 1
+        self.machine.send_headers(number, fields, end_stream=size == 0, **priority)
+
+    def send(self):
+        sending = [(i, s) for i, s in self.live() if s.left > 0]
+        if not sending:
+            return
+        number, stream = chance.choice(sending)
+        padding = chance.choice([None, None, 0, 17, 255])
+        room = self.machine.local_flow_control_window(number) - (0 if padding is None else padding + 1)
+        frame = self.machine.max_outbound_frame_size - 256
+        size = min(stream.left, room, frame, chance.choice([1000, 16000, 100000]))
+        if size <= 0:
+            return
+        data = chance.randbytes(size)
+        stream.sent.update(data)
+        stream.left -= size
+        trailers = stream.left == 0 and chance.random() < 0.3
+        self.machine.send_data(number, data, end_stream=stream.left == 0 and not trailers, pad_length=padding)
+        if trailers:
+            self.machine.send_headers(number, [("x-trailer", "yes")], end_stream=True)
+
+    def acknowledge(self):
+        for number, stream in self.live():
+            if stream.unacknowledged > 0 and chance.random() < 0.7:
+                self.machine.acknowledge_received_data(stream.unacknowledged, number)
+                stream.unacknowledged = 0
+            # Where windows begin at nothing, or were taken back, the machine gives none by itself.
+            if self.machine.remote_flow_control_window(number) < 1000:
+                self.machine.increment_flow_control_window(chance.randrange(1, 50000), number)
+        if self.machine.inbound_flow_control_window < 30000:
+            self.machine.increment_flow_control_window(100000)
+
+    def ask(self):
+        self.machine.ping(chance.randbytes(8))
+
+    def cancel(self):
+        live = self.live()
+        if live and self.resets < 30:
+            number, stream = chance.choice(live)
+            self.machine.reset_stream(number, error_code=8)
+            stream.reset = "ours"
+            self.resets += 1
+
+    def change(self):
+        self.machine.update_settings(self.some_settings())
+
+    def exchange(self):
+        self.out += self.machine.data_to_send()
+        readable, writable, _ = select.select([self.socket], [self.socket] if self.out else [], [], 0.01)
+        if writable:
+            self.out = self.out[self.socket.send(self.out) :]
+        if readable:
+            data = self.socket.recv(65536)
+            if not data:
+                raise SystemExit("the gateway closed the connection")
+            for event in self.machine.receive_data(data):
+                self.on(event)
+
+    def on(self, event):
+        if isinstance(event, h2.events.ConnectionTerminated):
+            raise SystemExit(f"the gateway says goodbye with {event.error_code}")
+        stream = self.streams.get(getattr(event, "stream_id", None))
+        if stream is None:
+            return
+        if isinstance(event, h2.events.ResponseReceived):
+            stream.status = dict(event.headers)[":status"]
+        elif isinstance(event, h2.events.DataReceived):
+            stream.got.update(event.data)
+            stream.unacknowledged += event.flow_controlled_length
+        elif isinstance(event, h2.events.TrailersReceived):
+            stream.trailers = dict(event.headers)
+        elif isinstance(event, h2.events.StreamEnded):
+            stream.ended = True
+        elif isinstance(event, h2.events.StreamReset):
+            stream.reset = stream.reset or f"theirs: {event.error_code}"
+
+
+client = Client()
+client.run()
+whole = [s for s in client.streams.values() if s.reset is None]
+print(
+    json.dumps(
+        {
+            "streams": len(client.streams),
+            "cancelled": client.resets,
+            "reset": [s.reset for s in client.streams.values() if s.reset not in (None, "ours")],
+            "statuses": sorted({s.status for s in whole}),
+            "wrong": sum(s.sent.digest() != s.got.digest() for s in whole),
+            "trailers": all(s.trailers in (None, {"x-sum": s.sent.hexdigest()}) for s in whole),
+        }
+    )
+)

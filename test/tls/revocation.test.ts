@@ -1,0 +1,117 @@
+// Certificates of clients that their authority has taken back.
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Authority, type Certificate } from '../support/certificates.js';
+import { requestText } from '../support/client.js';
+import { temporaryFolder } from '../support/folder.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { type Origin, startOrigin } from '../support/origin.js';
+import { connectTls, type TlsClient } from '../support/tlsClient.js';
+
+const authority = new Authority();
+const site = authority.issue();
+const clients = new Authority('Clients');
+const good = clients.issue({ commonName: 'good' });
+const lost = clients.issue({ commonName: 'lost' });
+
+let origin: Origin;
+
+beforeAll(async () => {
+  origin = await startOrigin();
+});
+
+const folder = temporaryFolder();
+let lists = 0;
+
+/** In one step, as whoever fetches such lists should do it. */
+function write(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+async function start(list: string): Promise<{ gateway: Gateway; listFile: string }> {
+  lists += 1;
+  const listFile = join(folder, `revoked-${lists}.pem`);
+  write(listFile, list);
+  const gateway = await startGateway(`
+listeners:
+  - name: public
+    bind: 127.0.0.1:0
+    protocol: https
+    tls:
+      certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }]
+      clientAuth: { mode: required, ca: ${clients.certFile}, crl: ${listFile} }
+routes: [{ name: all, upstream: app }]
+upstreams: [{ name: app, endpoints: ["${origin.address}"] }]
+`);
+  return { gateway, listFile };
+}
+
+const versions = ['TLSv1.2', 'TLSv1.3'] as const;
+type Version = (typeof versions)[number];
+
+function connect(
+  gateway: Gateway,
+  { cert, key }: Certificate,
+  version: Version,
+  session?: Buffer,
+): Promise<TlsClient> {
+  const limits = { minVersion: version, maxVersion: version };
+  return connectTls(gateway.address(), { authority, cert, key, ...limits, session });
+}
+
+const ask = (client: TlsClient) => client.request(requestText('GET / HTTP/1.1'));
+
+/** With TLS 1.3 a client learns that it is refused when it reads. */
+async function served(...parameters: Parameters<typeof connect>): Promise<boolean> {
+  try {
+    const client = await connect(...parameters);
+    const { status } = await ask(client);
+    client.close();
+    return status === 200;
+  } catch {
+    return false;
+  }
+}
+
+describe.each(versions)('%s', (version) => {
+  it('a client whose certificate was revoked is refused, others are served', async () => {
+    const { gateway } = await start(clients.revocationList([lost]));
+    expect(await served(gateway, lost, version)).toBe(false);
+    expect(await served(gateway, good, version)).toBe(true);
+    await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="certificate"');
+  });
+
+  it('a new list is in force for new connections, also for those that resume a session', async () => {
+    const { gateway, listFile } = await start(clients.revocationList([]));
+    const before = await connect(gateway, lost, version);
+    expect((await ask(before)).status).toBe(200);
+    const session = before.sessions.at(-1) ?? before.tls.getSession();
+    expect(session).toBeDefined();
+    expect(await served(gateway, lost, version, session)).toBe(true);
+    write(listFile, clients.revocationList([lost]));
+    await gateway.log.find('the new list', (line) => line.includes('certificates adopted'));
+    expect(await served(gateway, lost, version)).toBe(false);
+    expect(await served(gateway, lost, version, session)).toBe(false);
+    expect(await served(gateway, good, version)).toBe(true);
+    // What was let in before goes on.
+    expect((await ask(before)).status).toBe(200);
+    before.close();
+  });
+});
+
+it('a list that cannot be read is refused, and the one before it stays', async () => {
+  const { gateway, listFile } = await start(clients.revocationList([lost]));
+  write(listFile, 'nobody\n');
+  await gateway.log.find('a refusal', (line) => line.includes('certificates refused'));
+  expect(gateway.log.text).toContain('clientAuth.crl: expected revocation lists in PEM"');
+  expect(await served(gateway, lost, 'TLSv1.3')).toBe(false);
+  expect(await served(gateway, good, 'TLSv1.3')).toBe(true);
+});
+
+it('without a list of the authority that issued it, no certificate is good', async () => {
+  const { gateway } = await start(authority.revocationList([]));
+  expect(await served(gateway, good, 'TLSv1.3')).toBe(false);
+  await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="certificate"');
+});
