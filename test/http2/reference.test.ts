@@ -19,7 +19,7 @@ upstreams: [{ name: echo, protocol: http2, endpoints: ["${server.address}"] }]
 });
 
 describe.skipIf(python === undefined)('python3-h2', () => {
-  it.each([1, 2, 3, 4])('finds nothing wrong: random order %i', async (seed) => {
+  it.each([1, 2, 3])('finds nothing wrong: random order %i', async (seed) => {
     const program = new URL('python/client.py', import.meta.url);
     const text = await runPython(`${python}`, program, gateway.address(), `${seed}`, '60');
     const { cancelled, ...results } = JSON.parse(text);

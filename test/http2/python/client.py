@@ -41,8 +41,8 @@ class Client:
         self.streams = {}
         self.opened = 0
         self.resets = 0
-        self.machine.update_settings({codes.ENABLE_PUSH: 0, **self.some_settings()})
         self.machine.initiate_connection()
+        self.machine.update_settings({codes.ENABLE_PUSH: 0, **self.some_settings()})
 
     def some_settings(self):
         return {
@@ -60,7 +60,7 @@ class Client:
                 )[0]()
             self.exchange()
         self.machine.close_connection()
-        self.exchange()
+        self.socket.send(self.out + self.machine.data_to_send())
         self.socket.close()
 
     def live(self):
