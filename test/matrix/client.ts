@@ -64,6 +64,8 @@ abstract class Call implements MatrixCall {
   protected readonly events = new EventEmitter();
   #taken = 0;
   readonly #head: Promise<MatrixHead & { body: Readable }>;
+  /** Rejects when the request is over: node:https may forget whom it owes a callback. */
+  readonly #over: Promise<never>;
 
   constructor(out: Writable, head: Promise<MatrixHead & { body: Readable }>) {
     this.out = out;
@@ -71,6 +73,10 @@ abstract class Call implements MatrixCall {
     // Whoever waits for the response hears of it there.
     out.on('error', () => {});
     head.catch(() => {});
+    this.#over = new Promise((_, reject) => {
+      out.once('close', () => reject(new Error('the request is over')));
+    });
+    this.#over.catch(() => {});
   }
 
   abstract end(trailers?: Record<string, string>): void;
@@ -81,7 +87,7 @@ abstract class Call implements MatrixCall {
     const written = new Promise<void>((resolve, reject) => {
       this.out.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
-    return within(written, 'room in the request');
+    return within(Promise.race([written, this.#over]), 'room in the request');
   }
 
   protected inform(head: MatrixHead): void {

@@ -16,6 +16,7 @@ import {
 } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { addressOf } from '../support/address.js';
 import type { Certificate } from '../support/certificates.js';
 import { endLater } from '../support/cleanup.js';
@@ -143,6 +144,10 @@ export type MatrixHandler = (exchange: OriginExchange) => unknown;
 export class MatrixOrigin {
   readonly protocol: Protocol;
   handler: MatrixHandler = (exchange) => exchange.respond();
+  /** Answers their handshakes with 403. */
+  refusesWebSockets = false;
+  /** WebSockets that are open. */
+  readonly webSockets = new Set<Duplex>();
   /** Connections that were accepted so far. */
   connections = 0;
   readonly #server: Server;
@@ -195,12 +200,18 @@ export class MatrixOrigin {
   /** As after the start: answers `ok`, has seen nothing. */
   reset(): void {
     this.handler = (exchange) => exchange.respond();
+    this.refusesWebSockets = false;
     this.#exchanges.length = 0;
+  }
+
+  /** Ends every connection, without a word to whoever holds it. */
+  dropConnections(): void {
+    for (const end of this.#ends) end();
   }
 
   /** Breaks all connections off. */
   async close(): Promise<void> {
-    for (const end of this.#ends) end();
+    this.dropConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -217,7 +228,11 @@ export class MatrixOrigin {
     );
     // A WebSocket's handshake (RFC 6455 4.2.2), then everything comes back.
     this.#server.on('upgrade', (_request, socket: Socket) => {
-      socket.on('error', () => {});
+      this.#tunnel(socket);
+      if (this.refusesWebSockets) {
+        socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 7\r\n\r\nnot you');
+        return;
+      }
       socket.write(
         'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
           'sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nsec-websocket-protocol: echo\r\n\r\n',
@@ -233,10 +248,21 @@ export class MatrixOrigin {
     });
     this.#server.on('connect', (_request: Http2ServerRequest, response: Http2ServerResponse) => {
       const { stream } = response;
-      stream.on('error', () => {});
+      this.#tunnel(stream);
+      if (this.refusesWebSockets) {
+        stream.respond({ ':status': 403 });
+        stream.end('not you');
+        return;
+      }
       stream.respond({ ':status': 200, 'sec-websocket-protocol': 'echo' });
       stream.pipe(stream);
     });
+  }
+
+  #tunnel(socket: Duplex): void {
+    socket.on('error', () => {});
+    this.webSockets.add(socket);
+    socket.on('close', () => this.webSockets.delete(socket));
   }
 
   #accept(connection: Socket | ServerHttp2Session, end: () => void): void {
