@@ -63,7 +63,7 @@ struct ThreadServices {
         stats(stats),
         log(log),
         codec{loop, pool, stats.counters, {}, {}, {}, {}},
-        tls{loop, pool, stats.counters, {}, {}},
+        tls{loop, pool, stats.counters, {}, 0, {}, {}},
         arena(pool),
         limits(limits),
         policies(loop, pool, stats.counters),

@@ -124,6 +124,7 @@ class Layer::Use {
       layer_.kept_.consume(layer_.kept_.view().size() - rest.size());
     }
     layer_.socket_ = nullptr;
+    if (layer_.state_ == State::Open || layer_.state_ == State::PeerEnded) layer_.holdBuffers();
   }
 
  private:
@@ -207,6 +208,7 @@ void Layer::attachBio() {
 }
 
 Layer::~Layer() {
+  giveBuffersBack();
   // Not to be taken for a failure, for which OpenSSL would drop the session.
   SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   if (counted_) buffers_.counters.tlsConnections.sub();
@@ -523,8 +525,21 @@ std::string_view Layer::failure() const {
   return peerClosed_ ? "the connection ended in the handshake" : std::string_view{};
 }
 
-void Layer::rest() {
-  if (state_ == State::Open) SSL_free_buffers(ssl_.get());
+void Layer::rest() { giveBuffersBack(); }
+
+void Layer::holdBuffers() {
+  if (linked()) return;
+  buffers_.holders.pushBack(this);
+  if (++buffers_.holderCount > ThreadBuffers::kMostHolders)
+    buffers_.holders.front()->giveBuffersBack();
+}
+
+// Not where part of a record is in them: they go another time then.
+void Layer::giveBuffersBack() {
+  if (!linked()) return;
+  unlink();
+  --buffers_.holderCount;
+  SSL_free_buffers(ssl_.get());
 }
 
 IoResult Layer::broken(int error) {

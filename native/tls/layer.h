@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/intrusive_list.h"
 #include "http/tls_facts.h"
 #include "io/buffer_pool.h"
 #include "io/event_loop.h"
@@ -26,18 +27,28 @@
 namespace tidegate::tls {
 
 class Connector;
+class Layer;
 class ServerContext;
+struct BuffersLink;  // of those that hold OpenSSL's buffers, in the order in which they got them
 
 // What one system call reads at most: four full records and a piece of the next.
 inline constexpr std::size_t kCipherReadBytes = 68 * 1024;
 
 inline constexpr std::size_t kMaxRecordBytes = 16 * 1024;
 
-// What the TLS connections of one I/O thread share. Used up within one call.
+// What the TLS connections of one I/O thread share.
 struct ThreadBuffers {
+  // Connections that hold OpenSSL's buffers, two of more than 16 KiB each, at a time. When
+  // thousands come at once, the memory of the first is then that of the next ones; held all
+  // together, it would be holes between what stays.
+  static constexpr std::size_t kMostHolders = 256;
+
   EventLoop& loop;
   BufferPool& pool;
   ThreadCounters& counters;
+  IntrusiveList<Layer, BuffersLink> holders;
+  std::size_t holderCount = 0;
+  // Used up within one call.
   alignas(64) std::array<char, kCipherReadBytes> cipher;
   // A record's bytes, where they come in several parts.
   std::array<char, kMaxRecordBytes> record;
@@ -64,7 +75,7 @@ class RecordSizes {
   std::uint64_t burst_ = 0;
 };
 
-class Layer final : public TransportLayer {
+class Layer final : public TransportLayer, public ListNode<BuffersLink> {
  public:
   // On the server's side.
   Layer(ThreadBuffers& buffers, SslPointer ssl, std::shared_ptr<const ServerContext> context);
@@ -132,6 +143,8 @@ class Layer final : public TransportLayer {
   // What ALPN has chosen; empty: nothing.
   std::string_view chosenProtocol() const;
   void attachBio();
+  void holdBuffers();
+  void giveBuffersBack();
   void noteOpen();
   bool takeEarly();
   IoResult readEarly(std::span<char> into);

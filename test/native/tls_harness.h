@@ -94,7 +94,7 @@ class Thread {
   EventLoop loop_;
   BufferPool pool_;
   ThreadCounters counters_;
-  std::unique_ptr<ThreadBuffers> buffers_{new ThreadBuffers{loop_, pool_, counters_, {}, {}}};
+  std::unique_ptr<ThreadBuffers> buffers_{new ThreadBuffers{loop_, pool_, counters_, {}, 0, {}, {}}};
 };
 
 // Two connected, non-blocking sockets.
