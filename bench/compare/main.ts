@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   if (options.help) return console.log(usage);
   if (options.list) return list();
-  const chosen = choose(options.scenarios);
+  const chosen = withVariants(choose(options.scenarios), options.variants);
   if (!findProgram('taskset')) throw new UsageError('the bench needs taskset (package util-linux)');
   const machine = describeMachine(options);
   moveAway(machine);
@@ -93,6 +93,24 @@ function choose(names: readonly string[]): Scenario[] {
     throw new UsageError(`expected a scenario of ${known} but received '${wanted}'`);
   });
   return [...new Set(chosen)];
+}
+
+/** The scenarios with no other variants than these; one that has none of them is left out. */
+function withVariants(chosen: Scenario[], names: readonly string[] | undefined): Scenario[] {
+  if (names === undefined) return chosen;
+  const known = new Set(chosen.flatMap(({ variants }) => variants.map(({ name }) => name)));
+  const unknown = names.find((name) => !known.has(name));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `expected a variant of ${[...known].join(', ')} but received '${unknown}'`,
+    );
+  }
+  return chosen
+    .map((each) => ({
+      ...each,
+      variants: each.variants.filter(({ name }) => names.includes(name)),
+    }))
+    .filter(({ variants }) => variants.length > 0);
 }
 
 /** Those that were asked for and that a scenario is about. */

@@ -8,6 +8,8 @@ export type LoadName = 'own' | 'wrk';
 export interface Options {
   /** Names of scenarios; empty = all. */
   scenarios: string[];
+  /** Of these, the variants by name; undefined = all. */
+  variants: string[] | undefined;
   rounds: number;
   /** Length of one measurement. */
   seconds: number;
@@ -30,6 +32,7 @@ export interface Options {
 export const usage = `npm run bench -- [scenario ...] [flags]
 
   --list               the scenarios
+  --variants a,b       only these of them; earlier results of the others are dropped
   --rounds N           rounds, in each of which every proxy is measured once (5)
   --seconds N          length of one measurement (3)
   --retries N          further tries when other programs used the cores (2)
@@ -55,6 +58,7 @@ export function readOptions(args: readonly string[]): Options {
   const { values, positionals } = parse(args);
   return {
     scenarios: positionals,
+    variants: values.variants?.split(','),
     rounds: whole('--rounds', values.rounds, 1, 100),
     seconds: whole('--seconds', values.seconds, 1, 600),
     retries: whole('--retries', values.retries, 0, 10),
@@ -85,6 +89,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
+        variants: { type: 'string' },
         rounds: { type: 'string', default: '5' },
         seconds: { type: 'string', default: '3' },
         retries: { type: 'string', default: '2' },
