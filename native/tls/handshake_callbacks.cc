@@ -80,7 +80,12 @@ int onProtocols(SSL* ssl, const unsigned char** chosen, unsigned char* chosenLen
 int onTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac, int seal) {
   TicketKeys* const keys = Layer::of(ssl).context()->ticketKeys();
-  return keys == nullptr ? 0 : keys->prepare(seal == 1, name, iv, cipher, mac);
+  const int result = keys == nullptr ? 0 : keys->prepare(seal == 1, name, iv, cipher, mac);
+  // Of TLS 1.3 a ticket is to be used once (RFC 8446 C.4): each that opens is followed by another.
+  constexpr int kOpened = 1;
+  constexpr int kOpenedAndRenew = 2;
+  const bool used = seal == 0 && SSL_version(ssl) == TLS1_3_VERSION;
+  return result == kOpened && used ? kOpenedAndRenew : result;
 }
 
 // A session was made with one name and is good for that one alone (RFC 6066 3).

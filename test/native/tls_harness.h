@@ -94,7 +94,8 @@ class Thread {
   EventLoop loop_;
   BufferPool pool_;
   ThreadCounters counters_;
-  std::unique_ptr<ThreadBuffers> buffers_{new ThreadBuffers{loop_, pool_, counters_, {}, 0, {}, {}}};
+  std::unique_ptr<ThreadBuffers> buffers_{
+      new ThreadBuffers{loop_, pool_, counters_, {}, 0, {}, {}}};
 };
 
 // Two connected, non-blocking sockets.
@@ -169,7 +170,7 @@ class Connection {
   // What the client has written and nobody has taken.
   std::string takeFromClient() {
     std::string bytes = pemOf(toServer_);
-    BIO_reset(toServer_);
+    static_cast<void>(BIO_reset(toServer_));
     return bytes;
   }
 

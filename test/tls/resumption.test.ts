@@ -53,6 +53,21 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (version) => {
     await gateway.logged((line) => line.tls_resumed === true);
   });
 
+  test.runIf(version === 'TLSv1.3')('each ticket is used once: another comes', async () => {
+    const origin = await startOrigin();
+    const gateway = await startGateway(configOf(origin.address, '{}'));
+    let { session } = await visit(gateway, only);
+    for (let i = 0; i < 5; i += 1) {
+      const client = await connectTls(gateway.address(), { authority, ...only, session });
+      await client.request(requestText('GET / HTTP/1.1'));
+      expect(client.tls.isSessionReused()).toBe(true);
+      const next = await client.until('another ticket', () => client.sessions.at(-1));
+      expect(next.equals(session)).toBe(false);
+      session = next;
+      client.close();
+    }
+  });
+
   test('tickets survive a reload', async () => {
     const origin = await startOrigin();
     const config = configOf(origin.address, '{}');
