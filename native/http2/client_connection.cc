@@ -148,7 +148,7 @@ void ClientConnection::drain() {
 
 void ClientConnection::rest() {
   idleSince_ = context_.loop.nowMillis();
-  transport_.rest();
+  rested_ = false;
   arm();
 }
 
@@ -649,6 +649,7 @@ void ClientConnection::arm() {
     next = pingedAt_ != 0 ? after(pingedAt_, settings_.pingTimeout)
                           : after(heardAt_, settings_.pingInterval);
     if (idleSince_ != 0) next = std::min(next, after(idleSince_, settings_.idleTimeout));
+    if (idleSince_ != 0 && !rested_) next = std::min(next, after(idleSince_, kRestMillis));
   }
   deadline_.set(context_.loop.timers(), next == kNever ? 0 : next);
 }
@@ -663,6 +664,11 @@ void ClientConnection::onDeadline() {
   } else if (pingedAt_ != 0 && now - pingedAt_ >= settings_.pingTimeout) {
     close(StreamFailure::Closed);
   } else {
+    if (idleSince_ != 0 && !rested_ && now - idleSince_ >= kRestMillis) {
+      rested_ = true;
+      transport_.rest();
+      encoder_.rest();
+    }
     if (pingedAt_ == 0 && now - heardAt_ >= settings_.pingInterval) {
       pingedAt_ = now;
       commit(writePing(reserve(kPingFrame), kPing, false));

@@ -83,7 +83,8 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
 
   // No further stream: closes when there is none left.
   void drain();
-  // Without streams: closes when none has come within the idle timeout. open() and wake() end it.
+  // Without streams: gives memory back after a second, and closes when none has come within the
+  // idle timeout. open() and wake() end it.
   void rest();
   void wake() { idleSince_ = 0; }
   bool isResting() const { return idleSince_ != 0; }
@@ -212,6 +213,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   bool draining_ = false;
   bool readable_ = false;
   bool peerEnding_ = false;
+  bool rested_ = false;       // idle, and what is not needed for a while has been given back
   bool blocked_ = false;      // the socket is full
   bool writeBroken_ = false;  // the peer takes no more; what it has said may still be there to read
 };

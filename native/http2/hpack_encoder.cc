@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "base/ascii.h"
 #include "http2/hpack_forms.h"
@@ -122,8 +123,19 @@ void HpackEncoder::setPeerLimit(std::uint32_t bytes) {
   table_.setLimit(limit);
 }
 
+void HpackEncoder::rest() {
+  index_.reset();
+  begun_ = false;
+  if (table_.count() > 0) {
+    lowestLimit_ = 0;
+    limitChanged_ = true;
+  }
+  table_.clear();
+}
+
 std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
   place_ = 0;
+  if (index_ == nullptr && std::exchange(begun_, true)) index_ = std::make_unique<Index>();
   if (!limitChanged_) return out;
   // RFC 7541 4.2: the smallest one first, which says what the peer has to drop.
   if (lowestLimit_ < table_.limit()) out = putNumber(out, kTableSize, lowestLimit_);
@@ -154,7 +166,7 @@ std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::s
   std::uint32_t key = 0;
   if (secret || isSecret(known.index)) {
     form = kNeverIndexed;
-  } else if (cost <= table_.limit() / kLargestShare) {
+  } else if (index_ != nullptr && cost <= table_.limit() / kLargestShare) {
     key = static_cast<std::uint32_t>(hashOf(nameHash, value, 0) >> 16);
     if (const std::uint32_t found = find(key, name, value); found != 0) {
       rememberSent(place, {0, table_.inserted() - (found - kStaticFields - 1)});
@@ -221,18 +233,11 @@ std::uint32_t HpackEncoder::sentAt(std::uint32_t place, std::string_view name,
 }
 
 void HpackEncoder::rememberSent(std::uint32_t place, Sent sent) {
-  Index& all = index();
-  if (place < all.sent.size()) all.sent[place] = sent;
-}
-
-HpackEncoder::Index& HpackEncoder::index() {
-  if (index_ == nullptr) index_ = std::make_unique<Index>();
-  return *index_;
+  if (index_ != nullptr && place < index_->sent.size()) index_->sent[place] = sent;
 }
 
 std::uint32_t HpackEncoder::find(std::uint32_t hash, std::string_view name,
                                  std::string_view value) const {
-  if (index_ == nullptr) return 0;
   const std::size_t first = hash % index_->slots.size();
   for (const std::size_t at : {first, first ^ 1}) {
     const Slot& slot = index_->slots[at];
@@ -258,7 +263,7 @@ std::uint32_t HpackEncoder::findName(std::uint32_t hash, std::string_view name) 
 
 // The newest entry has that hash.
 void HpackEncoder::note(std::uint32_t hash) {
-  Index& all = index();
+  Index& all = *index_;
   const std::size_t first = hash % all.slots.size();
   const auto isFree = [&](std::size_t at) {
     return all.slots[at].hash == hash || table_.inserted() - all.slots[at].serial >= table_.count();
@@ -268,7 +273,7 @@ void HpackEncoder::note(std::uint32_t hash) {
 }
 
 bool HpackEncoder::wasSeen(std::uint32_t hash) {
-  std::array<std::uint32_t, 4>& place = index().seen[hash % index_->seen.size()];
+  std::array<std::uint32_t, 4>& place = index_->seen[hash % index_->seen.size()];
   const auto found = std::ranges::find(place, hash);
   const bool again = found != place.end();
   std::move_backward(place.begin(), again ? found : place.end() - 1,

@@ -1,6 +1,8 @@
 // Writes field blocks (RFC 7541). What is sent a second time goes into the dynamic table, so that a
 // steady stream of like heads costs a byte a field; of what differs each time only the name does.
 //
+// The first head of a connection is written without memory of it, as on many there is no other.
+//
 // Heads of a connection resemble the one before: a field is first held against what was written at
 // its place in that one, and only looked for when it is another.
 #pragma once
@@ -19,8 +21,8 @@ namespace tidegate::http2 {
 // and decodes it.
 enum class HpackTexts : std::uint8_t { Shortest, Plain };
 
-// One I/O thread owns it: one for each connection and direction. Allocates for its first fields,
-// and while the table grows to what a connection needs; not after that.
+// One I/O thread owns it: one for each connection and direction. Allocates for its second head, and
+// while the table grows to what a connection needs; not after that.
 class HpackEncoder {
  public:
   // What add() writes at most beside the texts, and what begin() writes at most.
@@ -37,6 +39,10 @@ class HpackEncoder {
 
   // SETTINGS_HEADER_TABLE_SIZE of the peer; holds from the next begin() on.
   void setPeerLimit(std::uint32_t bytes);
+
+  // Gives its memory back, and forgets what it has sent: the next begin() tells the peer to forget
+  // it too.
+  void rest();
 
   // Each writes to `out` and returns where it ends. A block is one begin(), then its fields.
   std::uint8_t* begin(std::uint8_t* out);
@@ -64,7 +70,6 @@ class HpackEncoder {
     std::array<std::array<std::uint32_t, 4>, 16> seen;
   };
 
-  Index& index();
   // Of the place's field in an earlier block, if it is this one: the index on the wire, or 0.
   std::uint32_t sentAt(std::uint32_t place, std::string_view name, std::string_view value) const;
   void rememberSent(std::uint32_t place, Sent sent);
@@ -72,13 +77,15 @@ class HpackEncoder {
   // The index on the wire, or 0.
   std::uint32_t find(std::uint32_t hash, std::string_view name, std::string_view value) const;
   std::uint32_t findName(std::uint32_t hash, std::string_view name) const;
+  // Where there is an index:
   void note(std::uint32_t hash);
   bool wasSeen(std::uint32_t hash);
 
   DynamicTable table_;
   const HpackTexts texts_;
-  std::uint32_t place_ = 0;  // of the block's next field
-  std::unique_ptr<Index> index_;
+  std::uint32_t place_ = 0;       // of the block's next field
+  std::unique_ptr<Index> index_;  // none before the second block
+  bool begun_ = false;
   bool limitChanged_ = false;
   std::size_t lowestLimit_ = 0;  // since the last begin(); where limitChanged_
 };

@@ -24,6 +24,13 @@ void DynamicTable::setLimit(std::size_t bytes) {
   while (size_ > limit_) dropOldest();
 }
 
+void DynamicTable::clear() {
+  entries_.reset();
+  texts_.reset();
+  count_ = slots_ = room_ = end_ = 0;
+  size_ = 0;
+}
+
 void DynamicTable::insert(std::string_view name, std::string_view value) {
   const std::size_t texts = name.size() + value.size();
   // A name may be that of an entry, whose place others take while room is made.

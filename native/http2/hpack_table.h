@@ -107,6 +107,8 @@ class DynamicTable {
 
   // Drops what is beyond it, oldest first. At most the capacity.
   void setLimit(std::size_t bytes);
+  // Drops everything and gives its memory back.
+  void clear();
   // 0 is the newest; below count(). Valid until the next insert().
   HpackField at(std::uint32_t age) const {
     const Entry& found = entry(age);

@@ -861,7 +861,7 @@ void ServerConnection::restDeadline() {
   } else if (draining_ && !lastNamed_) {
     setDeadline(kDrainMillis);
   } else if (streamCount_ == 0) {
-    rested_ = !transport_.layered() || settings_.idleTimeout <= kRestMillis;
+    rested_ = settings_.idleTimeout <= kRestMillis;
     setDeadline(rested_ ? settings_.idleTimeout : kRestMillis);
   } else {
     rested_ = true;
@@ -878,6 +878,7 @@ void ServerConnection::onDeadline() {
     fail(ErrorCode::EnhanceYourCalm, Reason::FloodHeaders);
   } else if (phase_ == Phase::Open && !draining_ && !std::exchange(rested_, true)) {
     transport_.rest();
+    encoder_.rest();
     setDeadline(settings_.idleTimeout == kForever ? kForever : settings_.idleTimeout - kRestMillis);
   } else {
     nameLast();

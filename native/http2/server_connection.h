@@ -181,7 +181,7 @@ class ServerConnection final : public AcceptedConnection {
   bool draining_ = false;   // a GOAWAY has been sent
   bool lastNamed_ = false;  // and another one that names the last stream
   bool idle_ = false;
-  bool rested_ = true;  // idle, and the transport knows
+  bool rested_ = true;  // idle, and what is not needed for a while has been given back
   bool early_;          // the transport's handshake is not complete, as far as the exchanges know
   bool ended_ = false;  // our half of the transport is shut
   // A stream is on the call stack: nothing may be destroyed, and a flush waits.

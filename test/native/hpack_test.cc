@@ -287,10 +287,8 @@ TEST("hpack encoder: a steady stream of like heads costs a byte a field") {
       {"x-frame-options", "DENY"}, {"date", "Thu, 26 Nov 2026 07:00:00 GMT"},
       {"content-length", "64"},
   };
-  encode(encoder, head);
-  encode(encoder, head);
-  const Bytes third = encode(encoder, head);
-  CHECK_EQ(third.size(), head.size());
+  for (int i = 0; i < 3; ++i) encode(encoder, head);
+  CHECK_EQ(encode(encoder, head).size(), head.size());
 }
 
 TEST("hpack encoder: of a field whose value differs each time the name is in the table, once") {
@@ -301,8 +299,10 @@ TEST("hpack encoder: of a field whose value differs each time the name is in the
     const std::vector<Pair> head = {{":status", "200"}, {"x-request-id", std::to_string(random())}};
     Collected out;
     const Bytes block = encode(encoder, head);
-    CHECK_EQ(block[1], i == 0 ? 0x00 : i == 1 ? 0x40 : 0x0f);  // not indexed but the second time
-    if (i > 1) CHECK_EQ(block[2], 62 - 15);                    // its name is the only entry's
+    CHECK_EQ(block[1], i < 2    ? 0x00
+                       : i == 2 ? 0x40
+                                : 0x0f);     // indexed when it is known to come again
+    if (i > 2) CHECK_EQ(block[2], 62 - 15);  // its name is the only entry's
     CHECK(decode(decoder, block, out) == HpackError::None);
     CHECK(out.fields == head);
   }
@@ -337,6 +337,31 @@ TEST("hpack encoder: the static table is used") {
   }
 }
 
+TEST("hpack encoder: one that rested says so, and begins anew") {
+  HpackEncoder encoder;
+  HpackDecoder decoder;
+  const std::vector<Pair> head = {{":status", "200"}, {"server", "one"}, {"x-name", "value"}};
+  const auto send = [&] {
+    Collected out;
+    const Bytes block = encode(encoder, head);
+    CHECK(decode(decoder, block, out) == HpackError::None);
+    CHECK(out.fields == head);
+    return block;
+  };
+  encoder.rest();
+  CHECK_EQ(send()[0], 0x88);  // nothing to forget
+  send();
+  send();
+  CHECK_EQ(send().size(), std::size_t{3});
+  encoder.rest();
+  encoder.rest();
+  const Bytes anew = send();
+  CHECK(Bytes(anew.begin(), anew.begin() + 4) == hex("203fe11f"));
+  send();
+  send();
+  CHECK_EQ(send().size(), std::size_t{3});
+}
+
 TEST("hpack encoder: says what the peer's table size has been between two blocks") {
   HpackEncoder encoder;
   encoder.setPeerLimit(65'536);
@@ -361,6 +386,7 @@ TEST("hpack encoder: what it writes is what a decoder reads, whatever the sizes"
     }
     for (int block = 0; block < 60; ++block) {
       if (random() % 10 == 0) encoder.setPeerLimit(random() % 4200);
+      if (random() % 12 == 0) encoder.rest();
       std::vector<Pair> head;
       for (std::size_t count = random() % 20; count > 0; --count) {
         head.push_back(known[random() % known.size()]);

@@ -114,8 +114,12 @@ TEST("a key that has been rotated out still opens, for as long as it sealed") {
   }
   // Two rotations on, it opens nothing.
   const Asked old = ask(keys, true);
-  const auto begun = Clock::now();
-  while (Clock::now() - begun <= 2 * kRotation) ask(keys, true);
+  Asked last = old;
+  for (int rotations = 0; rotations < 2;) {
+    const Asked next = ask(keys, true);
+    if (next.name != last.name) ++rotations;
+    last = next;
+  }
   CHECK_EQ(ask(keys, false, old.name).result, 0);
 }
 
