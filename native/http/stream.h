@@ -132,9 +132,14 @@ class ClientStream {
   ~ClientStream() = default;
 };
 
+class UpstreamStream;
+
 // What the exchange is told by the upstream's stream.
 class UpstreamStreamEvents {
  public:
+  // Before onUpstreamReady(), where the protocol was not known yet: the stream is this one from now
+  // on, and the former must not be used any more.
+  virtual void onUpstreamMoved(UpstreamStream& stream) = 0;
   // The connection is there; the request head may be sent.
   virtual void onUpstreamReady() = 0;
   virtual void onUpstreamInformational(ResponseHead& head) = 0;

@@ -42,6 +42,10 @@ class TransportLayer {
 
   // Why it failed, in words that live for ever; empty where there are none.
   virtual std::string_view failure() const { return {}; }
+
+  // What establish() has agreed on for the bytes above it, by the name that ALPN has for it;
+  // empty: nothing. Lives as long as the layer.
+  virtual std::string_view protocol() const { return {}; }
 };
 
 // Owns the socket and the layer, if there is one. Plain connections pay one branch.
@@ -94,6 +98,11 @@ class Transport {
   // See TransportLayer::failure().
   std::string_view failure() const {
     return layer_ == nullptr ? std::string_view{} : layer_->failure();
+  }
+
+  // See TransportLayer::protocol().
+  std::string_view protocol() const {
+    return layer_ == nullptr ? std::string_view{} : layer_->protocol();
   }
 
   // Whether rest() has anything to give back.

@@ -46,10 +46,12 @@ class EndpointPool {
   // `settings` are those of the latest snapshot that names the endpoint; retire(): none does any
   // more.
   virtual void configure(const PoolSettings& settings);
-  void retire();
+  virtual void retire();
   // No snapshot names the endpoint, no connection is left, and no exchange of an older snapshot can
   // open one.
-  bool unused() const { return retired_ && connections_ == 0 && endpoint_.use_count() == 1; }
+  virtual bool unused() const {
+    return retired_ && connections_ == 0 && endpoint_.use_count() <= 1;
+  }
 
   // `fresh`: a new connection even where there is one. `probe`: look whether an idle one was closed
   // by the endpoint (for requests that must not be sent twice).
@@ -81,6 +83,7 @@ class EndpointPool {
   // Whether a connection of that age and past may serve more exchanges.
   bool mayServeMore(std::uint64_t openedAtMillis, std::uint64_t served) const;
 
+  EndpointState& endpoint() const { return *endpoint_; }
   CodecContext& context() const { return context_; }
   const PoolSettings& settings() const { return settings_; }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -54,10 +55,9 @@ std::string tlsIdentity(const UpstreamConfig& upstream, const EndpointConfig& en
 
 // What stays the same over a reload keeps its state, and its connections.
 std::string endpointKey(const UpstreamConfig& upstream, const EndpointConfig& endpoint) {
-  const char* const protocol =
-      upstream.protocol == UpstreamProtocol::Http2 ? "\nhttp2\n" : "\nhttp1\n";
-  return upstream.name + protocol + endpoint.address + '\n' + endpoint.connectTo +
-         tlsIdentity(upstream, endpoint);
+  constexpr std::array<const char*, 3> kProtocols = {"\nhttp1\n", "\nhttp2\n", "\nauto\n"};
+  return upstream.name + kProtocols[static_cast<std::size_t>(upstream.protocol)] +
+         endpoint.address + '\n' + endpoint.connectTo + tlsIdentity(upstream, endpoint);
 }
 
 EngineError invalid(std::string message) { return {"snapshot_invalid", std::move(message)}; }

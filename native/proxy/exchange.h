@@ -68,6 +68,7 @@ class Exchange final : public ClientStreamEvents,
   void onClientDone() override;
 
   // UpstreamStreamEvents
+  void onUpstreamMoved(UpstreamStream& stream) override { upstream_ = &stream; }
   void onUpstreamReady() override;
   void onUpstreamInformational(ResponseHead& head) override;
   void onUpstreamHead(ResponseHead& head) override;

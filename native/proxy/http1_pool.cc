@@ -8,7 +8,18 @@ Http1Pool::Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
     : EndpointPool(context, tlsBuffers, std::move(endpoint)), slab_(slab) {}
 
 PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
-  while (!fresh && !idle_.empty()) {
+  if (!fresh) {
+    if (const PoolLease lease = reuse(events, probe); lease.stream != nullptr) return lease;
+  }
+  Transport transport = connect();
+  if (!transport.open()) return {};
+  const PoolLease lease = begin(std::move(transport), events);
+  if (lease.stream == nullptr) connected(false);
+  return lease;
+}
+
+PoolLease Http1Pool::reuse(UpstreamStreamEvents& events, bool probe) {
+  while (!idle_.empty()) {
     Connection& connection = *idle_.front();
     removeIdle(connection);
     busy_.pushBack(&connection);
@@ -17,20 +28,19 @@ PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool prob
       return {&connection, true, true};
     }
   }
-  return open(events);
+  return {};
 }
 
-PoolLease Http1Pool::open(UpstreamStreamEvents& events) {
-  Transport transport = connect();
-  if (!transport.open()) return {};
+PoolLease Http1Pool::adopt(Transport transport, UpstreamStreamEvents& events) {
+  return begin(std::move(transport), events);
+}
+
+PoolLease Http1Pool::begin(Transport transport, UpstreamStreamEvents& events) {
   Connection* connection =
       slab_.create(context(), *this, std::move(transport), settings().responseLimits);
   connectionBegins();
   busy_.pushBack(connection);
-  if (!connection->start(events, settings().connectTimeout)) {
-    onConnected(false);
-    return {};
-  }
+  if (!connection->start(events, settings().connectTimeout)) return {};
   return {connection, false, false};
 }
 

@@ -18,6 +18,11 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
             std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab);
 
+  // As acquire(), but for a new connection: no stream where it would take one.
+  PoolLease reuse(UpstreamStreamEvents& events, bool probe);
+  // A connection that another pool has begun. Its handshake is complete.
+  PoolLease adopt(Transport transport, UpstreamStreamEvents& events);
+
   // EndpointPool
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
   void closeIdle() override;
@@ -33,7 +38,8 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
  private:
   using List = IntrusiveList<Connection, http1::PoolLink>;
 
-  PoolLease open(UpstreamStreamEvents& events);
+  // No stream where the loop does not take it.
+  PoolLease begin(Transport transport, UpstreamStreamEvents& events);
   void removeIdle(Connection& connection);
 
   Slab<Connection>& slab_;

@@ -30,14 +30,35 @@ void Http2Pool::configure(const PoolSettings& settings) {
 }
 
 PoolLease Http2Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
-  Connection* connection = fresh ? nullptr : find(probe);
-  const bool reused = connection != nullptr;
-  if (!reused) connection = connectAnew();
-  if (connection == nullptr) return {};
-  if (reused) context().counters.upstreamReuses.add();
-  noteBusy(*connection);
-  http2::EndpointStream& stream = connection->open(events);
-  return {&stream, connection->isConnected(), reused};
+  if (!fresh) {
+    if (const PoolLease lease = reuse(events, probe); lease.stream != nullptr) return lease;
+  }
+  Connection* const connection = connectAnew();
+  return connection == nullptr ? PoolLease{} : lease(*connection, events, false);
+}
+
+PoolLease Http2Pool::reuse(UpstreamStreamEvents& events, bool probe) {
+  const PoolLease lease = join(events, probe);
+  if (lease.stream != nullptr) context().counters.upstreamReuses.add();
+  return lease;
+}
+
+PoolLease Http2Pool::join(UpstreamStreamEvents& events, bool probe) {
+  Connection* const connection = find(probe);
+  return connection == nullptr ? PoolLease{} : lease(*connection, events, true);
+}
+
+PoolLease Http2Pool::lease(Connection& connection, UpstreamStreamEvents& events, bool reused) {
+  noteBusy(connection);
+  http2::EndpointStream& stream = connection.open(events);
+  return {&stream, connection.isConnected(), reused};
+}
+
+void Http2Pool::adopt(Transport transport) {
+  Connection* const connection = begin(std::move(transport));
+  if (connection == nullptr) return;
+  connection->ListNode<http2::PoolLink>::unlink();
+  open_.pushFront(connection);
 }
 
 Http2Pool::Connection* Http2Pool::find(bool probe) {
@@ -59,14 +80,18 @@ Http2Pool::Connection* Http2Pool::find(bool probe) {
 Http2Pool::Connection* Http2Pool::connectAnew() {
   Transport transport = connect();
   if (!transport.open()) return nullptr;
+  Connection* const connection = begin(std::move(transport));
+  if (connection == nullptr) connected(false);
+  return connection;
+}
+
+Http2Pool::Connection* Http2Pool::begin(Transport transport) {
   Connection* const connection =
       slabs_.connections.create(http2_, *this, std::move(transport), connectionSettings_,
                                 slabs_.streams, std::max(peerStreams_, 1U));
   connectionBegins();
   open_.pushBack(connection);
-  if (connection->start(settings().connectTimeout)) return connection;
-  connected(false);
-  return nullptr;
+  return connection->start(settings().connectTimeout) ? connection : nullptr;
 }
 
 void Http2Pool::noteBusy(Connection& connection) {

@@ -29,6 +29,13 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   Http2Pool(http2::Context& context, tls::ThreadBuffers& tlsBuffers,
             std::shared_ptr<EndpointState> endpoint, Http2Slabs& slabs);
 
+  // As acquire(), but for a new connection: no stream where it would take one.
+  PoolLease reuse(UpstreamStreamEvents& events, bool probe);
+  // A connection that another pool has begun, the next to be taken. Its handshake is complete.
+  void adopt(Transport transport);
+  // A stream on a connection that is there, which counts as no reuse of it.
+  PoolLease join(UpstreamStreamEvents& events, bool probe);
+
   // EndpointPool
   void configure(const PoolSettings& settings) override;
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
@@ -48,6 +55,9 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   // Of those that are there, the first with room; nullptr when there is none.
   Connection* find(bool probe);
   Connection* connectAnew();
+  // nullptr where the loop does not take it.
+  Connection* begin(Transport transport);
+  PoolLease lease(Connection& connection, UpstreamStreamEvents& events, bool reused);
   // It leaves the idle ones, if it was one.
   void noteBusy(Connection& connection);
 

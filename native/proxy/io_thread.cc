@@ -497,9 +497,16 @@ std::size_t IoThread::handlePurge(const VerdictPurge& what) {
 
 std::unique_ptr<EndpointPool> IoThread::makePool(UpstreamProtocol protocol,
                                                  std::shared_ptr<EndpointState> endpoint) {
-  if (protocol == UpstreamProtocol::Http2) {
-    return std::make_unique<Http2Pool>(services_.http2, services_.tls, std::move(endpoint),
-                                       services_.http2Upstreams);
+  switch (protocol) {
+    case UpstreamProtocol::Http2:
+      return std::make_unique<Http2Pool>(services_.http2, services_.tls, std::move(endpoint),
+                                         services_.http2Upstreams);
+    case UpstreamProtocol::Auto:
+      return std::make_unique<AutoPool>(services_.http2, services_.tls, std::move(endpoint),
+                                        services_.http1Upstreams, services_.http2Upstreams,
+                                        services_.autoUpstreams);
+    case UpstreamProtocol::Http1:
+      break;
   }
   return std::make_unique<Http1Pool>(services_.codec, services_.tls, std::move(endpoint),
                                      services_.http1Upstreams);
@@ -572,6 +579,7 @@ void IoThread::onHousekeeping() {
     http2_.streams.trim();
     services_.http1Upstreams.trim();
     services_.http2Upstreams.trim();
+    services_.autoUpstreams.trim();
     handshakes_.trim();
   }
   workAtHousekeeping_ = work;

@@ -15,6 +15,7 @@
 #include "policy/calls.h"
 #include "policy/decisions.h"
 #include "policy/verdict_store.h"
+#include "proxy/auto_pool.h"
 #include "proxy/charging.h"
 #include "proxy/collected_body.h"
 #include "proxy/endpoint_pool.h"
@@ -93,6 +94,7 @@ struct ThreadServices {
   DateCache date;
   Slab<http1::ClientConnection> http1Upstreams;
   Http2Slabs http2Upstreams;
+  AutoSlabs autoUpstreams;
   // By EndpointState::id; places of endpoints that are gone are empty.
   std::vector<std::unique_ptr<EndpointPool>> pools;
   Slab<Exchange>* exchanges = nullptr;

@@ -540,7 +540,7 @@ bool route(Reader& reader, Route& target) {
 // ---- upstreams
 
 constexpr std::array<std::string_view, 2> kAlgorithms = {"roundRobin", "leastConnections"};
-constexpr std::array<std::string_view, 2> kUpstreamProtocols = {"http1", "http2"};
+constexpr std::array<std::string_view, 3> kUpstreamProtocols = {"http1", "http2", "auto"};
 constexpr std::array<std::string_view, 3> kHostHeaders = {"preserve", "endpoint", "literal"};
 
 using Endpoint = EndpointConfig;

@@ -140,13 +140,16 @@ bool decodeAuthorities(ValueReader& reader, Snapshot& snapshot) {
 std::string buildUpstreamTls(Snapshot& snapshot) {
   for (std::size_t i = 0; i < snapshot.upstreams.size(); ++i) {
     UpstreamConfig& upstream = snapshot.upstreams[i];
-    if (!upstream.tlsSource) continue;
     const std::string place = "upstreams[" + std::to_string(i) + "]";
+    if (!upstream.tlsSource && upstream.protocol == UpstreamProtocol::Auto)
+      return place + ".protocol: auto needs tls";
+    if (!upstream.tlsSource) continue;
     for (std::size_t e = 0; e < upstream.endpoints.size(); ++e) {
       if (upstream.tlsSource->verify && upstream.endpoints[e].serverName.empty())
         return place + ".endpoints[" + std::to_string(e) + "].serverName: is missing";
     }
-    upstream.tlsSource->http2 = upstream.protocol == UpstreamProtocol::Http2;
+    upstream.tlsSource->http2 = upstream.protocol != UpstreamProtocol::Http1;
+    upstream.tlsSource->either = upstream.protocol == UpstreamProtocol::Auto;
     auto built = tls::ClientContext::create(*upstream.tlsSource, snapshot.authorities);
     if (!built) {
       std::string message = place + ".tls";

@@ -166,7 +166,11 @@ struct RouteConfig {
 };
 
 enum class BalanceAlgorithm : std::uint8_t { RoundRobin, LeastConnections };
-enum class UpstreamProtocol : std::uint8_t { Http1, Http2 };
+enum class UpstreamProtocol : std::uint8_t {
+  Http1,
+  Http2,
+  Auto,  // what the endpoint chooses by ALPN; with TLS only
+};
 enum class HostHeader : std::uint8_t { Preserve, Endpoint, Literal };
 
 struct EndpointConfig {

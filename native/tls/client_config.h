@@ -17,7 +17,8 @@ struct ClientConfig {
   std::string ciphers;
   std::string cipherSuites;
   std::string groups;
-  bool http2 = false;  // what is asked for by ALPN, instead of HTTP/1.1
+  bool http2 = false;   // what has to be chosen by ALPN, instead of HTTP/1.1
+  bool either = false;  // with http2: HTTP/1.1 is as good
 };
 
 }  // namespace tidegate::tls

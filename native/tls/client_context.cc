@@ -80,10 +80,12 @@ bool ClientContext::build(const ClientConfig& config, const std::string& systemA
       return failed("cert", "the certificate cannot be used");
   }
   // Nobody who speaks HTTP/1.1 alone may be fed frames, while many who do choose nothing.
-  if (config.http2) requiredProtocol_ = "h2";
-  const std::string_view protocol = config.http2 ? "\x02h2" : "\x08http/1.1";
-  SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(protocol.data()),
-                          static_cast<unsigned int>(protocol.size()));
+  if (config.http2 && !config.either) requiredProtocol_ = "h2";
+  std::string offer;
+  if (config.http2) offer += "\x02h2";
+  if (!config.http2 || config.either) offer += "\x08http/1.1";
+  SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(offer.data()),
+                          static_cast<unsigned int>(offer.size()));
   Connector::keepSessionsOf(ctx);
   return true;
 }

@@ -215,7 +215,7 @@ Layer::~Layer() {
 }
 
 IoResult Layer::establish(Socket& socket) {
-  if (state_ == State::Open) return {.drained = drained_};
+  if (state_ == State::Open) return {.drained = drained_ && kept_.empty() && early_.empty()};
   if (state_ != State::Handshake && state_ != State::Early) return broken(0);
   const Use use(*this, socket);
   const int rc = !readsEarly_ || takeEarly() ? SSL_do_handshake(ssl_.get()) : 0;
@@ -228,7 +228,7 @@ IoResult Layer::establish(Socket& socket) {
           sendSealed(socket).status == IoResult::Status::Failed)
         return broken(socketError_);
     } else {
-      protocolMissing_ = !requiredProtocol_.empty() && chosenProtocol() != requiredProtocol_;
+      protocolMissing_ = !requiredProtocol_.empty() && protocol() != requiredProtocol_;
       // Our end of the handshake, and where nothing is to follow that nothing will.
       if (protocolMissing_) SSL_shutdown(ssl_.get());
       if (sendSealed(socket).status == IoResult::Status::Failed) return broken(socketError_);
@@ -282,7 +282,7 @@ void Layer::setServerName(std::string_view name) {
   std::ranges::transform(name, serverName_.begin(), toLower);
 }
 
-std::string_view Layer::chosenProtocol() const {
+std::string_view Layer::protocol() const {
   const unsigned char* alpn = nullptr;
   unsigned int length = 0;
   SSL_get0_alpn_selected(ssl_.get(), &alpn, &length);
@@ -297,7 +297,7 @@ void Layer::readFacts() {
     const char* name = SSL_CIPHER_standard_name(cipher);
     facts_.cipher = name != nullptr ? name : SSL_CIPHER_get_name(cipher);
   }
-  facts_.alpn = chosenProtocol();
+  facts_.alpn = protocol();
   facts_.sni = serverName_;
   facts_.ja4 = ja4_;
   facts_.resumed = SSL_session_reused(ssl) == 1;

@@ -93,6 +93,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   void sayEnd(Socket& socket) override;
   void rest() override;
   std::string_view failure() const override;
+  std::string_view protocol() const override;
 
   // Complete once establish() has returned Ok, or `early` is true: then read() and write() work,
   // and each of them and establish() go on with the handshake.
@@ -140,8 +141,6 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   // Seals from `parts`, which begin `skip` bytes in, at most about `kBatchBytes`; returns how many.
   std::size_t seal(std::span<const iovec> parts, std::size_t skip, std::size_t total);
   IoResult broken(int error);
-  // What ALPN has chosen; empty: nothing.
-  std::string_view chosenProtocol() const;
   void attachBio();
   void holdBuffers();
   void giveBuffersBack();

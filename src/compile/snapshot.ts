@@ -194,7 +194,7 @@ export interface SnapshotUpstream {
   name: string;
   metricSlot: number;
   balance: 'roundRobin' | 'leastConnections';
-  protocol: 'http1' | 'http2';
+  protocol: 'http1' | 'http2' | 'auto';
   hostHeader: 'preserve' | 'endpoint' | 'literal';
   hostLiteral: string;
   endpoints: SnapshotEndpoint[];

@@ -32,6 +32,7 @@ class Host final : public ClientHost {
 struct OneRequest final : UpstreamStreamEvents {
   explicit OneRequest(ClientConnection& connection) : stream(connection) {}
 
+  void onUpstreamMoved(UpstreamStream&) override {}
   void onUpstreamReady() override {}
   void onUpstreamInformational(ResponseHead&) override {}
   void onUpstreamHead(ResponseHead&) override {}

@@ -72,6 +72,7 @@ struct FakeExchange final : UpstreamStreamEvents {
   FakeExchange& operator=(const FakeExchange&) = delete;
   ~FakeExchange() { leave(); }
 
+  void onUpstreamMoved(UpstreamStream&) override {}
   void onUpstreamReady() override { events += "ready "; }
   void onUpstreamInformational(ResponseHead&) override { events += "1xx "; }
   void onUpstreamHead(ResponseHead& head) override {

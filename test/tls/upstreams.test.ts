@@ -1,7 +1,7 @@
 // TLS towards endpoints: whom the gateway believes, and what happens when it does not.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createSecureServer } from 'node:http2';
+import { createSecureServer, type SecureServerOptions } from 'node:http2';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { addressOf } from '../support/address.js';
@@ -9,7 +9,7 @@ import { Authority } from '../support/certificates.js';
 import { endLater } from '../support/cleanup.js';
 import { connectTo, get, requestText } from '../support/client.js';
 import { startGateway } from '../support/gateway.js';
-import { startOrigin } from '../support/origin.js';
+import { startOrigin, startRawOrigin } from '../support/origin.js';
 import { within } from '../support/patience.js';
 import { startTlsOrigin } from '../support/tlsOrigin.js';
 
@@ -139,6 +139,103 @@ describe('an upstream over TLS', () => {
       expect((await gateway.loggedTarget('/')).upstream_tls_error).toBe(cause);
       await within(Promise.all(ends), 'the ends of the connections');
       expect(Buffer.concat(received).toString()).toBe('');
+    });
+  });
+
+  describe('of the protocol auto', () => {
+    const auto = (address: string, more = '') =>
+      configOf(address, `{ ${ca}, serverName: localhost }`, `protocol: auto, ${more}`);
+
+    /** Says which HTTP it was asked in; HTTP/2 only where that is offered to it. */
+    async function startSecureServer(options: SecureServerOptions) {
+      const seen = { connections: 0, address: '' };
+      const server = createSecureServer(
+        { ...site, allowHTTP1: true, ...options },
+        (request, response) => response.end(request.httpVersion),
+      );
+      server.on('secureConnection', () => {
+        seen.connections += 1;
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      endLater('origin', () => void server.close());
+      seen.address = addressOf(server);
+      return seen;
+    }
+
+    test('is spoken to in HTTP/2 where it chooses that, also by many at once over one connection', async () => {
+      const origin = await startSecureServer({});
+      const gateway = await startGateway(auto(origin.address));
+      const texts = await Promise.all(
+        Array.from({ length: 30 }, async () => (await get(gateway.address(), '/')).text),
+      );
+      expect(new Set(texts)).toEqual(new Set(['2.0']));
+      expect((await get(gateway.address(), '/')).text).toBe('2.0');
+      expect(origin.connections).toBe(1);
+    });
+
+    test('is spoken to in HTTP/1.1 where it chooses that, one connection for each at a time', async () => {
+      const origin = await startTlsOrigin({ ...site, ALPNProtocols: ['http/1.1'] });
+      const gateway = await startGateway(auto(origin.address));
+      const responses = await Promise.all(
+        Array.from({ length: 10 }, () => get(gateway.address(), '/')),
+      );
+      for (const { text } of responses) expect(text).toBe('ok');
+      const before = origin.connections;
+      expect(before).toBeLessThanOrEqual(10);
+      expect((await get(gateway.address(), '/')).text).toBe('ok');
+      expect(origin.connections).toBe(before);
+    });
+
+    test('is spoken to in HTTP/1.1 where it chooses nothing', async () => {
+      const origin = await startTlsOrigin({ ...site, ALPNProtocols: [] });
+      const gateway = await startGateway(auto(origin.address));
+      expect((await get(gateway.address(), '/')).text).toBe('ok');
+      expect((await get(gateway.address(), '/')).text).toBe('ok');
+      expect(origin.connections).toBe(1);
+    });
+
+    test('may change its mind with each connection', async () => {
+      let chosen = 'http/1.1';
+      const origin = await startSecureServer({ ALPNCallback: () => chosen });
+      const config = auto(origin.address, 'pool: { maxRequests: 1 }');
+      const gateway = await startGateway(config);
+      for (const [protocol, version] of [
+        ['http/1.1', '1.1'],
+        ['h2', '2.0'],
+        ['http/1.1', '1.1'],
+      ] as const) {
+        chosen = protocol;
+        expect((await get(gateway.address(), '/')).text).toBe(version);
+      }
+    });
+
+    test('is 502 where TLS fails, and 504 where nothing comes', async () => {
+      const origin = await startSecureServer({});
+      const gateway = await startGateway(
+        configOf(origin.address, '{ serverName: localhost }', 'protocol: auto'),
+      );
+      const responses = await Promise.all([
+        get(gateway.address(), '/'),
+        get(gateway.address(), '/'),
+      ]);
+      for (const { problem } of responses) expect(problem.reason).toBe('upstream_tls_failed');
+      expect((await gateway.loggedTarget('/')).upstream_tls_error).toBe(
+        'unable to get local issuer certificate',
+      );
+      const silent = await startRawOrigin();
+      await gateway.reload(auto(silent.address, 'timeouts: { connect: 200ms }'));
+      expect((await get(gateway.address(), '/')).problem.reason).toBe('upstream_connect_timeout');
+    });
+
+    test('a client that goes away meanwhile takes its connection with it', async () => {
+      const silent = await startRawOrigin();
+      const gateway = await startGateway(auto(silent.address));
+      const client = await connectTo(gateway.address());
+      client.send(requestText('GET / HTTP/1.1'));
+      const connection = await silent.nextConnection();
+      client.socket.resetAndDestroy();
+      await connection.ended();
+      expect((await gateway.loggedTarget('/')).reason).toBe('client_closed');
     });
   });
 

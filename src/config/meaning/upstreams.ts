@@ -26,6 +26,15 @@ export function checkUpstreams({ draft, value, report }: MeaningContext): void {
       });
     }
     checkTls(upstream, ['upstreams', index], report);
+    if (upstream.protocol === 'auto' && upstream.tls === undefined) {
+      report({
+        code: 'missing_key',
+        path: ['upstreams', index, 'protocol'],
+        message:
+          'expected the key "tls" beside protocol: auto, which is agreed on in its handshake',
+        hint: 'in the clear there is http1, and http2 by prior knowledge',
+      });
+    }
     // Policies lead where they like.
     if (!used.has(upstream.name) && draft.policies.length === 0) {
       report({

@@ -10,7 +10,6 @@ import {
   durationOrUnlimited,
   expected,
   name,
-  refined,
   size,
   text,
   wholeNumber,
@@ -52,15 +51,7 @@ const hostHeader = text('preserve, endpoint or a host', (value): Parsed<HostHead
     : refuse('preserve, endpoint or a host such as "app.internal"');
 });
 
-const protocol = refined(
-  z.string(expected('http1 or http2')),
-  (value): Parsed<'http1' | 'http2'> => {
-    if (value === 'http1' || value === 'http2') return accept(value);
-    return value === 'auto'
-      ? refuse('http1 or http2', 'auto is not supported by this version')
-      : refuse('http1 or http2');
-  },
-).meta({ enum: ['http1', 'http2'] });
+const protocol = choice(['http1', 'http2', 'auto']);
 
 const passive = z
   .union(
@@ -86,9 +77,9 @@ export const upstreamSchema = z.strictObject({
       'How an endpoint is chosen: in turn by weight, or the one with the fewest exchanges under way for its weight.',
     ),
   protocol: protocol
-    .prefault('http1')
+    .default('http1')
     .describe(
-      '`http1`: HTTP/1.1. `http2`: HTTP/2, by prior knowledge, or with `tls` by ALPN; the exchanges of an I/O thread share few connections.',
+      '`http1`: HTTP/1.1. `http2`: HTTP/2, by prior knowledge, or with `tls` by ALPN; the exchanges of an I/O thread share few connections. `auto`: with `tls`, what the endpoint chooses by ALPN.',
     ),
   tls: upstreamTlsSchema.optional(),
   hostHeader: hostHeader
