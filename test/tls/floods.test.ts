@@ -66,7 +66,7 @@ it('300 half handshakes: the bound holds, who was there is served, the time limi
   expect(most).toBeLessThanOrEqual(100);
   expect(most).toBeGreaterThan(50);
   await gateway.metricIs('tidegate_tls_handshakes_active', 0);
-  // On a machine that is held up for so long, the others make room for each other.
+  // On a machine that stalls for a second, some make room for others instead.
   expect(await gateway.metric('tidegate_tls_handshake_failures_total')).toBe(300);
   expect(
     await gateway.metric('tidegate_tls_handshake_failures_total', 'reason="timeout"'),
