@@ -11,7 +11,9 @@ let gateway: Gateway;
 
 beforeAll(async () => {
   if (python === undefined) return;
-  const server = await startPython(python, new URL('python/server.py', import.meta.url));
+  const program = new URL('python/server.py', import.meta.url);
+  const plain = await startPython(python, program);
+  const secure = await startPython(python, program, site.certFile, site.keyFile);
   gateway = await startGateway(`
 listeners:
   - { name: plain, bind: "127.0.0.1:0" }
@@ -19,13 +21,20 @@ listeners:
     bind: "127.0.0.1:0"
     protocol: https
     tls: { certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }] }
-routes: [{ name: echo, match: { grpc: test.Echo }, upstream: echo }]
-upstreams: [{ name: echo, protocol: http2, endpoints: ["${server.address}"] }]
+routes:
+  - { name: plain, listeners: [plain], match: { grpc: test.Echo }, upstream: plain }
+  - { name: secure, listeners: [secure], match: { grpc: test.Echo }, upstream: secure }
+upstreams:
+  - { name: plain, protocol: http2, endpoints: ["${plain.address}"] }
+  - name: secure
+    protocol: http2
+    tls: { ca: ${authority.certFile}, serverName: localhost }
+    endpoints: ["${secure.address}"]
 `);
 });
 
 describe.skipIf(python === undefined)('python3-grpcio', () => {
-  it.each(['plain', 'secure'])('makes calls of every kind: %s', async (listener) => {
+  it.each(['plain', 'secure'])('makes calls of every kind, %s on both sides', async (listener) => {
     const parameters = [gateway.address(listener)];
     if (listener === 'secure') parameters.push(authority.certFile);
     const program = new URL('python/client.py', import.meta.url);

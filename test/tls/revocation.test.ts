@@ -110,6 +110,12 @@ it('a list that cannot be read is refused, and the one before it stays', async (
   expect(await served(gateway, good, 'TLSv1.3')).toBe(true);
 });
 
+it('a list whose time is over lets nobody in', async () => {
+  const { gateway } = await start(clients.revocationList([], '20240201000000Z'));
+  expect(await served(gateway, good, 'TLSv1.3')).toBe(false);
+  await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="certificate"');
+});
+
 it('without a list of the authority that issued it, no certificate is good', async () => {
   const { gateway } = await start(authority.revocationList([]));
   expect(await served(gateway, good, 'TLSv1.3')).toBe(false);

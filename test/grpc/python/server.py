@@ -1,4 +1,4 @@
-# A gRPC server of python3-grpcio for test/grpc/python.test.ts: prints its port, serves until its input ends.
+# A gRPC server of python3-grpcio for test/grpc/python.test.ts: [CERT KEY], over TLS with these. Prints its port, serves until its input ends.
 import sys
 import threading
 from concurrent import futures
@@ -59,7 +59,13 @@ handlers = {
 
 server = grpc.server(futures.ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", -1)])
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+if len(sys.argv) > 1:
+    with open(sys.argv[1], "rb") as certificate, open(sys.argv[2], "rb") as key:
+        credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
+print(port, flush=True)
 server.start()
 sys.stdin.read()
 server.stop(None)
