@@ -69,6 +69,33 @@ describe.each(cells)('%s to %s', (clientProtocol, upstreamProtocol) => {
     }
   });
 
+  it('any method may have a body', async () => {
+    const { client, origin, prefix } = cell;
+    origin.handler = async (exchange) => exchange.respond(await exchange.body());
+    for (const method of ['GET', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND']) {
+      const response = await client.send({ path: `${prefix}/any`, method, body: method });
+      expect([response.status, response.text]).toEqual([200, method]);
+      expect((await origin.nextExchange()).method).toBe(method);
+    }
+  });
+
+  it('fields that belong to one connection stay there, also those that it names', async () => {
+    const { client, origin, prefix } = cell;
+    const own = { connection: 'close, x-own', 'x-own': 'mine', 'proxy-connection': 'close' };
+    const headers = isHttp2(clientProtocol) ? {} : own;
+    origin.handler = (exchange) =>
+      exchange.respond('ok', 200, isHttp2(upstreamProtocol) ? {} : { ...own, 'x-other': '1' });
+    const response = await client.get(`${prefix}/hop`, headers);
+    expect(response.text).toBe('ok');
+    const request = await origin.nextExchange();
+    for (const name of ['x-own', 'proxy-connection']) {
+      expect(request.headers).not.toHaveProperty(name);
+      expect(response.headers).not.toHaveProperty(name);
+    }
+    origin.reset();
+    expect((await client.get(`${prefix}/next`)).status).toBe(200);
+  });
+
   it('empty bodies, of which the end is told, both ways', async () => {
     const { client, origin, prefix } = cell;
     origin.handler = async (exchange) => exchange.respond(await exchange.body());
