@@ -10,7 +10,7 @@ const large = randomBytes(2 * 1024 * 1024);
 const digestOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 const digest = digestOf(large);
 
-beforeAll(() => matrix.start());
+beforeAll(() => matrix.start({ ioThreads: 2 }));
 
 /** Reads everything, in small steps with other work between them. */
 async function sip(parts: AsyncIterable<Buffer>): Promise<string> {
