@@ -1,10 +1,11 @@
-# An HTTP/2 client on python3-h2's state machine for test/http2/reference.test.ts: ADDRESS SEED STREAMS. It does anything that a client may,
-# in random order, while the machine holds the gateway's frames against the protocol; prints what came of its streams as JSON.
+# An HTTP/2 client on python3-h2's state machine for test/http2/reference.test.ts: ADDRESS SEED STREAMS [AUTHORITY.pem], over TLS with the
+# authority's certificate. It does anything that a client may, in random order, while the machine holds the gateway's frames against the protocol; prints what came of its streams as JSON.
 import hashlib
 import json
 import random
 import select
 import socket
+import ssl
 import sys
 
 import h2.config
@@ -14,6 +15,7 @@ import h2.exceptions
 import h2.settings
 
 address, seed, wanted = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+authority = sys.argv[4] if len(sys.argv) > 4 else None
 host, port = address.rsplit(":", 1)
 chance = random.Random(seed)
 codes = h2.settings.SettingCodes
@@ -35,14 +37,30 @@ class Client:
     def __init__(self):
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.machine = h2.connection.H2Connection(config)
-        self.socket = socket.create_connection((host, int(port)))
-        self.socket.setblocking(False)
+        self.socket = self.connect()
         self.out = b""
         self.streams = {}
         self.opened = 0
         self.resets = 0
+        self.unanswered = 2  # SETTINGS
         self.machine.initiate_connection()
         self.machine.update_settings({codes.ENABLE_PUSH: 0, **self.some_settings()})
+
+    @staticmethod
+    def connect():
+        plain = socket.socket()
+        # So little that the gateway finds it full again and again.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect((host, int(port)))
+        if authority is None:
+            plain.setblocking(False)
+            return plain
+        context = ssl.create_default_context(cafile=authority)
+        context.set_alpn_protocols(["h2"])
+        secure = context.wrap_socket(plain, server_hostname="localhost")
+        assert secure.selected_alpn_protocol() == "h2"
+        secure.setblocking(False)
+        return secure
 
     def some_settings(self):
         return {
@@ -125,23 +143,35 @@ class Client:
             self.resets += 1
 
     def change(self):
-        self.machine.update_settings(self.some_settings())
+        # The machine takes any answer for that to its last change.
+        if self.unanswered == 0:
+            self.unanswered += 1
+            self.machine.update_settings(self.some_settings())
 
     def exchange(self):
         self.out += self.machine.data_to_send()
-        readable, writable, _ = select.select([self.socket], [self.socket] if self.out else [], [], 0.01)
-        if writable:
-            self.out = self.out[self.socket.send(self.out) :]
-        if readable:
-            data = self.socket.recv(65536)
-            if not data:
-                raise SystemExit("the gateway closed the connection")
-            for event in self.machine.receive_data(data):
-                self.on(event)
+        pending = authority is not None and self.socket.pending() > 0
+        wait = 0 if pending else 0.01
+        readable, writable, _ = select.select([self.socket], [self.socket] if self.out else [], [], wait)
+        try:
+            if writable:
+                self.out = self.out[self.socket.send(self.out) :]
+            if readable or pending:
+                self.receive(self.socket.recv(65536))
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+
+    def receive(self, data):
+        if not data:
+            raise SystemExit("the gateway closed the connection")
+        for event in self.machine.receive_data(data):
+            self.on(event)
 
     def on(self, event):
         if isinstance(event, h2.events.ConnectionTerminated):
             raise SystemExit(f"the gateway says goodbye with {event.error_code}")
+        if isinstance(event, h2.events.SettingsAcknowledged):
+            self.unanswered -= 1
         stream = self.streams.get(getattr(event, "stream_id", None))
         if stream is None:
             return
@@ -165,7 +195,6 @@ print(
     json.dumps(
         {
             "streams": len(client.streams),
-            "cancelled": client.resets,
             "reset": [s.reset for s in client.streams.values() if s.reset not in (None, "ours")],
             "statuses": sorted({s.status for s in whole}),
             "wrong": sum(s.sent.digest() != s.got.digest() for s in whole),

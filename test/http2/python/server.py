@@ -38,6 +38,7 @@ class Connection:
         self.socket = accepted
         self.streams = {}
         self.out = b""
+        self.unanswered = 2  # SETTINGS
         selector.register(accepted, selectors.EVENT_READ, self)
 
     def some_settings(self):
@@ -62,7 +63,9 @@ class Connection:
         return True
 
     def on(self, event):
-        if isinstance(event, h2.events.RequestReceived):
+        if isinstance(event, h2.events.SettingsAcknowledged):
+            self.unanswered -= 1
+        elif isinstance(event, h2.events.RequestReceived):
             self.streams[event.stream_id] = Echo()
         elif isinstance(event, h2.events.DataReceived):
             echo = self.streams.get(event.stream_id)
@@ -94,7 +97,9 @@ class Connection:
             self.machine.increment_flow_control_window(100000)
         if self.streams and chance.random() < 0.02:
             self.machine.ping(chance.randbytes(8))
-        if self.streams and chance.random() < 0.01:
+        # The machine takes any answer for that to its last change.
+        if self.streams and self.unanswered == 0 and chance.random() < 0.01:
+            self.unanswered += 1
             self.machine.update_settings(self.some_settings())
 
     def answer(self, number, echo):
