@@ -1,5 +1,6 @@
-// Fuzzes the server's side of TLS: an input is what a client sends from its first byte on, or what
-// it does once the handshake is done; and JA4 of whatever may be a ClientHello.
+// Fuzzes TLS: an input is what a client sends from its first byte on, what it does once the
+// handshake is done, or what an endpoint answers our own ClientHello; and JA4 of whatever may be
+// one.
 #define OPENSSL_SUPPRESS_DEPRECATED  // RAND_set_rand_method()
 
 #include <openssl/rand.h>
@@ -10,6 +11,8 @@
 #include <string_view>
 
 #include "../native/tls_harness.h"
+#include "tls/client_context.h"
+#include "tls/connector.h"
 #include "tls/ja4.h"
 
 namespace tidegate::tls {
@@ -87,6 +90,33 @@ void speak(test::Thread& thread, const std::shared_ptr<ServerContext>& server, F
     require(io.status == Status::Failed, "an end in the handshake");
   }
   connection.layer().failure();
+}
+
+// An endpoint's bytes, in pieces, to the layer that has said hello to it.
+void answer(test::Thread& thread, FuzzInput input) {
+  static const std::shared_ptr<const ClientContext> kContext = [] {
+    ClientConfig config;
+    config.authorities = test::localhostCertificate().certificate;
+    return ClientContext::create(config, "").value();
+  }();
+  Connector connector(thread.buffers());
+  connector.configure(kContext, "localhost");
+  std::unique_ptr<TransportLayer> layer;
+  require(connector.layerFor(layer), "a layer");
+  auto [near, far] = test::socketPair();
+  Socket socket(std::move(near));
+  IoResult io = layer->establish(socket);
+  require(io.status == Status::WouldBlock, "a hello");
+  while (!input.empty() && io.status == Status::WouldBlock) {
+    const std::string_view part = input.take(std::size_t{input.byte()} * 4 + 1);
+    if (write(far.get(), part.data(), part.size()) < 0) break;
+    io = layer->establish(socket);
+  }
+  require(io.status != Status::Ok, "no certificate by chance");
+  far.reset();
+  io = layer->establish(socket);
+  require(io.status == Status::Failed, "an end in the handshake");
+  layer->failure();
 }
 
 // A client that got in.
@@ -173,10 +203,13 @@ int run(std::string_view bytes) {
       ja4Of({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()});
   require(ja4.empty() || ja4.size() == 36, "a fingerprint of its one size");
   FuzzInput input(bytes);
-  if (input.byte() % 2 == 0) {
+  const std::uint8_t side = input.byte();
+  if (side % 2 == 1) {
+    talk(thread, kServer, input);
+  } else if (side == 0) {
     speak(thread, kServer, input);
   } else {
-    talk(thread, kServer, input);
+    answer(thread, input);
   }
   require(thread.pool().bytesInUse() == 0, "all blocks given back");
   require(thread.counters().tlsConnections.get() == 0, "no connection counted");
