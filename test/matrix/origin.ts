@@ -1,5 +1,6 @@
 // An origin that speaks any of the four protocols, by node:http and node:http2, with one handler for all of them: what a test makes
 // it do does not depend on how it is reached.
+import { createHash } from 'node:crypto';
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -227,15 +228,18 @@ export class MatrixOrigin {
       this.#accept(socket, () => socket.destroy()),
     );
     // A WebSocket's handshake (RFC 6455 4.2.2), then everything comes back.
-    this.#server.on('upgrade', (_request, socket: Socket) => {
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Socket) => {
       this.#tunnel(socket);
       if (this.refusesWebSockets) {
         socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 7\r\n\r\nnot you');
         return;
       }
+      const accept = createHash('sha1')
+        .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+        .digest('base64');
       socket.write(
         'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
-          'sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nsec-websocket-protocol: echo\r\n\r\n',
+          `sec-websocket-accept: ${accept}\r\nsec-websocket-protocol: echo\r\n\r\n`,
       );
       socket.pipe(socket);
     });
