@@ -51,10 +51,10 @@ std::string dateNow() {
 
 // What a real service would send beside the length, as Responses does over HTTP/1.
 const std::array<std::string, 5>& fields() {
-  static const std::array<std::string, 5> all = {
+  static const std::array<std::string, 5> kAll = {
       literal(54, {}, "bench-origin"), literal(33, {}, dateNow()), literal(31, {}, "text/plain"),
       literal(31, {}, "application/grpc"), literal(0, "grpc-status", "0")};
-  return all;
+  return kAll;
 }
 
 }  // namespace
@@ -149,7 +149,9 @@ bool Http2Answers::takeHeaders(const FrameHeader& frame, std::string_view payloa
   const std::optional<std::string_view> block = http2::withoutPadding(frame, payload);
   if (!block || block->size() > kLongestBlock || !frame.has(http2::kEndHeaders)) return false;
   static std::array<char, http2::huffmanRoom(kLongestBlock)> room;
-  head_ = {.stream = frame.stream, .size = kDefaultBody};
+  head_ = {};
+  head_.stream = frame.stream;
+  head_.size = kDefaultBody;
   const auto* data = reinterpret_cast<const std::uint8_t*>(block->data());
   if (decoder_.decode(std::span(data, block->size()), room, *this) != http2::HpackError::None) {
     return false;
@@ -229,7 +231,7 @@ void Http2Answers::answer(Request& request) {
 }
 
 void Http2Answers::send(const Request& request) {
-  static const std::string filling(kMostBytes, 'x');
+  static const std::string kFilling(kMostBytes, 'x');
   window_ -= static_cast<std::int64_t>(request.size);
   block_.clear();
   if (std::exchange(tableEmptied_, false)) block_.append(kEmptyTable);
@@ -251,7 +253,7 @@ void Http2Answers::send(const Request& request) {
   if (request.size == 0) return;
   appendData(request.stream, true,
              request.post ? std::string_view(std::to_string(request.received))
-                          : std::string_view(filling).substr(0, request.size));
+                          : std::string_view(kFilling).substr(0, request.size));
 }
 
 void Http2Answers::addIndexed(std::string& block, std::size_t field) {

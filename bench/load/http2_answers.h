@@ -40,7 +40,7 @@ class Http2Answers final : http2::HpackSink {
     std::size_t received = 0;
     bool post = false;
     bool grpc = false;
-    std::string message{};  // of gRPC: what is echoed
+    std::string message;  // of gRPC: what is echoed
   };
 
   void onField(std::string_view name, std::string_view value, bool neverIndexed) override;

@@ -9,7 +9,7 @@ namespace {
 
 // One suite and one group, so that all proxies agree on the same.
 SSL_CTX* sharedContext() {
-  static SSL_CTX* const context = [] {
+  static SSL_CTX* const kContext = [] {
     SSL_CTX* made = SSL_CTX_new(TLS_client_method());
     if (made == nullptr || SSL_CTX_set_min_proto_version(made, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_ciphersuites(made, "TLS_AES_128_GCM_SHA256") != 1 ||
@@ -21,7 +21,7 @@ SSL_CTX* sharedContext() {
     SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_OFF);
     return made;
   }();
-  return context;
+  return kContext;
 }
 
 }  // namespace

@@ -95,6 +95,8 @@ class FakeExchange final : public UpstreamStreamEvents {
   }
   bool open() const { return stream_ != nullptr; }
 
+  // The protocol is known from the beginning.
+  void onUpstreamMoved(UpstreamStream&) override { PROMISE(false); }
   void onUpstreamReady() override { sendHead(); }
   void onUpstreamInformational(ResponseHead& head) override {
     PROMISE(open() && !head_);
