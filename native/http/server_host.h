@@ -33,8 +33,8 @@ enum class Protocol : std::uint8_t { Http1, Http2 };
 // The listener: takes requests, and connections at the end of one codec's part in them.
 class ServerHost {
  public:
-  // A complete head. The returned exchange gets the stream's events from now on. `head` is borrowed
-  // for the call.
+  // A complete head. The returned exchange gets the stream's events from now on, and does nothing
+  // before onClientBegin(). `head` is borrowed for the call.
   virtual ClientStreamEvents& onRequest(ClientStream& stream, RequestHead& head) = 0;
   // A head that is refused or did not come in time: the exchange shall answer with the reason's
   // status and close.

@@ -86,6 +86,10 @@ enum class StreamFailure : std::uint8_t {
 // What the exchange is told by the client's stream.
 class ClientStreamEvents {
  public:
+  // What came together with the head has been read and did not take it back: from now on the
+  // request may cost something. Once; before it only onClientGone() and onClientConfirmed() can
+  // come. Not for a stream that was refused.
+  virtual void onClientBegin() = 0;
   virtual void onClientBody(std::string_view bytes) = 0;
   // The request is complete. `trailers` is nullptr when there are none.
   virtual void onClientEnd(const HeadFields* trailers) = 0;

@@ -289,6 +289,7 @@ void ServerConnection::beginRequest(const RequestHead& head) {
   headSent_ = responseDone_ = false;
   closeAfter_ = !head.line.keepAlive || draining_ || served_ >= settings_.maxRequests;
   events_ = &host_.onRequest(*this, context_.requestHead);
+  events_->onClientBegin();
 }
 
 void ServerConnection::refuse(Reason reason) {

@@ -13,21 +13,21 @@ class FloodBudget {
   constexpr FloodBudget(std::uint32_t burst, std::uint32_t perSecond, std::uint64_t nowMillis)
       : burst_(burst), perSecond_(perSecond), tokens_(burst), refilledAt_(nowMillis) {}
 
-  // False when there is none left: the peer has to go.
-  [[nodiscard]] bool spend(std::uint64_t nowMillis) {
-    if (tokens_ == 0) refill(nowMillis);
-    if (tokens_ == 0) return false;
-    --tokens_;
+  // False when there are not so many left: the peer has to go.
+  [[nodiscard]] bool spend(std::uint64_t nowMillis, std::uint32_t tokens = 1) {
+    if (tokens_ < tokens) refill(nowMillis);
+    if (tokens_ < tokens) return false;
+    tokens_ -= tokens;
     return true;
   }
   void earn(std::uint32_t tokens) { tokens_ = std::min(burst_, tokens_ + tokens); }
 
  private:
-  // Asked for only when the tokens are used up: what it costs otherwise is one subtraction.
+  // Asked for only when the tokens do not suffice: what it costs otherwise is one subtraction.
   void refill(std::uint64_t nowMillis) {
     const std::uint64_t due = (nowMillis - refilledAt_) * perSecond_ / 1000;
     if (due == 0) return;
-    tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(burst_, due));
+    tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(burst_, tokens_ + due));
     refilledAt_ = nowMillis;
   }
 

@@ -32,13 +32,21 @@ constexpr std::size_t kLingerBytes = 256 * 1024;
 constexpr std::uint64_t kDrainMillis = 1'000;
 constexpr std::string_view kDrainPing = "draining";
 
+// Requests of one connection that begin before others have their turn. Each may open a connection
+// to an endpoint, which takes tens of microseconds.
+constexpr int kBeginsPerTurn = 64;
+
 // Frames that carry no request, and streams that are reset: so many at once, and a second. What a
 // client lets us do gives some back: see earn().
 constexpr std::uint32_t kFrameBurst = 1'000;
 constexpr std::uint32_t kFramesPerSecond = 100;
 constexpr std::uint32_t kFramesPerRequest = 8;
-constexpr std::uint32_t kResetBurst = 200;
-constexpr std::uint32_t kResetsPerSecond = 20;
+// All streams of a connection that allows as many as the default may be taken back at once.
+constexpr std::uint32_t kResetBurst = 300;
+constexpr std::uint32_t kResetsPerSecond = 30;
+// Where a request has begun, it mostly costs the connection to the endpoint that it is on.
+constexpr std::uint32_t kTokensOfBegun = 2;
+constexpr std::uint32_t kTokensOfResponse = 2;
 
 Reason reasonOf(HeadFault fault) {
   switch (fault) {
@@ -175,13 +183,19 @@ bool ServerConnection::wantsInput() const {
 }
 
 void ServerConnection::pump() {
-  for (int round = 0; round < kReadsPerTurn; ++round) {
+  beginsLeft_ = kBeginsPerTurn;
+  beginRequests();
+  context_.codec.loop.flushNow();
+  if (phase_ == Phase::Closed) return;
+  for (int round = 0; round < kReadsPerTurn && waiting_.empty(); ++round) {
     if (!in_.empty() && wantsInput()) {
       const std::size_t used = process(in_.view());
+      beginRequests();
       // What was sent on is borrowed from what was read until it is flushed.
       context_.codec.loop.flushNow();
       if (phase_ == Phase::Closed) return;
       in_.consume(used);
+      if (!waiting_.empty()) break;
     }
     if (!readable_ || !wantsInput()) return;
 
@@ -213,10 +227,16 @@ void ServerConnection::pump() {
     const std::size_t used = process(bytes);
     if (phase_ == Phase::Closed) return;
     in_.keep(context_.codec.pool, bytes.substr(used));
+    beginRequests();
     context_.codec.loop.flushNow();
     if (phase_ == Phase::Closed) return;
   }
-  if (wantsInput() && (readable_ || !in_.empty())) context_.codec.loop.goOnLater(*this);
+  goOnIfDue();
+}
+
+void ServerConnection::goOnIfDue() {
+  if (!waiting_.empty() || (wantsInput() && (readable_ || !in_.empty())))
+    context_.codec.loop.goOnLater(*this);
 }
 
 std::size_t ServerConnection::process(std::string_view bytes) {
@@ -444,8 +464,9 @@ void ServerConnection::onRstStream(const FrameHeader& header, std::string_view) 
   context_.codec.counters.http2ResetsReceived.add();
   // Where the response has been given away whole, nothing was done in vain.
   const bool vain = !stream->responseEnded();
+  const std::uint32_t tokens = stream->begun() ? kTokensOfBegun : 1;
   stream->onGone(Reason::ClientClosed);
-  if (vain) spendReset();
+  if (vain) spendReset(tokens);
 }
 
 void ServerConnection::onSettings(const FrameHeader& header, std::string_view payload) {
@@ -542,11 +563,11 @@ void ServerConnection::onRequestBlock(std::uint32_t id, bool endStream, std::str
   }
   frames_.earn(kFramesPerRequest);
   if (isMalformed(fault) && !spendReset()) return;
-  begin(id, fault, endStream);
+  take(id, fault, endStream);
   if (++served_ >= settings_.maxRequests && live()) nameLast();
 }
 
-void ServerConnection::begin(std::uint32_t id, HeadFault fault, bool endStream) {
+void ServerConnection::take(std::uint32_t id, HeadFault fault, bool endStream) {
   RequestHead& head = context_.codec.requestHead;
   ServerStream* const stream = home_.streams.create(*this, id);
   if (streamCount_++ == 0) {
@@ -564,12 +585,26 @@ void ServerConnection::begin(std::uint32_t id, HeadFault fault, bool endStream) 
     const std::optional<Priority> awaited = awaited_.take(id);
     stream->setPriority(awaited ? *awaited : parsePriority(priorityOf(head)));
     stream->setEvents(host_.onRequest(*stream, head));
+    waiting_.pushBack(stream);
     return;
   }
   RequestLine unread;
   stream->takeHead(unread, endStream);
   if (isMalformed(fault)) stream->takeMalformed();
   stream->setEvents(host_.onRefused(*stream, Protocol::Http2, reasonOf(fault)));
+}
+
+// After all that was read has been processed: what it takes back again (CVE-2023-44487), or has us
+// reset (CVE-2025-8671), has cost a head and no more.
+void ServerConnection::beginRequests() {
+  busy_ = true;
+  while (beginsLeft_ > 0) {
+    ServerStream* const stream = waiting_.popFront();
+    if (stream == nullptr) break;
+    --beginsLeft_;
+    stream->begin();
+  }
+  busy_ = false;
 }
 
 void ServerConnection::onTrailerBlock(ServerStream* stream, std::uint32_t id, bool endStream,
@@ -602,11 +637,13 @@ bool ServerConnection::spendFrame(Reason reason) {
   return false;
 }
 
-bool ServerConnection::spendReset() {
-  if (resets_.spend(context_.codec.loop.nowMillis())) return true;
+bool ServerConnection::spendReset(std::uint32_t tokens) {
+  if (resets_.spend(context_.codec.loop.nowMillis(), tokens)) return true;
   fail(ErrorCode::EnhanceYourCalm, Reason::FloodResets);
   return false;
 }
+
+void ServerConnection::earnReset() { resets_.earn(kTokensOfResponse); }
 
 // What streams ask for
 
@@ -640,8 +677,9 @@ void ServerConnection::resetStream(ServerStream& stream, ErrorCode code, Reason 
 }
 
 void ServerConnection::streamError(ServerStream& stream, ErrorCode code) {
+  const std::uint32_t tokens = stream.begun() ? kTokensOfBegun : 1;
   resetStream(stream, code, Reason::BadRequest);
-  spendReset();
+  spendReset(tokens);
 }
 
 void ServerConnection::remove(ServerStream& stream) {
@@ -725,7 +763,7 @@ void ServerConnection::onFlush() {
   reap();
   if (phase_ == Phase::Lingering && out_.empty() && !std::exchange(ended_, true))
     transport_.shutdownWrite();
-  if (wantsInput() && (readable_ || !in_.empty())) context_.codec.loop.goOnLater(*this);
+  goOnIfDue();
 }
 
 void ServerConnection::finishWritten() {

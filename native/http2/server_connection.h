@@ -71,6 +71,7 @@ class ServerConnection final : public AcceptedConnection {
   bool live() const { return phase_ == Phase::Preface || phase_ == Phase::Open; }
   bool wantsInput() const;
   void pump();
+  void goOnIfDue();
   std::size_t process(std::string_view bytes);
   bool passPreface(std::string_view& rest);
   void onFrame(const FrameHeader& header, std::string_view payload);
@@ -92,12 +93,15 @@ class ServerConnection final : public AcceptedConnection {
 
   // Whether the block could be read; otherwise the connection has ended.
   bool decode(std::string_view block, HpackSink& sink);
-  void begin(std::uint32_t id, HeadFault fault, bool endStream);
+  void take(std::uint32_t id, HeadFault fault, bool endStream);
+  // Begins those that have waited, as many as this turn allows.
+  void beginRequests();
   void refuse(std::uint32_t id, ErrorCode code);
   bool spendFrame(Reason reason = Reason::FloodFrames);
-  bool spendReset();
+  bool spendReset(std::uint32_t tokens = 1);
 
   // For the streams.
+  void earnReset();
   ServerStream* find(std::uint32_t id) const;
   void giveBack(std::uint32_t bytes);
   char* reserve(std::size_t bytes) { return out_.reserve(context_.codec.pool, bytes); }
@@ -159,6 +163,8 @@ class ServerConnection final : public AcceptedConnection {
   IntrusiveList<ServerStream, StreamLink> streams_;
   IntrusiveList<ServerStream, ScheduleLink> ending_;  // END_STREAM is in the output
   IntrusiveList<ServerStream, AttentionLink> attention_;
+  // Their requests have not begun: a reset may stand behind them in what was read.
+  IntrusiveList<ServerStream, AttentionLink> waiting_;
   IntrusiveList<ServerStream, AttentionLink> closed_;  // memory to give back
   std::array<ServerStream*, kBuckets> buckets_{};
   std::array<std::uint32_t, 32> reset_{};  // the last streams that were reset from here
@@ -168,6 +174,7 @@ class ServerConnection final : public AcceptedConnection {
   LazyDeadline<ServerConnection, &ServerConnection::onDeadline> deadline_{*this};
   std::uint64_t served_ = 0;
   std::size_t lingerBytes_ = 0;
+  int beginsLeft_ = 0;  // of the turn
   std::uint32_t streamCount_ = 0;
   std::uint32_t lastStream_ = 0;  // the highest that the client has opened
   // Streams above are not taken any more: a GOAWAY has named this one.

@@ -41,6 +41,12 @@ void ServerStream::takeHead(const RequestLine& line, bool ended) {
 }
 
 void ServerStream::onData(std::uint32_t frameBytes, std::string_view content, bool ended) {
+void ServerStream::begin() {
+  begun_ = true;
+  events_->onClientBegin();
+  if (!closed_) deliverKept();
+}
+
   const bool allowed = !remoteEnded_;
   const bool inWindow = allowed && receiveWindow_.take(frameBytes);
   const bool tooMuch = hasLength_ && content.size() > bodyRemaining_;
@@ -313,7 +319,7 @@ void ServerStream::onAttention() {
 
 void ServerStream::onWritten() {
   ClientStreamEvents* const events = std::exchange(events_, nullptr);
-  if (!malformed_) connection_.resets_.earn(1);
+  if (!malformed_) connection_.earnReset();
   connection_.remove(*this);
   events->onClientDone();
 }

@@ -39,6 +39,10 @@ class ServerStream final : public ClientStream,
   void takeMalformed() { malformed_ = true; }
   void setEvents(ClientStreamEvents& events) { events_ = &events; }
 
+  // The exchange may set to work, with what has come of the body.
+  void begin();
+  bool begun() const { return begun_; }
+
   // What came; the connection's window has been charged with `frameBytes`.
   void onData(std::uint32_t frameBytes, std::string_view content, bool ended);
   void onTrailers(const HeadFields& trailers);
@@ -113,6 +117,7 @@ class ServerStream final : public ClientStream,
   LazyDeadline<ServerStream, &ServerStream::onDeadline> deadline_{*this};
   Priority priority_;
   bool hasLength_ = false;
+  bool begun_ = false;
   bool malformed_ = false;
   bool remoteEnded_ = false;  // END_STREAM has come
   bool requestDone_ = true;   // the exchange knows the end, or there is nothing to tell

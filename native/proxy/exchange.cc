@@ -75,6 +75,9 @@ void Exchange::start(const RequestHead& head) {
   keepHead(head);
   requestDone_ = !hasBody(line_.body, line_.contentLength);
   client_.limitBody(listener().bodyBytes);
+}
+
+void Exchange::onClientBegin() {
   if (!isEarly()) {
     route();
   } else if (mayBeReplayed()) {

@@ -48,7 +48,7 @@ class Exchange final : public ClientStreamEvents,
            ClientStream& client);
   ~Exchange();
 
-  // Exactly one of them, once, right after it was made.
+  // Exactly one of them, once, right after it was made. With start(), onClientBegin() follows.
   void start(const RequestHead& head);
   // `majorVersion` of HTTP, which is all that is known of the request.
   void startRefused(std::uint8_t majorVersion, Reason reason);
@@ -58,6 +58,7 @@ class Exchange final : public ClientStreamEvents,
   Reason reason() const { return reason_; }
 
   // ClientStreamEvents
+  void onClientBegin() override;
   void onClientBody(std::string_view bytes) override;
   void onClientEnd(const HeadFields* trailers) override;
   void onClientBodyFailure(Reason reason) override;

@@ -14,16 +14,19 @@ import {
   uint32,
 } from '../support/http2Wire.js';
 import { type Origin, startOrigin, startRawOrigin } from '../support/origin.js';
+import { eventually } from '../support/patience.js';
 
 let gateway: Gateway;
 let origin: Origin;
 let silent: Origin;
+let untouched: Origin;
 
 beforeAll(async () => {
   origin = await startOrigin((request, connection) =>
     connection.respond(request.target === '/large' ? 'x'.repeat(1_000_000) : 'ok'),
   );
   silent = await startRawOrigin();
+  untouched = await startRawOrigin();
   gateway = await startGateway(`
 listeners:
   - name: public
@@ -32,10 +35,12 @@ listeners:
     limits: { streams: 20 }
 routes:
   - { name: silent, match: { path: /silent/* }, upstream: silent }
+  - { name: untouched, match: { path: /untouched/* }, upstream: untouched }
   - { name: all, upstream: origin }
 upstreams:
   - { name: origin, endpoints: ["${origin.address}"] }
   - { name: silent, endpoints: ["${silent.address}"], timeouts: { firstByte: 60s } }
+  - { name: untouched, endpoints: ["${untouched.address}"] }
 `);
 });
 
@@ -230,6 +235,24 @@ describe('a flood of', () => {
     await gateway.logged((line) => line.reason === 'flood_frames', from);
     const lines = gateway.output.all.slice(from).map((text) => JSON.parse(text) as AccessLine);
     expect(lines.filter(({ reason }) => reason === 'flood_frames')).toHaveLength(1);
+  });
+
+  it('requests that are taken back at once reaches no upstream', async () => {
+    const from = gateway.output.all.length;
+    const client = await connectHttp2(gateway.address());
+    client.send(
+      many(20, (i) => request(2 * i + 1, '/untouched/a')),
+      many(20, (i) => reset(2 * i + 1)),
+    );
+    client.headers(41, getFields('/fine'));
+    expect(await client.body(41)).toBe('ok');
+    client.close();
+    expect(untouched.connections).toHaveLength(0);
+    const taken = () =>
+      gateway.output.all.slice(from).filter((text) => text.includes('"/untouched/a"'));
+    await eventually('a line for each', () => taken().length === 20);
+    for (const text of taken())
+      expect(JSON.parse(text)).toMatchObject({ reason: 'client_closed', status: null });
   });
 
   it('fields that unpack to many times their size costs one answer', async () => {

@@ -373,6 +373,84 @@ TEST("http2 connection: one that the client leaves takes its streams with it") {
 TEST("http2 connection: what waits for the client is bounded") {
   Http2Harness harness;
   harness.begin(kSettings);
+TEST("http2 connection: a request that is taken back in what was read with it never begins") {
+  Http2Harness harness;
+  harness.begin(kSettings + requestFrame(1, "/a") + requestFrame(3, "/b", false) +
+                requestFrame(5, "/c") + requestFrame(7, "/d") +
+                frameOf(FrameType::RstStream, 0, 1, number32(8)) +
+                frameOf(FrameType::Data, 0, 3, "body") +
+                frameOf(FrameType::RstStream, 0, 3, number32(8)) + windowUpdate(5, 0));
+  REQUIRE_EQ(harness.exchanges.size(), std::size_t{4});
+  for (const std::size_t i : {0U, 1U, 2U}) {
+    CHECK(!harness.exchanges[i]->begun);
+    CHECK(harness.exchanges[i]->gone);
+  }
+  CHECK(harness.exchanges[3]->begun);
+}
+
+TEST("http2 connection: a request begins with the body and the end that came with it") {
+  Http2Harness harness;
+  harness.resumeAtBegin = true;
+  harness.begin(kSettings + requestFrame(1, "/a", false) + frameOf(FrameType::Data, 0, 1, "bo") +
+                frameOf(FrameType::Data, kEndStream, 1, "dy"));
+  FakeExchange& exchange = *harness.exchanges.at(0);
+  CHECK_EQ(exchange.body, "body");
+  CHECK(exchange.requestEnded);
+}
+
+TEST("http2 connection: requests beyond a share of the turn wait, and can be taken back") {
+  Http2Harness harness;
+  harness.begin(kSettings);
+  std::string bytes;
+  for (std::uint32_t i = 0; i < 100; ++i) bytes += requestFrame(2 * i + 1, "/a");
+  const auto begun = [&harness] {
+    return std::ranges::count_if(harness.exchanges, [](const auto& e) { return e->begun; });
+  };
+  harness.readOnce(bytes);
+  CHECK_EQ(harness.exchanges.size(), std::size_t{100});
+  CHECK_EQ(begun(), std::ptrdiff_t{64});
+  harness.turn();
+  CHECK_EQ(begun(), std::ptrdiff_t{100});
+  // The streams that wait end with their connection.
+  bytes.clear();
+  for (std::uint32_t i = 0; i < 100; ++i)
+    bytes += frameOf(FrameType::RstStream, 0, 2 * i + 1, number32(8));
+  harness.give(bytes);
+  bytes.clear();
+  for (std::uint32_t i = 100; i < 200; ++i) bytes += requestFrame(2 * i + 1, "/a");
+  harness.readOnce(bytes);
+  harness.connection().closeNow();
+  CHECK_EQ(begun(), std::ptrdiff_t{164});
+  harness.turn();
+  for (const auto& exchange : harness.exchanges) CHECK(exchange->gone);
+}
+
+TEST("http2 connection: a reset costs twice as much where the request has begun") {
+  const auto calmed = [](std::uint32_t count, bool begun) {
+    Http2Harness harness(400);
+    harness.begin(kSettings);
+    std::string requests;
+    std::string resets;
+    for (std::uint32_t id = 1; id < 2 * count; id += 2) {
+      requests += requestFrame(id, "/a");
+      resets += frameOf(FrameType::RstStream, 0, id, number32(8));
+    }
+    if (begun) {
+      harness.give(requests);
+      while (!harness.exchanges.back()->begun) harness.turn();
+      requests.clear();
+    }
+    // Within one turn no time passes.
+    harness.readOnce(requests + resets);
+    harness.turn();
+    return findOf(harness.takeFrames(), FrameType::GoAway) != nullptr;
+  };
+  CHECK(!calmed(300, false));
+  CHECK(calmed(301, false));
+  CHECK(!calmed(150, true));
+  CHECK(calmed(151, true));
+}
+
   harness.bytes.room = 0;
   const std::string ping = frameOf(FrameType::Ping, 0, 0, "12345678");
   for (int i = 0; i < 100; ++i)

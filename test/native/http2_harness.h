@@ -76,8 +76,13 @@ class FakeExchange final : public ClientStreamEvents {
  public:
   explicit FakeExchange(ClientStream& stream) : stream_(&stream) {}
 
+  void onClientBegin() override {
+    require(live() && !begun && !refused, "one beginning");
+    begun = true;
+    if (resumeAtBegin) resume();
+  }
   void onClientBody(std::string_view bytes) override {
-    require(live() && !paused && !requestEnded, "body in its time");
+    require(live() && begun && !paused && !requestEnded, "body in its time");
     body += bytes;
   }
   void onClientEnd(const HeadFields* trailers) override {
@@ -143,6 +148,8 @@ class FakeExchange final : public ClientStreamEvents {
   std::string body;
   std::size_t trailerCount = 0;
   bool refused = false;
+  bool begun = false;
+  bool resumeAtBegin = false;
   bool paused = true;
   bool requestEnded = false;
   bool headSent = false;
@@ -187,6 +194,11 @@ class Http2Harness final : public ServerHost, private Pollable {
     if (connection_ != nullptr) connection_->onEvents(kReadable);
     turn();
   }
+  // Gives bytes, of which the connection has its first turn only.
+  void readOnce(std::string_view more) {
+    bytes.in += more;
+    connection_->onEvents(kReadable);
+  }
   void turn() {
     loop.flushNow();
     loop.turn(0);
@@ -224,6 +236,7 @@ class Http2Harness final : public ServerHost, private Pollable {
   ClientStreamEvents& onRequest(ClientStream& stream, RequestHead& head) override {
     FakeExchange& exchange = add(stream);
     exchange.target = head.view(head.line.target);
+    exchange.resumeAtBegin = resumeAtBegin;
     return exchange;
   }
   ClientStreamEvents& onRefused(ClientStream& stream, Protocol, Reason reason) override {
@@ -244,6 +257,7 @@ class Http2Harness final : public ServerHost, private Pollable {
   MemoryLayer::Bytes bytes;
   ThreadCounters counters;
   std::vector<std::unique_ptr<FakeExchange>> exchanges;
+  bool resumeAtBegin = false;  // each exchange, so that body comes at once
 
  private:
   static constexpr std::uint32_t kReadable = 1;  // EPOLLIN
