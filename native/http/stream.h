@@ -120,7 +120,9 @@ class ClientStream {
   // 1xx; left out for clients that do not understand it (HTTP/1.0).
   virtual void sendInformational(const OutgoingResponse& head) = 0;
   virtual void sendHead(const OutgoingResponse& head) = 0;
-  virtual void sendBody(std::string_view bytes) = 0;
+  // All of it is taken. False: more waits now than the client takes, as onClientBlocked() says it
+  // later where that is not known yet; either way onClientDrained() follows.
+  virtual bool sendBody(std::string_view bytes) = 0;
   // The response is complete; onClientDone() follows.
   virtual void finish(const HeadFields* trailers) = 0;
   // After a 101: bytes pass as they are in both directions, until both have ended.

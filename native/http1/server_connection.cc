@@ -441,13 +441,15 @@ void ServerConnection::sendHead(const OutgoingResponse& head) {
   queueFlush();
 }
 
-void ServerConnection::sendBody(std::string_view bytes) {
+// What the socket does not take is known after the flush.
+bool ServerConnection::sendBody(std::string_view bytes) {
   if (responseBody_ == BodyKind::Chunked) {
     writeChunk(out_, context_.pool, bytes);
   } else {
     out_.appendBorrowed(context_.pool, bytes);
   }
   queueFlush();
+  return true;
 }
 
 void ServerConnection::finish(const HeadFields* trailers) {

@@ -56,7 +56,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   void pauseBody() override;
   void sendInformational(const OutgoingResponse& head) override;
   void sendHead(const OutgoingResponse& head) override;
-  void sendBody(std::string_view bytes) override;
+  bool sendBody(std::string_view bytes) override;
   void finish(const HeadFields* trailers) override;
   void startTunnel() override;
   void abort() override;

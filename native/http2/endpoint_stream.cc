@@ -273,15 +273,18 @@ void EndpointStream::resumeBody() {
 }
 
 void EndpointStream::deliverKept() {
-  if (paused_ || kept_.empty()) return;
-  const std::string_view bytes = kept_.view();
-  events_->onUpstreamBody(bytes);
-  // Whoever takes it may have borrowed it until then.
-  connection_.context().loop.flushNow();
-  if (closed()) return;
-  kept_.consume(bytes.size());
-  giveBack(static_cast<std::uint32_t>(bytes.size()));
-  if (endKept_) responseEnded(responseTrailers_.get());
+  if (kept_.empty()) return;
+  // No more at a time than one read would bring: the client may be full before all of it is taken.
+  while (!paused_ && !kept_.empty()) {
+    const std::string_view bytes = kept_.view().substr(0, kReadBytes);
+    events_->onUpstreamBody(bytes);
+    // Whoever takes it may have borrowed it until then.
+    connection_.context().loop.flushNow();
+    if (closed()) return;
+    kept_.consume(bytes.size());
+    giveBack(static_cast<std::uint32_t>(bytes.size()));
+  }
+  if (kept_.empty() && endKept_) responseEnded(responseTrailers_.get());
 }
 
 // Bytes that hold up nothing any more: the peer may send as many again.

@@ -83,7 +83,7 @@ class Unanswered final : public ClientStream {
   void pauseBody() override {}
   void sendInformational(const OutgoingResponse&) override {}
   void sendHead(const OutgoingResponse&) override {}
-  void sendBody(std::string_view) override {}
+  bool sendBody(std::string_view) override { return true; }
   void finish(const HeadFields*) override {}
   void startTunnel() override {}
   void abort() override {}
@@ -716,6 +716,15 @@ bool ServerConnection::mayWrite(std::size_t bytes) const {
 void ServerConnection::queueFlush() {
   if (phase_ == Phase::Closed) return;
   if (out_.size() < kWriteAtOnce) {
+    context_.codec.loop.flushAfterTurn(*this);
+  } else {
+    flushSoon();
+  }
+}
+
+// After the event, and not at the end of the turn.
+void ServerConnection::flushSoon() {
+  if (blocked_) {
     context_.codec.loop.flushAfterTurn(*this);
     return;
   }

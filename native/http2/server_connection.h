@@ -117,6 +117,7 @@ class ServerConnection final : public AcceptedConnection {
     queueFlush();
   }
   void queueFlush();
+  void flushSoon();
   // Whether so many bytes of body may go straight to the output.
   bool mayWrite(std::size_t bytes) const;
 
@@ -162,9 +163,9 @@ class ServerConnection final : public AcceptedConnection {
   AwaitedPriorities awaited_;
   IntrusiveList<ServerStream, StreamLink> streams_;
   IntrusiveList<ServerStream, ScheduleLink> ending_;  // END_STREAM is in the output
-  IntrusiveList<ServerStream, AttentionLink> attention_;
   // Their requests have not begun: a reset may stand behind them in what was read.
   IntrusiveList<ServerStream, AttentionLink> waiting_;
+  IntrusiveList<ServerStream, AttentionLink> attention_;
   IntrusiveList<ServerStream, AttentionLink> closed_;  // memory to give back
   std::array<ServerStream*, kBuckets> buckets_{};
   std::array<std::uint32_t, 32> reset_{};  // the last streams that were reset from here
@@ -173,8 +174,8 @@ class ServerConnection final : public AcceptedConnection {
   FloodBudget resets_;
   LazyDeadline<ServerConnection, &ServerConnection::onDeadline> deadline_{*this};
   std::uint64_t served_ = 0;
-  std::size_t lingerBytes_ = 0;
   int beginsLeft_ = 0;  // of the turn
+  std::size_t lingerBytes_ = 0;
   std::uint32_t streamCount_ = 0;
   std::uint32_t lastStream_ = 0;  // the highest that the client has opened
   // Streams above are not taken any more: a GOAWAY has named this one.

@@ -14,8 +14,9 @@ namespace {
 // there is room again.
 constexpr std::uint32_t kStreamWindow = 128 * 1024;
 
-// How much of a response waits here before the exchange is told to stop, and when it goes on.
-constexpr std::size_t kQueueHigh = 16 * 1024;
+// How much of a response waits here before the exchange is told to stop, and when it goes on. With
+// one read of an upstream (kReadBytes) on top it still fits a block of 80 KiB of the pool.
+constexpr std::size_t kQueueHigh = 16 * 1024 - 64;
 constexpr std::size_t kQueueLow = 4 * 1024;
 
 }  // namespace
@@ -40,13 +41,13 @@ void ServerStream::takeHead(const RequestLine& line, bool ended) {
   bodyRemaining_ = line.contentLength;
 }
 
-void ServerStream::onData(std::uint32_t frameBytes, std::string_view content, bool ended) {
 void ServerStream::begin() {
   begun_ = true;
   events_->onClientBegin();
   if (!closed_) deliverKept();
 }
 
+void ServerStream::onData(std::uint32_t frameBytes, std::string_view content, bool ended) {
   const bool allowed = !remoteEnded_;
   const bool inWindow = allowed && receiveWindow_.take(frameBytes);
   const bool tooMuch = hasLength_ && content.size() > bodyRemaining_;
@@ -178,8 +179,8 @@ void ServerStream::sendHead(const OutgoingResponse& head) {
   connection_.queueFlush();
 }
 
-void ServerStream::sendBody(std::string_view bytes) {
-  if (bytes.empty() || malformed_) return;
+bool ServerStream::sendBody(std::string_view bytes) {
+  if (bytes.empty() || malformed_) return !blocked_;
   if (queue_.empty() && sendWindow_.available() >= bytes.size() &&
       connection_.mayWrite(bytes.size())) {
     while (!bytes.empty()) {
@@ -188,13 +189,19 @@ void ServerStream::sendBody(std::string_view bytes) {
       bytes.remove_prefix(part);
     }
     connection_.queueFlush();
-    return;
+    return !blocked_;
   }
   if (queue_.empty()) setDeadline(connection_.settings_.writeTimeout);
   queue_.keep(connection_.context_.codec.pool, bytes);
   connection_.scheduler_.add(*this);
-  checkQueue();
-  connection_.queueFlush();
+  blocked_ = blocked_ || queue_.view().size() > kQueueHigh;
+  // Where the client takes what waits, the upstream is to be read on in this turn.
+  if (blocked_ && canWrite()) {
+    connection_.flushSoon();
+  } else {
+    connection_.queueFlush();
+  }
+  return !blocked_;
 }
 
 void ServerStream::writeData(std::string_view bytes) {
@@ -226,8 +233,7 @@ std::uint32_t ServerStream::writeSome(std::uint32_t limit) {
 }
 
 void ServerStream::checkQueue() {
-  const std::size_t size = queue_.view().size();
-  if (blocked_ ? size < kQueueLow : size > kQueueHigh) connection_.callAttention(*this);
+  if (blocked_ && queue_.view().size() < kQueueLow) connection_.callAttention(*this);
 }
 
 void ServerStream::finish(const HeadFields* trailers) {
@@ -304,15 +310,9 @@ bool ServerStream::changeSendWindow(std::int64_t bytes) {
 
 void ServerStream::onAttention() {
   deliverKept();
-  if (closed_) return;
-  const std::size_t size = queue_.view().size();
-  if (!blocked_ && size > kQueueHigh) {
-    blocked_ = true;
-    events_->onClientBlocked();
-  } else if (blocked_ && size < kQueueLow) {
-    blocked_ = false;
-    events_->onClientDrained();
-  }
+  if (closed_ || !blocked_ || queue_.view().size() >= kQueueLow) return;
+  blocked_ = false;
+  events_->onClientDrained();
 }
 
 // The ends

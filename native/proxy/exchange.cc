@@ -767,19 +767,23 @@ void Exchange::passHeld(const Verdict* review) {
   }
   lengthPromised_ = out.body == BodyKind::Length;
   client_.sendHead(out);
-  if (held_->body.size() > 0) passBody(held_->body.bytes());
+  const bool room = held_->body.size() == 0 || passBody(held_->body.bytes());
   if (held_->ended) {
     finishHeld(held_->body.trailers());
     return;
   }
   held_->release();
+  if (held_->blocked || !room) {
+    onClientBlocked();
+    return;
+  }
   upstream_->expectWithin(plan_->idleTimeout);
-  if (!held_->blocked) upstream_->resumeBody();
+  upstream_->resumeBody();
 }
 
-void Exchange::passBody(std::string_view bytes) {
+bool Exchange::passBody(std::string_view bytes) {
   bytesOut_ += bytes.size();
-  client_.sendBody(bytes);
+  return client_.sendBody(bytes);
 }
 
 void Exchange::finishHeld(const HeadFields* trailers) {
@@ -857,7 +861,10 @@ void Exchange::onUpstreamBody(std::string_view bytes) {
     collectResponse(bytes);
     return;
   }
-  passBody(bytes);
+  if (!passBody(bytes)) {
+    onClientBlocked();
+    return;
+  }
   upstream_->expectWithin(state_ == State::Tunnel ? plan_->tunnelTimeout : plan_->idleTimeout);
 }
 

@@ -138,7 +138,8 @@ class Exchange final : public ClientStreamEvents,
   void askReview(bool complete);
   void onReviewed(Reason failure);
   void passHeld(const Verdict* review);
-  void passBody(std::string_view bytes);
+  // False: the client takes no more for now.
+  bool passBody(std::string_view bytes);
   void finishHeld(const HeadFields* trailers);
 
   // Responding

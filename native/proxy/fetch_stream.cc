@@ -114,13 +114,14 @@ void FetchStream::sendHead(const OutgoingResponse& head) {
       packFetchFields(head.fields, std::as_writable_bytes(std::span(fields_.data(), room)));
 }
 
-void FetchStream::sendBody(std::string_view bytes) {
-  if (replied_ || exchange_->reason() != Reason::None) return;
+bool FetchStream::sendBody(std::string_view bytes) {
+  if (replied_ || exchange_->reason() != Reason::None) return true;
   if (body_.size() + bytes.size() > kMaxFetchBody) {
     overflow();
   } else {
     body_.append(bytes);
   }
+  return true;
 }
 
 // Nobody reads the rest.

@@ -42,7 +42,7 @@ class FetchStream final : public ClientStream, public PolicyFetch, private Polla
   void pauseBody() override {}
   void sendInformational(const OutgoingResponse&) override {}
   void sendHead(const OutgoingResponse& head) override;
-  void sendBody(std::string_view bytes) override;
+  bool sendBody(std::string_view bytes) override;
   void finish(const HeadFields* trailers) override;
   void startTunnel() override {}
   void abort() override;

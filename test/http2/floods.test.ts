@@ -320,6 +320,21 @@ describe('what is held open', () => {
   });
 });
 
+describe('what a client does not read', () => {
+  it('is held up to 80 KiB a stream, and the upstream is not read beyond', async () => {
+    const read = () => gateway.metric('tidegate_upstream_bytes_read_total');
+    const before = await read();
+    const client = await connectHttp2(gateway.address(), [[setting.initialWindowSize, 0]]);
+    const streams = Array.from({ length: 20 }, (_, i) => 2 * i + 1);
+    for (const stream of streams) client.headers(stream, getFields('/large'));
+    for (const stream of streams) expect(await client.resetOf(stream)).toBe('CANCEL');
+    const held = (await read()) - before;
+    expect(held).toBeGreaterThan(20 * 1024);
+    expect(held).toBeLessThanOrEqual(20 * 80 * 1024);
+    client.close();
+  });
+});
+
 describe('what is no flood', () => {
   it('many requests, each with what belongs to it', async () => {
     const client = await connectHttp2(gateway.address());

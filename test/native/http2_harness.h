@@ -132,7 +132,7 @@ class FakeExchange final : public ClientStreamEvents {
     headSent = true;
     stream_->sendHead(head);
   }
-  void send(std::string_view bytes) { stream_->sendBody(bytes); }
+  void send(std::string_view bytes) { blocked = !stream_->sendBody(bytes); }
   void finish(const HeadFields* trailers = nullptr) {
     finished = true;
     stream_->finish(trailers);
