@@ -40,7 +40,8 @@ class Block {
       Header* next;      // while in the pool
     };
     std::uint32_t capacity;
-    std::uint32_t sizeClass;
+    std::uint16_t sizeClass;
+    bool mapped;  // by itself, and not from the allocator
   };
   explicit Block(Header* header) : header_(header) {}
   Header* header_ = nullptr;
@@ -53,6 +54,17 @@ class BufferPool {
                                                             272 * 1024};
   // Bytes kept for reuse over all classes; blocks beyond that are freed at once.
   static constexpr std::size_t kMaxKept = 32 * 1024 * 1024;
+  // Blocks of this size and more are mapped one by one, so that the system has their memory back
+  // when they are freed. From the allocator, what a flood has taken would stay with the process.
+  static constexpr std::size_t kMappedFrom = kClasses[2];
+  // AddressSanitizer's allocator sees a byte too far, which a mapping of whole pages hides.
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr bool kMapsLarge = false;
+#elif defined(__has_feature)
+  static constexpr bool kMapsLarge = !__has_feature(address_sanitizer);
+#else
+  static constexpr bool kMapsLarge = true;
+#endif
 
   BufferPool() = default;
   BufferPool(const BufferPool&) = delete;
@@ -72,8 +84,10 @@ class BufferPool {
  private:
   friend class Block;
   using Header = Block::Header;
-  static constexpr std::uint32_t kOversize = kClasses.size();
+  static constexpr std::uint16_t kOversize = kClasses.size();
 
+  static Header* allocate(std::size_t total);
+  static void free(Header* header);
   void giveBack(Header* header);
 
   struct FreeList {
