@@ -226,12 +226,12 @@ IoResult Layer::establish(Socket& socket) {
       // Else what is left goes out with the first response.
       if (std::exchange(facts_.early, false) &&
           sendSealed(socket).status == IoResult::Status::Failed)
-        return broken(socketError_);
+        return broken(writeError_);
     } else {
       protocolMissing_ = !requiredProtocol_.empty() && protocol() != requiredProtocol_;
       // Our end of the handshake, and where nothing is to follow that nothing will.
       if (protocolMissing_) SSL_shutdown(ssl_.get());
-      if (sendSealed(socket).status == IoResult::Status::Failed) return broken(socketError_);
+      if (sendSealed(socket).status == IoResult::Status::Failed) return broken(writeError_);
       if (protocolMissing_) return broken(0);
     }
     return {.drained = drained_ && arrived_.empty() && early_.empty()};
@@ -430,7 +430,7 @@ IoResult Layer::write(Socket& socket, std::span<const iovec> parts) {
       }
     }
     const IoResult io = sendSealed(socket);
-    if (io.status == IoResult::Status::Failed) return broken(io.error);
+    if (io.status == IoResult::Status::Failed) return io;
     if (io.status == IoResult::Status::WouldBlock) {
       if (done == 0) return io;
       break;
@@ -485,20 +485,22 @@ std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::siz
   return at - skip;
 }
 
-// Ok: all is out and the block is back in its pool.
+// Ok: all is out and the block is back in its pool. Failed: the peer takes no more; what it has
+// said may still be there to read.
 IoResult Layer::sendSealed(Socket& socket) {
-  while (sealedBegin_ < sealedEnd_) {
+  while (writeError_ == 0 && sealedBegin_ < sealedEnd_) {
     const iovec rest = {sealed_.data() + sealedBegin_, sealedEnd_ - sealedBegin_};
     const IoResult io = socket.write({&rest, 1});
     if (io.status == IoResult::Status::Failed) {
-      socketError_ = io.error;
-      return io;
+      writeError_ = io.error;
+      break;
     }
     sealedBegin_ += static_cast<std::uint32_t>(io.bytes);
     if (sealedBegin_ < sealedEnd_) return {.status = IoResult::Status::WouldBlock};
   }
   sealed_.release();
   sealedBegin_ = sealedEnd_ = 0;
+  if (writeError_ != 0) return {.status = IoResult::Status::Failed, .error = writeError_};
   return {};
 }
 

@@ -176,7 +176,8 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   bool protocolMissing_ = false;  // the peer has not chosen the required one
   bool counted_ = false;          // in the gauge of open connections
   std::uint32_t keyUpdates_ = 0;  // since the last data
-  int socketError_ = 0;
+  int socketError_ = 0;           // of a read
+  int writeError_ = 0;
   unsigned long error_ = 0;
   TlsFacts facts_;
   std::string serverName_;
