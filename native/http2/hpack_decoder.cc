@@ -84,7 +84,9 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
                                 HpackSink& sink) {
   Reader reader(block, room);
   bool begun = false;
+  std::size_t decoded = 0;
   while (!reader.atEnd()) {
+    if (decoded > kMostDecoded) return HpackError::TooLarge;
     const std::uint8_t form = reader.peek();
     if ((form & kIndexed.bits) != 0) {
       const auto index = reader.number(kIndexed.prefix);
@@ -92,6 +94,7 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
       const auto field = fieldAt(*index, table_);
       if (!field) return HpackError::BadIndex;
       sink.onField(field->name, field->value, false);
+      decoded += field->name.size() + field->value.size();
       begun = true;
       continue;
     }
@@ -122,6 +125,7 @@ HpackError HpackDecoder::decode(std::span<const std::uint8_t> block, std::span<c
     if (!value) return field.error();
     // Before it is put into the table, where its name may be.
     sink.onField(name, *value, !indexed && (form & kNeverIndexed.bits) != 0);
+    decoded += name.size() + value->size();
     if (indexed) table_.insert(name, *value);
     reader.goOnAfter(field);
     begun = true;

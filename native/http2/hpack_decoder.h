@@ -17,7 +17,7 @@ enum class HpackError : std::uint8_t {
   BadNumber,  // longer than any that is of use
   BadText,    // no Huffman code
   BadLimit,   // a table size update beyond what was announced, or behind a field
-  TooLarge,   // a field beyond the room
+  TooLarge,   // a field beyond the room, or more than kMostDecoded in all
 };
 
 // Who takes the fields of a block, in order. The views are valid during the call.
@@ -35,6 +35,10 @@ class HpackSink {
 // One I/O thread owns it: one for each connection and direction.
 class HpackDecoder {
  public:
+  // Bytes of names and values that are read of one block: eight times the largest head that can be
+  // allowed. A byte may stand for a whole table; whoever sends a bomb shall not have it counted.
+  static constexpr std::size_t kMostDecoded = 512 * 1024;
+
   // `tableBytes`: SETTINGS_HEADER_TABLE_SIZE as announced.
   explicit HpackDecoder(std::size_t tableBytes = kDefaultTableBytes) : table_(tableBytes) {}
 

@@ -545,8 +545,13 @@ void ServerConnection::onBlock(std::uint32_t id, bool endStream, std::string_vie
 }
 
 bool ServerConnection::decode(std::string_view block, HpackSink& sink) {
-  if (decoder_.decode(bytesOf(block), context_.textRoom, sink) == HpackError::None) return true;
-  fail(ErrorCode::CompressionError, Reason::Http2ProtocolError);
+  const HpackError error = decoder_.decode(bytesOf(block), context_.textRoom, sink);
+  if (error == HpackError::None) return true;
+  if (error == HpackError::TooLarge) {
+    fail(ErrorCode::EnhanceYourCalm, Reason::FloodHeaders);
+  } else {
+    fail(ErrorCode::CompressionError, Reason::Http2ProtocolError);
+  }
   return false;
 }
 

@@ -255,25 +255,27 @@ describe('a flood of', () => {
       expect(JSON.parse(text)).toMatchObject({ reason: 'client_closed', status: null });
   });
 
-  it('fields that unpack to many times their size costs one answer', async () => {
-    const client = await connectHttp2(gateway.address());
-    // An entry of 4,000 bytes, then its index thousands of times.
-    const entry = Buffer.concat([
-      Buffer.from([0x40]),
-      fieldBlock([['x-bomb', 'y'.repeat(3_900)]]).subarray(1),
-    ]);
+  /** An entry of 4,000 bytes, then its index `times` times. */
+  function bomb(times: number): Buffer {
+    const entry = fieldBlock([['x-bomb', 'y'.repeat(3_900)]]).subarray(1);
     const head = fieldBlock(getFields('/bomb'));
-    client.send(
-      frame(
-        frameType.headers,
-        flag.endHeaders | flag.endStream,
-        1,
-        Buffer.concat([head, entry, Buffer.alloc(8_000, 0xbe)]),
-      ),
-    );
+    return Buffer.concat([head, Buffer.from([0x40]), entry, Buffer.alloc(times, 0xbe)]);
+  }
+
+  it('fields that unpack to many times their size cost one answer', async () => {
+    const client = await connectHttp2(gateway.address());
+    client.send(frame(frameType.headers, flag.endHeaders | flag.endStream, 1, bomb(100)));
     expect(await client.body(1)).toContain('request_head_too_large');
     client.headers(3, getFields('/fine'));
     expect(await client.body(3)).toBe('ok');
+    client.close();
+  });
+
+  it('of a bomb that goes on, half a mebibyte is unpacked', async () => {
+    const client = await connectHttp2(gateway.address());
+    client.send(frame(frameType.headers, flag.endHeaders | flag.endStream, 1, bomb(8_000)));
+    expect(await client.goAway()).toBe('ENHANCE_YOUR_CALM');
+    await gateway.logged((line) => line.reason === 'flood_headers');
     client.close();
   });
 });
