@@ -29,17 +29,13 @@ std::string_view serverNameIn(std::string_view extension) {
   return fits ? name : std::string_view{};
 }
 
-// Every message: the first one of the client is what its fingerprint is made of, as OpenSSL shows
-// the extensions that it knows alone; new keys are counted.
+// The first message of the client is what its fingerprint is made of, as OpenSSL shows the
+// extensions that it knows alone.
 void onMessage(int written, int, int type, const void* bytes, std::size_t size, SSL* ssl, void*) {
   if (written != 0 || type != SSL3_RT_HANDSHAKE || size == 0) return;
   Layer& layer = Layer::of(ssl);
-  const auto* const message = static_cast<const unsigned char*>(bytes);
-  if (*message == SSL3_MT_KEY_UPDATE) {
-    layer.countKeyUpdate();
-  } else if (!layer.answered()) {
-    layer.setFingerprint(ja4Of({message, size}));
-  }
+  if (!layer.answered())
+    layer.setFingerprint(ja4Of({static_cast<const unsigned char*>(bytes), size}));
 }
 
 // Before anything is decided, the session included.

@@ -133,7 +133,9 @@ class Layer::Use {
 
 // -1: nothing now; 0: the peer has closed, or the socket is broken.
 int Layer::bioRead(char* into, int size) {
-  if (flooded()) return -1;
+  const bool header = size == SSL3_RT_HEADER_LENGTH;
+  // The one whose header made them too many may still hold data.
+  if (header && flooded()) return -1;
   if (arrived_.empty()) {
     if (!kept_.empty()) kept_.clear();
     if (peerClosed_ || socketError_ != 0) return 0;
@@ -159,6 +161,7 @@ int Layer::bioRead(char* into, int size) {
   const std::size_t n = std::min(static_cast<std::size_t>(size), arrived_.size());
   std::memcpy(into, arrived_.data(), n);
   arrived_.remove_prefix(n);
+  if (header && state_ == State::Open) ++emptyRecords_;
   return static_cast<int>(n);
 }
 
@@ -251,6 +254,7 @@ IoResult Layer::establish(Socket& socket) {
 // There is something to read, or all is agreed.
 void Layer::noteOpen() {
   if (std::exchange(counted_, true)) return;
+  SSL_set_msg_callback(ssl_.get(), nullptr);
   buffers_.counters.tlsConnections.add();
   readFacts();
 }
@@ -368,7 +372,7 @@ IoResult Layer::receive(std::span<char> into) {
     if (SSL_read_ex(ssl_.get(), into.data() + bytes, into.size() - bytes, &n) == 1) {
       bytes += n;
       produced_ = true;
-      keyUpdates_ = 0;
+      emptyRecords_ = 0;
       continue;
     }
     switch (SSL_get_error(ssl_.get(), 0)) {

@@ -111,16 +111,17 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   void setFingerprint(std::string ja4) { ja4_ = std::move(ja4); }
   // Lower-case, without a dot at its end; empty where the client names none.
   std::string_view serverName() const { return serverName_; }
-  void countKeyUpdate() { ++keyUpdates_; }
   void refuseServerName() { serverNameRefused_ = true; }
   bool serverNameRefused() const { return serverNameRefused_; }
 
  private:
   friend struct LayerBio;
 
-  // New keys of the peer without data between them. Each costs some 20 microseconds, and its record
-  // 27 bytes: a read full of them would hold up all other connections of the thread.
-  static constexpr std::uint32_t kMaxKeyUpdates = 32;
+  // Records of the peer behind the handshake without data between them: mostly new keys, each of
+  // which costs some 20 microseconds and takes 27 bytes. A read full of them would hold up all
+  // other connections of the thread. Counted by their headers, which OpenSSL asks for one by one:
+  // its callback for messages would be called several times for every record of data.
+  static constexpr std::uint32_t kMaxEmptyRecords = 32;
 
   enum class State : std::uint8_t {
     Handshake,
@@ -133,7 +134,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   // The time of one call, in which the BIO has a socket.
   class Use;
 
-  bool flooded() const { return keyUpdates_ > kMaxKeyUpdates; }
+  bool flooded() const { return emptyRecords_ > kMaxEmptyRecords; }
   int bioRead(char* into, int size);
   int bioWrite(const char* bytes, int size);
   IoResult receive(std::span<char> into);
@@ -173,10 +174,10 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   bool answered_ = false;
   bool readsEarly_ = false;  // early data may still come
   bool serverNameRefused_ = false;
-  bool protocolMissing_ = false;  // the peer has not chosen the required one
-  bool counted_ = false;          // in the gauge of open connections
-  std::uint32_t keyUpdates_ = 0;  // since the last data
-  int socketError_ = 0;           // of a read
+  bool protocolMissing_ = false;    // the peer has not chosen the required one
+  bool counted_ = false;            // in the gauge of open connections
+  std::uint32_t emptyRecords_ = 0;  // since the last data, the one included that is being read
+  int socketError_ = 0;             // of a read
   int writeError_ = 0;
   unsigned long error_ = 0;
   TlsFacts facts_;
