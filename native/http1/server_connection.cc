@@ -476,6 +476,8 @@ void ServerConnection::abort() {
 
 void ServerConnection::onFlush() {
   if (phase_ == Phase::Closed) return;
+  if (responseDone_ && requestDone_ && (closeAfter_ || draining_) && phase_ != Phase::Tunnel)
+    transport_.expectLastWrite();
   const Output::FlushResult result = out_.flush(context_.pool, transport_);
   context_.counters.clientBytesWritten.add(result.bytes);
   switch (result.status) {

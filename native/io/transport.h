@@ -37,6 +37,9 @@ class TransportLayer {
   // Says that nothing more will be written. The socket is shut down by the caller.
   virtual void sayEnd(Socket& socket) = 0;
 
+  // The next write ends what there is to say: where all of it goes, sayEnd() may go with it.
+  virtual void expectLastWrite() {}
+
   // Nothing is under way and nothing is expected soon: memory that is not needed meanwhile may go.
   virtual void rest() = 0;
 
@@ -78,6 +81,11 @@ class Transport {
   }
 
   bool hasInput() { return layer_ == nullptr ? socket_.hasInput() : layer_->hasInput(socket_); }
+
+  // See TransportLayer::expectLastWrite().
+  void expectLastWrite() {
+    if (layer_ != nullptr) layer_->expectLastWrite();
+  }
 
   // The peer reads an end; reading goes on.
   void shutdownWrite() {

@@ -432,6 +432,10 @@ IoResult Layer::write(Socket& socket, std::span<const iovec> parts) {
         error_ = takeError();
         return broken(EPROTO);
       }
+      if (lastWrite_ && state_ == State::Open && done + sealedBytes_ == total) {
+        SSL_shutdown(ssl_.get());
+        clearErrors();
+      }
     }
     const IoResult io = sendSealed(socket);
     if (io.status == IoResult::Status::Failed) return io;

@@ -91,6 +91,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   IoResult write(Socket& socket, std::span<const iovec> parts) override;
   bool hasInput(Socket& socket) override;
   void sayEnd(Socket& socket) override;
+  void expectLastWrite() override { lastWrite_ = true; }
   void rest() override;
   std::string_view failure() const override;
   std::string_view protocol() const override;
@@ -172,6 +173,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   bool produced_ = false;    // this call has something to return already
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
+  bool lastWrite_ = false;   // close_notify goes out with what is written next
   bool readsEarly_ = false;  // early data may still come
   bool serverNameRefused_ = false;
   bool protocolMissing_ = false;    // the peer has not chosen the required one

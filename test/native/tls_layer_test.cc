@@ -300,6 +300,22 @@ TEST("new keys may come for ever where data comes with them, and not without") {
   CHECK(connection.takeFromServer().size() < 100 * 27);
 }
 
+TEST("the end goes out with the last write, and once") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  connection.write("more to come");
+  CHECK_EQ(connection.clientRead(), "more to come");
+  CHECK_EQ(SSL_get_shutdown(connection.client()) & SSL_RECEIVED_SHUTDOWN, 0);
+  connection.layer().expectLastWrite();
+  connection.write("the last");
+  CHECK_EQ(connection.clientRead(), "the last");
+  CHECK(connection.clientRead().empty());
+  CHECK_EQ(SSL_get_shutdown(connection.client()) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+  connection.layer().sayEnd(connection.socket());
+  CHECK(connection.takeFromServer().empty());
+}
+
 TEST("a client that wants to negotiate again does not get to") {
   test::Thread thread;
   Connection connection(thread, server(), withVersion(TLS1_2_VERSION));
