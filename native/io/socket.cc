@@ -71,10 +71,6 @@ IoResult Socket::connect(const SocketAddress& address, Socket& out) {
   return {};
 }
 
-void Socket::prepareAccepted(int fd, bool tcp) {
-  if (tcp) setNoDelay(fd);
-}
-
 IoResult Socket::read(std::span<char> into) {
   for (;;) {
     const ssize_t n = receiveNow(file_.get(), into);
@@ -141,6 +137,8 @@ ListenResult listenOn(const SocketAddress& address, bool reusePort) {
     removeStaleSocket(address);
   } else {
     setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // The sockets that are accepted inherit it.
+    setNoDelay(file.get());
     // "[::]" means IPv6 only here; IPv4 has its own listener. What one address means must not hang
     // on a sysctl.
     if (address.family() == AF_INET6) {

@@ -62,10 +62,6 @@ class Socket {
   // result names the errno.
   static IoResult connect(const SocketAddress& address, Socket& out);
 
-  // An open, non-blocking socket as accept4() returns it: sets what the proxy wants of it
-  // (TCP_NODELAY).
-  static void prepareAccepted(int fd, bool tcp);
-
   bool open() const { return static_cast<bool>(file_); }
   int fd() const { return file_.get(); }
 
@@ -87,8 +83,8 @@ class Socket {
   FileHandle file_;
 };
 
-// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR; `reusePort` for one socket
-// a thread. The error text names address and cause.
+// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR, TCP_NODELAY, which accepted
+// sockets inherit; `reusePort` for one socket a thread. The error text names address and cause.
 struct ListenResult {
   FileHandle file;
   SocketAddress address;  // with the real port
