@@ -30,6 +30,14 @@ class AcceptedConnection : public Pollable, public ListNode<ConnectionLink> {
 // What is spoken on a connection.
 enum class Protocol : std::uint8_t { Http1, Http2 };
 
+// What one codec has read of a connection that another goes on with.
+struct Received {
+  std::string_view bytes;  // not used yet; borrowed for the call
+  // No more is there for now. The loop tells the next codec of what comes later, and of an end that
+  // came before.
+  bool drained = false;
+};
+
 // The listener: takes requests, and connections at the end of one codec's part in them.
 class ServerHost {
  public:
@@ -40,10 +48,9 @@ class ServerHost {
   // status and close.
   virtual ClientStreamEvents& onRefused(ClientStream& stream, Protocol protocol, Reason reason) = 0;
   // `from` ends here, and another codec goes on: the host makes a connection of what it hands over,
-  // and of which `from` has nothing any more. `received`: what was read of it and not used;
-  // borrowed for the call. onClosed(from) does not follow.
+  // and of which `from` has nothing any more. onClosed(from) does not follow.
   virtual void onProtocol(AcceptedConnection& from, Transport transport, const PeerInfo& peer,
-                          Protocol protocol, std::string_view received) = 0;
+                          Protocol protocol, const Received& received) = 0;
   // The connection is closed. It gives its memory back itself, right after the call.
   virtual void onClosed(AcceptedConnection& connection) = 0;
 

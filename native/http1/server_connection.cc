@@ -50,28 +50,48 @@ ServerConnection::ServerConnection(CodecContext& context, ServerHost& host,
       peer_(peer),
       early_(peer.tls != nullptr && peer.tls->early) {}
 
-bool ServerConnection::start() {
+ServerConnection::Start ServerConnection::start(bool readFirst) {
   context_.counters.connectionsActive.add();
   context_.counters.connectionsIdle.add();
-  if (!context_.loop.add(transport_.fd(), *this)) {
-    close();
-    return false;
-  }
   setDeadline(settings_.headTimeout);
-  return true;
+  if (readFirst) {
+    readable_ = true;
+    pump();
+    if (phase_ == Phase::Closed) return Start::Read;
+  }
+  const bool read = phase_ != Phase::Idle || served_ > 0;
+  if (phase_ == Phase::Active && requestDone_ && !watched_) {
+    context_.loop.addSoon(*this);
+  } else {
+    watch();
+    if (unwatchable_) {
+      close();
+      return Start::Failed;
+    }
+  }
+  return read ? Start::Read : Start::Waiting;
 }
 
-void ServerConnection::takeOver(std::string_view received) {
+void ServerConnection::watch() {
+  if (watched_ || phase_ == Phase::Closed) return;
+  ListNode<AddLink>::unlink();
+  watched_ = context_.loop.add(transport_.fd(), *this);
+  unwatchable_ = !watched_;
+  if (unwatchable_) context_.loop.goOnLater(*this);
+}
+
+void ServerConnection::takeOver(const Received& received) {
   context_.counters.connectionsActive.add();
   context_.counters.connectionsIdle.add();
   if (!context_.loop.move(transport_.fd(), *this)) {
     close();
     return;
   }
+  watched_ = true;
   setDeadline(settings_.headTimeout);
-  in_.keep(context_.pool, received);
-  readable_ = true;
-  context_.loop.goOnLater(*this);
+  in_.keep(context_.pool, received.bytes);
+  readable_ = !received.drained;
+  if (readable_ || !in_.empty()) context_.loop.goOnLater(*this);
 }
 
 void ServerConnection::drain() {
@@ -100,6 +120,10 @@ void ServerConnection::onEvents(std::uint32_t events) {
 }
 
 void ServerConnection::onReady() {
+  if (unwatchable_) {
+    gone(Reason::ClientClosed);
+    return;
+  }
   pump();
   goOnWithHandshake();
 }
@@ -287,7 +311,8 @@ void ServerConnection::beginRequest(const RequestHead& head) {
   requestDone_ = !hasBody(head.line.body, head.line.contentLength);
   paused_ = true;
   headSent_ = responseDone_ = false;
-  closeAfter_ = !head.line.keepAlive || draining_ || served_ >= settings_.maxRequests;
+  clientCloses_ = !head.line.keepAlive;
+  closeAfter_ = clientCloses_ || draining_ || served_ >= settings_.maxRequests;
   events_ = &host_.onRequest(*this, context_.requestHead);
   events_->onClientBegin();
 }
@@ -316,8 +341,11 @@ bool ServerConnection::isHttp2(std::string_view bytes) const {
 }
 
 void ServerConnection::handOver(Protocol protocol, std::string_view received) {
+  // The next codec takes the registration over.
+  watch();
   handedOver_ = true;
-  host_.onProtocol(*this, std::move(transport_), peer_, protocol, received);
+  host_.onProtocol(*this, std::move(transport_), peer_, protocol,
+                   {.bytes = received, .drained = !readable_});
   close();
 }
 
@@ -393,6 +421,7 @@ void ServerConnection::bodyFailed(Reason reason) {
 void ServerConnection::resumeBody() {
   if (!paused_) return;
   paused_ = false;
+  if (!requestDone_) watch();
   if (awaitsBody() && !blocked_) setDeadline(settings_.bodyTimeout);
   if (!processing_ && (readable_ || !in_.empty())) context_.loop.goOnLater(*this);
 }
@@ -464,6 +493,7 @@ void ServerConnection::startTunnel() {
   requestDone_ = false;
   closeAfter_ = true;
   deadline_.clear();
+  watch();
 }
 
 void ServerConnection::abort() {
@@ -488,6 +518,7 @@ void ServerConnection::onFlush() {
       if (result.bytes > 0 || !blocked_) setDeadline(settings_.writeTimeout);
       if (!blocked_) {
         blocked_ = true;
+        watch();
         if (events_ != nullptr) events_->onClientBlocked();
       }
       return;
@@ -519,7 +550,8 @@ void ServerConnection::responseFlushed() {
   // reading.
   if (!requestDone_) closeAfter_ = true;
   if (closeAfter_ || draining_) {
-    const bool quiet = requestDone_ && !readable_ && in_.empty();
+    // What came on a socket that is not watched is known only by the client's word.
+    const bool quiet = requestDone_ && !readable_ && in_.empty() && (watched_ || clientCloses_);
     if (quiet || peerEnded_ || phase_ == Phase::Tunnel) {
       close();
     } else {
@@ -534,6 +566,7 @@ void ServerConnection::responseFlushed() {
 void ServerConnection::nextRequest() {
   phase_ = Phase::Idle;
   context_.counters.connectionsIdle.add();
+  watch();
   rested_ = !transport_.layered() || settings_.idleTimeout <= kRestMillis;
   setDeadline(rested_ ? settings_.idleTimeout : kRestMillis);
   if (readable_ || !in_.empty()) context_.loop.goOnLater(*this);
@@ -545,6 +578,8 @@ void ServerConnection::linger() {
   // Closing with unread bytes would send a reset, which may overtake the response (RFC 9112 9.6).
   phase_ = Phase::Lingering;
   transport_.shutdownWrite();
+  watch();
+  readable_ = true;
   bodyRemaining_ = kLingerBytes;
   setDeadline(kLingerMillis);
   context_.loop.goOnLater(*this);

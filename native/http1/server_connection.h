@@ -41,11 +41,17 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
                    Transport transport, const PeerInfo& peer, Slab<ServerConnection>& home);
   ~ServerConnection() = default;
 
-  // Registers with the loop. False when that fails; the connection is then closed.
-  bool start();
+  enum class Start : std::uint8_t {
+    Failed,   // the loop cannot watch the socket; the connection is closed
+    Waiting,  // for the client's first bytes
+    Read,     // they were here
+  };
+  // Registers with the loop. `readFirst`: looks for a request before that, and when a whole one is
+  // there leaves the registering to later: a connection of one request may be over by then.
+  Start start(bool readFirst);
   // In place of start(), for a transport that another connection handed over: `received` was read
   // of it already, and more may be there.
-  void takeOver(std::string_view received);
+  void takeOver(const Received& received);
 
   // AcceptedConnection
   void drain() override;
@@ -67,6 +73,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   void onEvents(std::uint32_t events) override;
   void onFlush() override;
   void onReady() override;
+  void onAddDue() override { watch(); }
   void onDispose() override;
 
  private:
@@ -102,6 +109,8 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   void responseFlushed();
   void nextRequest();
   void linger();
+  // Whoever waits for an event of the socket calls it.
+  void watch();
   void gone(Reason reason);
   void close();
   void setDeadline(std::uint64_t millisFromNow);
@@ -137,6 +146,9 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   bool blocked_ = false;
   bool halfClosed_ = false;  // a tunnel whose upstream has ended
   bool closeAfter_ = false;
+  bool clientCloses_ = false;  // nothing follows this request, the client says
+  bool watched_ = false;       // registered with the loop
+  bool unwatchable_ = false;   // it cannot be
   bool draining_ = false;
   bool rested_ = true;  // idle, and the transport knows
   bool handedOver_ = false;

@@ -121,7 +121,7 @@ ServerConnection::ServerConnection(Context& context, ServerHost& host,
       resets_(kResetBurst, kResetsPerSecond, context.codec.loop.nowMillis()),
       early_(peer.tls != nullptr && peer.tls->early) {}
 
-void ServerConnection::takeOver(std::string_view received) {
+void ServerConnection::takeOver(const Received& received) {
   context_.codec.counters.connectionsActive.add();
   setIdle(true);
   if (!context_.codec.loop.move(transport_.fd(), *this)) {
@@ -130,8 +130,8 @@ void ServerConnection::takeOver(std::string_view received) {
   }
   writePreface();
   restDeadline();
-  in_.keep(context_.codec.pool, received);
-  readable_ = true;
+  in_.keep(context_.codec.pool, received.bytes);
+  readable_ = !received.drained;
   context_.codec.loop.goOnLater(*this);
 }
 

@@ -38,7 +38,7 @@ class ServerConnection final : public AcceptedConnection {
 
   // Begins, on a transport that another connection handed over; the loop knows its socket already.
   // `received` was read of it, and begins with the preface.
-  void takeOver(std::string_view received);
+  void takeOver(const Received& received);
 
   // AcceptedConnection
   void drain() override;

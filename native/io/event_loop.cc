@@ -1,6 +1,6 @@
-// One turn: wait, events, timers, what was left over, what many events wrote to, destruction.
-// Flushes come after each event, so that what one event produces for a connection goes out in one
-// write while it is still in cache.
+// One turn: wait, events, timers, files to register, what was left over, what many events wrote to,
+// destruction. Flushes come after each event, so that what one event produces for a connection goes
+// out in one write while it is still in cache.
 #include "io/event_loop.h"
 
 #include <sys/epoll.h>
@@ -90,6 +90,7 @@ void EventLoop::flushTurn() {
 
 bool EventLoop::turn(int maxWaitMillis) {
   int wait = ready_.empty() ? timers_.timeoutMillis(nowMillis()) : 0;
+  if (!added_.empty() || !addedBefore_.empty()) maxWaitMillis = maxWaitMillis == 0 ? 0 : 1;
   if (maxWaitMillis >= 0) wait = wait < 0 ? maxWaitMillis : std::min(wait, maxWaitMillis);
 
   std::array<epoll_event, kMaxEvents> events;
@@ -111,6 +112,7 @@ bool EventLoop::turn(int maxWaitMillis) {
   }
 
   timers_.advance(nowMillis());
+  addWhatIsDue();
   flushNow();
 
   // Only what stood there before: who asks again waits for the next turn, so that events come in
@@ -128,6 +130,13 @@ bool EventLoop::turn(int maxWaitMillis) {
     p->onDispose();
   }
   return woken;
+}
+
+void EventLoop::addWhatIsDue() {
+  if (nowMillis() == addedMillis_) return;
+  addedMillis_ = nowMillis();
+  while (Pollable* p = addedBefore_.popFront()) p->onAddDue();
+  addedBefore_.splice(added_);
 }
 
 void EventLoop::wake() {

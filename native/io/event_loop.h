@@ -14,11 +14,13 @@ namespace tidegate {
 struct FlushLink;
 struct ReadyLink;
 struct DisposeLink;
+struct AddLink;
 
 // What the loop calls: a connection or a listener. All calls come from the loop's thread.
 class Pollable : public ListNode<FlushLink>,
                  public ListNode<ReadyLink>,
-                 public ListNode<DisposeLink> {
+                 public ListNode<DisposeLink>,
+                 public ListNode<AddLink> {
  public:
   // EPOLL* bits. May come once more in the turn in which the file was closed; ignore it then.
   virtual void onEvents(std::uint32_t events) = 0;
@@ -27,6 +29,8 @@ class Pollable : public ListNode<FlushLink>,
   virtual void onFlush() {}
   // Asked for by EventLoop::goOnLater(): a fair share was used up, go on with what is left.
   virtual void onReady() {}
+  // Asked for by EventLoop::addSoon(): it is time to add() its file.
+  virtual void onAddDue() {}
   // Asked for by EventLoop::disposeLater(): nothing refers to it any more, give its memory back.
   virtual void onDispose() {}
 
@@ -93,6 +97,10 @@ class EventLoop {
   // is closed. `exclusive`: one of several threads that poll the same file is woken (for shared
   // listening sockets; reading only). False with errno when the kernel refuses.
   bool add(int fd, Pollable& target, bool exclusive = false);
+  // In place of add(), for what is probably closed in a moment: calls onAddDue() in one or two
+  // milliseconds. Registering and forgetting a file costs as much as reading from it.
+  void addSoon(Pollable& p) { added_.pushBack(&p); }
+  static bool addIsDue(const Pollable& p) { return p.ListNode<AddLink>::linked(); }
   // Another target gets the events of a file that is registered. False with errno when the kernel
   // refuses.
   bool move(int fd, Pollable& target);
@@ -114,6 +122,7 @@ class EventLoop {
   static void forget(Pollable& p) {
     p.ListNode<FlushLink>::unlink();
     p.ListNode<ReadyLink>::unlink();
+    p.ListNode<AddLink>::unlink();
   }
 
   // Calls onFlush() of all that asked for it, also of those that ask meanwhile.
@@ -140,6 +149,7 @@ class EventLoop {
   static constexpr int kMaxEvents = 256;
 
   void readClock();
+  void addWhatIsDue();
 
   int epoll_ = -1;
   int wake_ = -1;
@@ -152,6 +162,10 @@ class EventLoop {
   IntrusiveList<Pollable, FlushLink> turnFlush_;
   IntrusiveList<Pollable, ReadyLink> ready_;
   IntrusiveList<Pollable, DisposeLink> dispose_;
+  // Of addSoon(): since this millisecond, and since the one before.
+  IntrusiveList<Pollable, AddLink> added_;
+  IntrusiveList<Pollable, AddLink> addedBefore_;
+  std::uint64_t addedMillis_ = 0;
 };
 
 }  // namespace tidegate

@@ -57,12 +57,18 @@ class Transport {
   Transport() = default;
   explicit Transport(Socket socket, std::unique_ptr<TransportLayer> layer = nullptr)
       : socket_(std::move(socket)), layer_(std::move(layer)) {}
+  // Of a connection that a peer opened: it is there.
+  static Transport accepted(Socket socket, std::unique_ptr<TransportLayer> layer) {
+    Transport transport(std::move(socket), std::move(layer));
+    transport.connected_ = true;
+    return transport;
+  }
 
   bool open() const { return socket_.open(); }
   int fd() const { return socket_.fd(); }
 
-  // For a connection that we opened: whether it is there, and the layer's part of it. Ok,
-  // WouldBlock (call again at the next event), or Failed with the errno (0: the layer refused).
+  // Whether a connection that we opened is there, and the layer's part of it. Ok, WouldBlock (call
+  // again at the next event), or Failed with the errno (0: the layer refused).
   IoResult establish() {
     if (!connected_) {
       const int error = socket_.connectError();

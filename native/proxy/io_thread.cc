@@ -13,6 +13,7 @@
 
 #include "base/allocation_count.h"
 #include "io/file_limit.h"
+#include "proxy/first_reads.h"
 
 namespace tidegate {
 
@@ -140,7 +141,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
   }
 
   void onProtocol(AcceptedConnection& from, Transport transport, const PeerInfo& peer,
-                  Protocol protocol, std::string_view received) override {
+                  Protocol protocol, const Received& received) override {
     from.ListNode<ConnectionLink>::unlink();
     if (protocol == Protocol::Http2) {
       takeOverHttp2(std::move(transport), peer, received);
@@ -221,7 +222,6 @@ class IoThread::Port final : public Pollable, public ServerHost {
 
   void begin(FileHandle file, const SocketAddress& peer) {
     thread_.stats_.counters.connectionsAccepted.add();
-    Socket::prepareAccepted(file.get(), !peer.isUnix());
     const PeerInfo info{peer.ip(), peer.port(), peer.isUnix()};
     if (tls_ != nullptr) {
       beginTls(Socket(std::move(file)), info);
@@ -231,7 +231,10 @@ class IoThread::Port final : public Pollable, public ServerHost {
         thread_.connections_.create(thread_.services_.codec, *this, settings_,
                                     Transport(Socket(std::move(file))), info, thread_.connections_);
     connections_.pushBack(connection);
-    if (connection->start() && thread_.draining_) connection->drain();
+    const bool readFirst = firstReads_.worthIt();
+    const auto started = connection->start(readFirst);
+    if (readFirst) firstReads_.note(started == ServerConnection::Start::Read);
+    if (started != ServerConnection::Start::Failed && thread_.draining_) connection->drain();
   }
 
   bool mayHandshake() {
@@ -250,7 +253,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
     handshake->start(handshakeTimeout_);
   }
 
-  void takeOverHttp2(Transport transport, const PeerInfo& peer, std::string_view received) {
+  void takeOverHttp2(Transport transport, const PeerInfo& peer, const Received& received) {
     thread_.stats_.counters.http2Connections.add();
     http2::ServerConnection* connection = thread_.http2_.connections.create(
         thread_.services_.http2, *this, settings_, std::move(transport), peer, thread_.http2_);
@@ -268,6 +271,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
   FileHandle file_;
   const bool shared_;
   bool paused_ = false;
+  FirstReads firstReads_;
   int lastAccepted_ = 0;  // its number: how near the limit of open files is
   std::uint32_t index_ = 0;
   SnapshotRef snapshot_;

@@ -112,6 +112,7 @@ void Handshake::onEvents(std::uint32_t events) {
     fail(HandshakeFailure::Closed);
     return;
   }
+  if ((events & EPOLLRDHUP) != 0) layer_.expectEnd();
   if (state_ == State::Answered) {
     // What is left costs little.
     step();
@@ -124,11 +125,11 @@ void Handshake::step() {
   const IoResult io = transport_.establish();
   switch (io.status) {
     case IoResult::Status::Ok:
-      handOver();
+      handOver(io.drained);
       return;
     case IoResult::Status::WouldBlock:
       if (layer_.facts().early) {
-        handOver();
+        handOver(false);
         return;
       }
       // Half a first message has cost nothing yet: the rest of it waits for its turn as well.
@@ -146,13 +147,14 @@ HandshakeFailure Handshake::reason() const {
   return layer_.error() == 0 ? HandshakeFailure::Closed : failureOf(layer_.error());
 }
 
-void Handshake::handOver() {
+void Handshake::handOver(bool drained) {
   CodecContext& context = home_.context_;
   context.counters.tlsHandshakes.add();
   if (layer_.facts().resumed) context.counters.tlsResumptions.add();
   // The first request is often here already. If not, the client gets the rest of the handshake now
   // (its session tickets), and otherwise in front of the response.
-  const IoResult io = transport_.read(context.readBuffer);
+  const IoResult io = drained ? IoResult{.status = IoResult::Status::WouldBlock}
+                              : transport_.read(context.readBuffer);
   if (io.status == IoResult::Status::WouldBlock) transport_.write({});
   const std::size_t received = io.status == IoResult::Status::Ok ? io.bytes : 0;
   context.counters.clientBytesRead.add(received);
@@ -161,7 +163,8 @@ void Handshake::handOver() {
   peer_.tls = &layer_.facts();
   host_.onProtocol(*this, std::move(transport_), peer_,
                    layer_.facts().alpn == "h2" ? Protocol::Http2 : Protocol::Http1,
-                   {context.readBuffer.data(), received});
+                   {.bytes = {context.readBuffer.data(), received},
+                    .drained = io.status == IoResult::Status::WouldBlock || io.drained});
   context.loop.disposeLater(*this);
 }
 
@@ -199,8 +202,8 @@ Handshake* Handshakes::create(ServerHost& host, HandshakeBound& bound, Socket so
   if (ssl == nullptr) return nullptr;
   auto layer = std::make_unique<Layer>(buffers_, std::move(ssl), std::move(context));
   Layer& its = *layer;
-  return slab_.create(*this, host, bound, Transport(std::move(socket), std::move(layer)), its,
-                      peer);
+  return slab_.create(*this, host, bound, Transport::accepted(std::move(socket), std::move(layer)),
+                      its, peer);
 }
 
 void Handshakes::takeTurn(Handshake& handshake) {

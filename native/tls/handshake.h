@@ -80,7 +80,8 @@ class Handshake final : public AcceptedConnection,
   enum class State : std::uint8_t { Begun, Waiting, Answered, HandedOver, Closed };
 
   void step();
-  void handOver();
+  // `drained`: nothing of a request is here.
+  void handOver(bool drained);
   void onTimeout() { fail(HandshakeFailure::Timeout); }
   void fail(HandshakeFailure failure);
   void leave();

@@ -104,6 +104,10 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   // The peer's first message was complete, and the costly part of the handshake is done.
   bool answered() const { return answered_; }
 
+  // The socket's end, or an error, waits behind what is there to read. Without that word, a
+  // handshake that took all that was there does not look for more.
+  void expectEnd() { endComes_ = true; }
+
   // For the callbacks of a handshake.
   static Layer& of(SSL* ssl) { return *static_cast<Layer*>(SSL_get_app_data(ssl)); }
   const ServerContext* context() const { return context_.get(); }
@@ -171,6 +175,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   State state_ = State::Handshake;
   bool drained_ = false;     // the socket held no more when it was last read in this call
   bool produced_ = false;    // this call has something to return already
+  bool endComes_ = false;    // or it fails, behind what is there
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
   bool lastWrite_ = false;   // close_notify goes out with what is written next

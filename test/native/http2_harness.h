@@ -185,7 +185,8 @@ class Http2Harness final : public ServerHost, private Pollable {
 
   // The preface and what follows it.
   void begin(std::string_view rest = {}) {
-    connection_->takeOver(std::string(http2::kPreface) + std::string(rest));
+    const std::string received = std::string(http2::kPreface) + std::string(rest);
+    connection_->takeOver({.bytes = received});
     turn();
   }
   // Gives bytes, and lets the loop turn.
@@ -248,7 +249,7 @@ class Http2Harness final : public ServerHost, private Pollable {
     return exchange;
   }
   void onProtocol(AcceptedConnection&, Transport, const PeerInfo&, Protocol,
-                  std::string_view) override {}
+                  const Received&) override {}
   void onClosed(AcceptedConnection&) override { connection_ = nullptr; }
 
   http1::ServerSettings settings;
