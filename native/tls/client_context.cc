@@ -7,6 +7,7 @@
 
 #include "base/ip_address.h"
 #include "tls/connector.h"
+#include "tls/record_cipher.h"
 
 namespace tidegate::tls {
 
@@ -47,7 +48,7 @@ bool ClientContext::build(const ClientConfig& config, const std::string& systemA
   const std::string& authorities =
       config.authorities.empty() ? systemAuthorities : config.authorities;
   fingerprint_ = fingerprintOf(config, verify_ ? authorities : config.authorities);
-  context_.reset(SSL_CTX_new(TLS_client_method()));
+  context_ = RecordCiphers::newContext(TLS_client_method());
   const auto failed = [&error](std::string place, std::string_view what) {
     error = {std::move(place), opensslReason(what)};
     return false;

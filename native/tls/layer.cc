@@ -108,7 +108,7 @@ struct LayerBio {
 // The BIO has a socket for the time of one call; what the call leaves of the shared memory is kept.
 class Layer::Use {
  public:
-  Use(Layer& layer, Socket& socket) : layer_(layer) {
+  Use(Layer& layer, Socket& socket) : layer_(layer), ciphers_(layer.ciphers_) {
     layer_.socket_ = &socket;
     layer_.drained_ = layer_.produced_ = false;
     layer_.arrived_ = layer_.kept_.view();
@@ -129,7 +129,32 @@ class Layer::Use {
 
  private:
   Layer& layer_;
+  const RecordCiphers::InUse ciphers_;
 };
+
+bool Layer::fetch() {
+  const std::size_t before = arrived_.size();
+  if (before > 0) std::memmove(buffers_.cipher.data(), arrived_.data(), before);
+  if (!kept_.empty()) kept_.clear();
+  const IoResult io = socket_->read(std::span(buffers_.cipher).subspan(before));
+  switch (io.status) {
+    case IoResult::Status::Ok:
+      drained_ = io.drained;
+      break;
+    case IoResult::Status::WouldBlock:
+      drained_ = true;
+      break;
+    case IoResult::Status::End:
+      peerClosed_ = true;
+      break;
+    case IoResult::Status::Failed:
+      socketError_ = io.error;
+      break;
+  }
+  const bool came = io.status == IoResult::Status::Ok;
+  arrived_ = {buffers_.cipher.data(), before + (came ? io.bytes : 0)};
+  return came;
+}
 
 // -1: nothing now; 0: the peer has closed, or the socket is broken.
 int Layer::bioRead(char* into, int size) {
@@ -137,32 +162,17 @@ int Layer::bioRead(char* into, int size) {
   // The one whose header made them too many may still hold data.
   if (header && flooded()) return -1;
   if (arrived_.empty()) {
-    if (!kept_.empty()) kept_.clear();
     if (peerClosed_ || socketError_ != 0) return 0;
     // Once there is something to return, an empty socket is not asked again; nor where the loop
     // will tell of what comes.
     const bool told = state_ == State::Handshake && context_ != nullptr && !endComes_;
     if (socket_ == nullptr || (drained_ && (produced_ || told))) return -1;
-    const IoResult io = socket_->read(buffers_.cipher);
-    switch (io.status) {
-      case IoResult::Status::Ok:
-        arrived_ = {buffers_.cipher.data(), io.bytes};
-        drained_ = io.drained;
-        break;
-      case IoResult::Status::WouldBlock:
-        drained_ = true;
-        return -1;
-      case IoResult::Status::End:
-        peerClosed_ = true;
-        return 0;
-      case IoResult::Status::Failed:
-        socketError_ = io.error;
-        return 0;
-    }
+    if (!fetch()) return peerClosed_ || socketError_ != 0 ? 0 : -1;
   }
   const std::size_t n = std::min(static_cast<std::size_t>(size), arrived_.size());
   std::memcpy(into, arrived_.data(), n);
   arrived_.remove_prefix(n);
+  between_ = false;
   if (header && state_ == State::Open) ++emptyRecords_;
   return static_cast<int>(n);
 }
@@ -170,18 +180,23 @@ int Layer::bioRead(char* into, int size) {
 int Layer::bioWrite(const char* bytes, int size) {
   answered_ = true;
   const auto n = static_cast<std::size_t>(size);
-  const std::size_t used = sealedEnd_ - sealedBegin_;
-  if (used + n > kMaxUnsent) return -1;
-  if (sealedEnd_ + n > sealed_.capacity()) {
-    Block larger = buffers_.pool.acquire(std::max(used + n, 2 * used));
+  stuck_ = sealedEnd_ - sealedBegin_ + n > kMaxUnsent;
+  if (stuck_) return -1;
+  std::memcpy(roomForSealed(n), bytes, n);
+  sealedEnd_ += static_cast<std::uint32_t>(n);
+  return size;
+}
+
+char* Layer::roomForSealed(std::size_t bytes) {
+  if (sealedEnd_ + bytes > sealed_.capacity()) {
+    const std::size_t used = sealedEnd_ - sealedBegin_;
+    Block larger = buffers_.pool.acquire(std::max(used + bytes, 2 * used));
     if (used > 0) std::memcpy(larger.data(), sealed_.data() + sealedBegin_, used);
     sealed_ = std::move(larger);
     sealedBegin_ = 0;
     sealedEnd_ = static_cast<std::uint32_t>(used);
   }
-  std::memcpy(sealed_.data() + sealedEnd_, bytes, n);
-  sealedEnd_ += static_cast<std::uint32_t>(n);
-  return size;
+  return sealed_.data() + sealedEnd_;
 }
 
 // The handshake
@@ -367,17 +382,58 @@ IoResult Layer::readEarly(std::span<char> into) {
   return {.bytes = bytes.size()};
 }
 
+Layer::Record Layer::openRecord(std::span<char> into, std::size_t& bytes) {
+  if (!between_ || flooded() || !ciphers_.read.ready()) return Record::Libssl;
+  const auto lacks = [this](std::size_t size) {
+    while (arrived_.size() < size) {
+      if (peerClosed_ || socketError_ != 0) return true;
+      if ((drained_ && produced_) || !fetch()) return true;
+    }
+    return false;
+  };
+  // What the socket has ended within is for libssl to judge.
+  const auto incomplete = [this] {
+    return peerClosed_ || socketError_ != 0 ? Record::Libssl : Record::Incomplete;
+  };
+  if (lacks(kRecordHeaderBytes)) return incomplete();
+  const auto* const header = reinterpret_cast<const unsigned char*>(arrived_.data());
+  const std::size_t size = kRecordHeaderBytes + (std::size_t{header[3]} << 8 | header[4]);
+  const bool data = header[0] == SSL3_RT_APPLICATION_DATA && header[1] == 3 && header[2] == 3;
+  if (!data || size > kMaxSealedBytes || size > into.size()) return Record::Libssl;
+  if (lacks(size)) return incomplete();
+  const RecordCipher::Opened opened = ciphers_.read.open(arrived_.substr(0, size), into.data());
+  if (!opened.data) return Record::Libssl;
+  arrived_.remove_prefix(size);
+  bytes = opened.bytes;
+  if (bytes == 0) {
+    ++emptyRecords_;
+  } else {
+    emptyRecords_ = 0;
+    produced_ = true;
+  }
+  return Record::Data;
+}
+
 IoResult Layer::receive(std::span<char> into) {
   std::size_t bytes = 0;
   while (bytes < into.size()) {
     std::size_t n = 0;
+    const Record record = openRecord(into.subspan(bytes), n);
+    if (record == Record::Data) {
+      bytes += n;
+      continue;
+    }
+    if (record == Record::Incomplete) {
+      if (bytes == 0) return {.status = IoResult::Status::WouldBlock};
+      return {.bytes = bytes, .drained = true};
+    }
     if (SSL_read_ex(ssl_.get(), into.data() + bytes, into.size() - bytes, &n) == 1) {
       bytes += n;
       produced_ = true;
       emptyRecords_ = 0;
+      between_ = SSL_has_pending(ssl_.get()) == 0;
       // Asking once more, only to hear that nothing is there, costs as much as a third of a record.
-      if (drained_ && arrived_.empty() && SSL_has_pending(ssl_.get()) == 0)
-        return {.bytes = bytes, .drained = true};
+      if (drained_ && arrived_.empty() && between_) return {.bytes = bytes, .drained = true};
       continue;
     }
     switch (SSL_get_error(ssl_.get(), 0)) {
@@ -485,9 +541,7 @@ std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::siz
       }
       bytes = buffers_.record.data();
     }
-    std::size_t written = 0;
-    const auto writeRecord = state_ == State::Early ? SSL_write_early_data : SSL_write_ex;
-    if (writeRecord(ssl_.get(), bytes, length, &written) != 1 || written != length) return 0;
+    if (sealRecord({bytes, length}) != length) return 0;
     sizes_.wrote(length);
     at += length;
     while (at < end && inPart == parts[part].iov_len) {
@@ -496,6 +550,17 @@ std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::siz
     }
   }
   return at - skip;
+}
+
+std::size_t Layer::sealRecord(std::string_view data) {
+  if (state_ != State::Early && !stuck_ && ciphers_.write.ready()) {
+    const std::size_t size = ciphers_.write.seal(data, roomForSealed(data.size() + kSealBytes));
+    sealedEnd_ += static_cast<std::uint32_t>(size);
+    return size == 0 ? 0 : data.size();
+  }
+  std::size_t written = 0;
+  const auto write = state_ == State::Early ? SSL_write_early_data : SSL_write_ex;
+  return write(ssl_.get(), data.data(), data.size(), &written) == 1 ? written : 0;
 }
 
 // Ok: all is out and the block is back in its pool. Failed: the peer takes no more; what it has

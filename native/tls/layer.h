@@ -3,8 +3,8 @@
 // OpenSSL's own socket BIO makes two system calls for each record that is read and one for each
 // that is written. Ours reads whatever waits in the socket at once into memory that the connections
 // of a thread share, and gathers the records of one write in a pooled block that goes out in one
-// call. Between two events a connection holds no buffer of ours unless part of a record is left
-// over; OpenSSL's go in rest().
+// call. Plain data of TLS 1.3 passes libssl by: see record_cipher.h. Between two events a
+// connection holds no buffer of ours unless part of a record is left over; OpenSSL's go in rest().
 #pragma once
 
 #include <array>
@@ -23,6 +23,7 @@
 #include "io/transport.h"
 #include "observe/stats.h"
 #include "tls/openssl_types.h"
+#include "tls/record_cipher.h"
 
 namespace tidegate::tls {
 
@@ -31,7 +32,8 @@ class Layer;
 class ServerContext;
 struct BuffersLink;  // of those that hold OpenSSL's buffers, in the order in which they got them
 
-// What one system call reads at most: four full records and a piece of the next.
+// What one system call reads at most, with what is there of a record before it: four full records
+// and a piece of the next.
 inline constexpr std::size_t kCipherReadBytes = 68 * 1024;
 
 inline constexpr std::size_t kMaxRecordBytes = 16 * 1024;
@@ -140,6 +142,19 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   class Use;
 
   bool flooded() const { return emptyRecords_ > kMaxEmptyRecords; }
+  // Reads from the socket, behind what has arrived. False: nothing came, for what is noted.
+  bool fetch();
+  // A record of data on the way past libssl.
+  enum class Record : std::uint8_t {
+    Data,
+    Incomplete,  // there is no more for now
+    Libssl,      // to be read by libssl
+  };
+  Record openRecord(std::span<char> into, std::size_t& bytes);
+  // 0 where OpenSSL fails.
+  std::size_t sealRecord(std::string_view data);
+  // At the end of sealed_, `bytes` more.
+  char* roomForSealed(std::size_t bytes);
   int bioRead(char* into, int size);
   int bioWrite(const char* bytes, int size);
   IoResult receive(std::span<char> into);
@@ -157,6 +172,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   void readCertificate();
 
   ThreadBuffers& buffers_;
+  RecordCiphers ciphers_;  // refers to what ssl_ owns, which refers to it while it works
   SslPointer ssl_;
   std::shared_ptr<const ServerContext> context_;  // on the server's side
   Connector* connector_ = nullptr;                // on the client's side
@@ -178,6 +194,8 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   bool endComes_ = false;    // or it fails, behind what is there
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
+  bool between_ = false;     // libssl holds nothing of a record that is to come or to be read
+  bool stuck_ = false;       // libssl holds a record that it could not write
   bool lastWrite_ = false;   // close_notify goes out with what is written next
   bool readsEarly_ = false;  // early data may still come
   bool serverNameRefused_ = false;

@@ -10,6 +10,7 @@
 
 #include "base/ascii.h"
 #include "tls/handshake_callbacks.h"
+#include "tls/record_cipher.h"
 
 namespace tidegate::tls {
 
@@ -155,7 +156,7 @@ bool ServerContext::setClientAuth(SSL_CTX* context, const ClientAuthConfig& conf
 SSL_CTX* ServerContext::makeContext(const ServerConfig& config, std::string_view identity,
                                     const std::vector<Certificate>& certificates,
                                     const Choice& choice, ConfigError& error) {
-  SslContextPointer context(SSL_CTX_new(TLS_server_method()));
+  SslContextPointer context = RecordCiphers::newContext(TLS_server_method());
   const auto failed = [&error](std::string place, std::string_view what) -> SSL_CTX* {
     error = {std::move(place), opensslReason(what)};
     return nullptr;

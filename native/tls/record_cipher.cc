@@ -1,0 +1,307 @@
+// Order of this file: the default provider's functions, ours around them, the provider, records.
+#include "tls/record_cipher.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/provider.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace tidegate::tls {
+
+// How the default provider does one cipher. Its contexts are its own; nothing here looks into them.
+struct CipherFunctions {
+  OSSL_FUNC_cipher_newctx_fn* create = nullptr;
+  OSSL_FUNC_cipher_freectx_fn* release = nullptr;
+  OSSL_FUNC_cipher_encrypt_init_fn* encryptInit = nullptr;
+  OSSL_FUNC_cipher_decrypt_init_fn* decryptInit = nullptr;
+  OSSL_FUNC_cipher_update_fn* update = nullptr;
+  OSSL_FUNC_cipher_final_fn* final = nullptr;
+  OSSL_FUNC_cipher_get_ctx_params_fn* get = nullptr;
+  OSSL_FUNC_cipher_set_ctx_params_fn* set = nullptr;
+
+  bool complete() const {
+    return create != nullptr && release != nullptr && encryptInit != nullptr &&
+           decryptInit != nullptr && update != nullptr && final != nullptr && get != nullptr &&
+           set != nullptr;
+  }
+};
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kCipherNames = {"AES-128-GCM", "AES-256-GCM",
+                                                          "ChaCha20-Poly1305"};
+constexpr char kProviderName[] = "tidegate-records";
+constexpr char kProviderProperty[] = "provider=tidegate-records";
+constexpr char kProviderWanted[] = "?provider=tidegate-records";
+
+constexpr std::size_t kTagBytes = 16;
+constexpr unsigned char kApplicationData = 23;
+
+thread_local RecordCiphers* ciphersInUse = nullptr;
+
+}  // namespace
+
+struct RecordProvider {
+  std::array<CipherFunctions, kCipherNames.size()> functions;
+  void* defaultContext = nullptr;  // the default provider's
+  std::array<std::vector<OSSL_DISPATCH>, kCipherNames.size()> dispatch;
+  std::array<OSSL_ALGORITHM, kCipherNames.size() + 1> algorithms{};
+  OSSL_LIB_CTX* library = nullptr;  // nullptr: OpenSSL has no place for us
+
+  // Made once, and lives as long as the process: libssl's contexts refer to it.
+  static RecordProvider& instance() {
+    static RecordProvider& provider = *new RecordProvider;
+    return provider;
+  }
+
+  RecordProvider() {
+    OSSL_LIB_CTX* const own = OSSL_LIB_CTX_new();
+    if (own == nullptr) return;
+    library = own;
+    if (!load()) {
+      library = nullptr;
+      OSSL_LIB_CTX_free(own);
+      clearErrors();
+    }
+  }
+
+ private:
+  bool load() {
+    OSSL_PROVIDER* const standard = OSSL_PROVIDER_load(library, "default");
+    if (standard == nullptr) return false;
+    defaultContext = OSSL_PROVIDER_get0_provider_ctx(standard);
+    int mayNotCache = 0;
+    const OSSL_ALGORITHM* const ciphers =
+        OSSL_PROVIDER_query_operation(standard, OSSL_OP_CIPHER, &mayNotCache);
+    if (ciphers == nullptr) return false;
+    const bool all = wrap<0>(ciphers) && wrap<1>(ciphers) && wrap<2>(ciphers);
+    OSSL_PROVIDER_unquery_operation(standard, OSSL_OP_CIPHER, ciphers);
+    if (!all) return false;
+    building() = this;
+    const bool loaded = OSSL_PROVIDER_add_builtin(library, kProviderName, init) == 1 &&
+                        OSSL_PROVIDER_load(library, kProviderName) != nullptr;
+    building() = nullptr;
+    return loaded;
+  }
+
+  // Takes the functions of one cipher, and puts ours where contexts are made, released and set up.
+  template <std::size_t kIndex>
+  bool wrap(const OSSL_ALGORITHM* ciphers) {
+    const std::string_view wanted = kCipherNames[kIndex];
+    for (; ciphers->algorithm_names != nullptr; ++ciphers) {
+      const std::string_view names = ciphers->algorithm_names;
+      if (names.substr(0, names.find(':')) == wanted) break;
+    }
+    if (ciphers->algorithm_names == nullptr) return false;
+    CipherFunctions& its = functions[kIndex];
+    for (const OSSL_DISPATCH* entry = ciphers->implementation; entry->function_id != 0; ++entry) {
+      OSSL_DISPATCH ours = *entry;
+      switch (entry->function_id) {
+        case OSSL_FUNC_CIPHER_NEWCTX:
+          its.create = OSSL_FUNC_cipher_newctx(entry);
+          ours.function = reinterpret_cast<void (*)()>(create<kIndex>);
+          break;
+        case OSSL_FUNC_CIPHER_FREECTX:
+          its.release = OSSL_FUNC_cipher_freectx(entry);
+          ours.function = reinterpret_cast<void (*)()>(release<kIndex>);
+          break;
+        case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
+          its.encryptInit = OSSL_FUNC_cipher_encrypt_init(entry);
+          ours.function = reinterpret_cast<void (*)()>(setUp<kIndex, true>);
+          break;
+        case OSSL_FUNC_CIPHER_DECRYPT_INIT:
+          its.decryptInit = OSSL_FUNC_cipher_decrypt_init(entry);
+          ours.function = reinterpret_cast<void (*)()>(setUp<kIndex, false>);
+          break;
+        case OSSL_FUNC_CIPHER_UPDATE:
+          its.update = OSSL_FUNC_cipher_update(entry);
+          break;
+        case OSSL_FUNC_CIPHER_FINAL:
+          its.final = OSSL_FUNC_cipher_final(entry);
+          break;
+        case OSSL_FUNC_CIPHER_GET_CTX_PARAMS:
+          its.get = OSSL_FUNC_cipher_get_ctx_params(entry);
+          break;
+        case OSSL_FUNC_CIPHER_SET_CTX_PARAMS:
+          its.set = OSSL_FUNC_cipher_set_ctx_params(entry);
+          break;
+        case OSSL_FUNC_CIPHER_DUPCTX:
+          // A copy would have nonces of its own.
+          continue;
+        default:
+          break;
+      }
+      dispatch[kIndex].push_back(ours);
+    }
+    dispatch[kIndex].push_back({0, nullptr});
+    algorithms[kIndex] = {ciphers->algorithm_names, kProviderProperty, dispatch[kIndex].data(),
+                          nullptr};
+    return its.complete();
+  }
+
+  template <std::size_t kIndex>
+  static void* create(void*) {
+    const RecordProvider& provider = instance();
+    return provider.functions[kIndex].create(provider.defaultContext);
+  }
+
+  template <std::size_t kIndex>
+  static void release(void* context) {
+    if (ciphersInUse != nullptr) {
+      ciphersInUse->read.end(context);
+      ciphersInUse->write.end(context);
+    }
+    instance().functions[kIndex].release(context);
+  }
+
+  template <std::size_t kIndex, bool kSeals>
+  static int setUp(void* context, const unsigned char* key, std::size_t keyBytes,
+                   const unsigned char* nonce, std::size_t nonceBytes, const OSSL_PARAM params[]) {
+    const CipherFunctions& its = instance().functions[kIndex];
+    const auto setUpIts = kSeals ? its.encryptInit : its.decryptInit;
+    if (ciphersInUse != nullptr) {
+      RecordCipher& cipher = kSeals ? ciphersInUse->write : ciphersInUse->read;
+      if (key != nullptr) {
+        cipher.begin(context, its, nonce == nullptr);
+      } else if (nonce != nullptr && cipher.context_ == context && cipher.counts_ &&
+                 nonceBytes == RecordCipher::kNonceBytes) {
+        const RecordCipher::Nonce real = cipher.nonceFor(nonce);
+        return setUpIts(context, nullptr, 0, real.data(), real.size(), params);
+      }
+    }
+    return setUpIts(context, key, keyBytes, nonce, nonceBytes, params);
+  }
+
+  // The provider, as OpenSSL sees it. It is asked for by the thread that builds it.
+  static RecordProvider*& building() {
+    static RecordProvider* provider = nullptr;
+    return provider;
+  }
+
+  static const OSSL_ALGORITHM* query(void* self, int operation, int* mayNotCache) {
+    *mayNotCache = 0;
+    return operation == OSSL_OP_CIPHER ? static_cast<RecordProvider*>(self)->algorithms.data()
+                                       : nullptr;
+  }
+
+  static int init(const OSSL_CORE_HANDLE*, const OSSL_DISPATCH*, const OSSL_DISPATCH** out,
+                  void** self) {
+    static const std::array<OSSL_DISPATCH, 2> kFunctions = {{
+        {OSSL_FUNC_PROVIDER_QUERY_OPERATION, reinterpret_cast<void (*)()>(query)},
+        {0, nullptr},
+    }};
+    *out = kFunctions.data();
+    *self = building();
+    return 1;
+  }
+};
+
+SslContextPointer RecordCiphers::newContext(const SSL_METHOD* method) {
+  OSSL_LIB_CTX* const library = RecordProvider::instance().library;
+  return SslContextPointer(library == nullptr ? SSL_CTX_new(method)
+                                              : SSL_CTX_new_ex(library, kProviderWanted, method));
+}
+
+RecordCiphers::InUse::InUse(RecordCiphers& ciphers)
+    : before_(std::exchange(ciphersInUse, &ciphers)) {}
+
+RecordCiphers::InUse::~InUse() { ciphersInUse = before_; }
+
+// The nonces
+
+void RecordCipher::begin(void* context, const CipherFunctions& functions, bool counts) {
+  context_ = context;
+  functions_ = &functions;
+  counts_ = counts;
+  known_ = false;
+  theirs_ = ours_ = 0;
+}
+
+void RecordCipher::end(const void* context) {
+  if (context_ == context) context_ = nullptr;
+}
+
+// Under a new key libssl counts from 0 on. It begins again there with a record that it could not
+// open, which is one of early data that it does not want: then there are none of ours.
+RecordCipher::Nonce RecordCipher::nonceFor(const unsigned char* theirs) {
+  if (!std::exchange(known_, true)) std::copy_n(theirs, first_.size(), first_.begin());
+  std::uint64_t number = 0;
+  for (std::size_t i = kNonceBytes - sizeof number; i < kNonceBytes; ++i)
+    number = number << 8 | static_cast<unsigned char>(theirs[i] ^ first_[i]);
+  theirs_ = number + 1;
+  return nonceOf(number + ours_);
+}
+
+RecordCipher::Nonce RecordCipher::nonceOf(std::uint64_t number) const {
+  Nonce nonce = first_;
+  for (std::size_t i = kNonceBytes; number != 0; number >>= 8)
+    nonce[--i] ^= static_cast<unsigned char>(number);
+  return nonce;
+}
+
+// Records
+
+std::size_t RecordCipher::seal(std::string_view data, char* record) {
+  const std::size_t inner = data.size() + 1;
+  const std::size_t sealed = inner + kTagBytes;
+  auto* const header = reinterpret_cast<unsigned char*>(record);
+  header[0] = kApplicationData;
+  header[1] = header[2] = 3;
+  header[3] = static_cast<unsigned char>(sealed >> 8);
+  header[4] = static_cast<unsigned char>(sealed);
+  unsigned char* const out = header + kRecordHeaderBytes;
+  std::memcpy(out, data.data(), data.size());
+  out[data.size()] = kApplicationData;
+
+  const Nonce nonce = nextNonce();
+  const CipherFunctions& its = *functions_;
+  std::size_t done = 0;
+  std::size_t last = 0;
+  std::array<OSSL_PARAM, 2> tag = {
+      OSSL_PARAM{OSSL_CIPHER_PARAM_AEAD_TAG, OSSL_PARAM_OCTET_STRING, out + inner, kTagBytes, 0},
+      OSSL_PARAM{}};
+  if (its.encryptInit(context_, nullptr, 0, nonce.data(), nonce.size(), nullptr) != 1 ||
+      its.update(context_, nullptr, &done, kRecordHeaderBytes, header, kRecordHeaderBytes) != 1 ||
+      its.update(context_, out, &done, inner, out, inner) != 1 ||
+      its.final(context_, out + done, &last, inner - done) != 1 || done + last != inner ||
+      its.get(context_, tag.data()) != 1)
+    return 0;
+  ++ours_;
+  return kRecordHeaderBytes + sealed;
+}
+
+RecordCipher::Opened RecordCipher::open(std::string_view record, char* into) {
+  if (record.size() < kSealBytes) return {};
+  const auto* const header = reinterpret_cast<const unsigned char*>(record.data());
+  const unsigned char* const sealed = header + kRecordHeaderBytes;
+  const std::size_t inner = record.size() - kRecordHeaderBytes - kTagBytes;
+  // What OpenSSL is given to compare with is not written to.
+  auto* const expected = const_cast<unsigned char*>(sealed + inner);
+  auto* const out = reinterpret_cast<unsigned char*>(into);
+
+  const Nonce nonce = nextNonce();
+  const CipherFunctions& its = *functions_;
+  std::size_t done = 0;
+  std::size_t last = 0;
+  const std::array<OSSL_PARAM, 2> tag = {
+      OSSL_PARAM{OSSL_CIPHER_PARAM_AEAD_TAG, OSSL_PARAM_OCTET_STRING, expected, kTagBytes, 0},
+      OSSL_PARAM{}};
+  if (its.decryptInit(context_, nullptr, 0, nonce.data(), nonce.size(), nullptr) != 1 ||
+      its.set(context_, tag.data()) != 1 ||
+      its.update(context_, nullptr, &done, kRecordHeaderBytes, header, kRecordHeaderBytes) != 1 ||
+      its.update(context_, out, &done, inner, sealed, inner) != 1 ||
+      its.final(context_, out + done, &last, inner - done) != 1 || done + last != inner)
+    return {};
+  // Zeros may stand behind the type, which is the last byte that is none (RFC 8446 5.4).
+  std::size_t end = inner;
+  while (end > 0 && out[end - 1] == 0) --end;
+  if (end == 0 || out[end - 1] != kApplicationData) return {};
+  ++ours_;
+  return {.data = true, .bytes = end - 1};
+}
+
+}  // namespace tidegate::tls
