@@ -64,6 +64,7 @@ function exposition(routes: number, used = routes): MicroCase {
           policyEvents: [],
           policyWorkerRestarts: 0,
           certificates: [],
+          revocationLists: [],
         }),
       });
       return () => metrics.expose();

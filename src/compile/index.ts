@@ -5,6 +5,7 @@ import { problemAt } from '../config/source.js';
 import type { PolicySet } from '../workers/messages.js';
 import { coreFinding } from './coreProblem.js';
 import { encodeSnapshot } from './encode.js';
+import { type CertificateFacts, expiryFindings, type RevocationListFacts } from './expiry.js';
 import { fetchRoutes } from './fetches.js';
 import { compileListener } from './listeners.js';
 import { type MetricSlots, maxMetricSlots } from './metricSlots.js';
@@ -13,16 +14,21 @@ import { ModuleCatalog, PolicyNumbers } from './policyModules.js';
 import { type Resolve, resolveBySystem, resolveEndpoints } from './resolve.js';
 import { compileRoute } from './routes.js';
 import type { Snapshot } from './snapshot.js';
-import { type CertificateFacts, expiryFinding, readTls, type TlsFiles } from './tls.js';
+import { readTls, type TlsFiles } from './tls.js';
 import { compileUpstream } from './upstreams.js';
 
+export {
+  type CertificateFacts,
+  expiryFindings,
+  nextExpiryCheck,
+  type RevocationListFacts,
+} from './expiry.js';
 export { fetchRoutes } from './fetches.js';
 export { MetricSlots } from './metricSlots.js';
 export type { LoadedPolicy, PolicyCatalog, PolicyFault, PolicyLoad } from './policies.js';
 export { PolicyNumbers } from './policyModules.js';
 export type { Resolve } from './resolve.js';
 export type { Snapshot } from './snapshot.js';
-export { type CertificateFacts, expiryFinding } from './tls.js';
 
 export interface CompileOptions {
   /** Grows with each configuration that is adopted. */
@@ -56,8 +62,12 @@ export interface Compiled {
   /** The files of policies, absolute: what `--watch` looks at beside those of the configuration. */
   files: string[];
   certificates: CertificateFacts[];
-  /** Certificates, keys and ticket keys, absolute: what is looked at whether or not `--watch` is on. */
-  certificateFiles: string[];
+  revocationLists: RevocationListFacts[];
+  /**
+   * Certificates, keys, revocation lists and ticket keys: what is looked at whether or not `--watch` is on. A digest of what was in
+   * each, by absolute path.
+   */
+  certificateFiles: ReadonlyMap<string, string>;
   warnings: Problem[];
   /** Gives a message of the core (`routes[3].match.paths[0]: …`) its place in the configuration. */
   coreProblem(message: string): Problem;
@@ -141,11 +151,12 @@ function ofSnapshot(snapshot: Snapshot, config: Config, source: Source) {
   };
 }
 
-function ofCertificates({ certificates, files, warnings }: TlsFiles, source: Source) {
-  const findings = [...warnings, ...certificates.flatMap((facts) => expiryFinding(facts) ?? [])];
+function ofCertificates(tls: TlsFiles, source: Source) {
+  const findings = [...tls.warnings, ...expiryFindings(tls)];
   return {
-    certificates,
-    certificateFiles: files,
+    certificates: tls.certificates,
+    revocationLists: tls.revocationLists,
+    certificateFiles: tls.files,
     warnings: findings.map((finding) => problemAt(source, finding)),
   };
 }

@@ -1,27 +1,15 @@
 // The files that TLS of listeners is made of: read with each snapshot and each time that they change, and held against each
 // other, so that what the core gets fits together. Nothing of a key stands in a message.
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import type { Config, ConfigPath, ListenerSettings, UpstreamSettings } from '../config/index.js';
 import type { Finding } from '../config/source.js';
 import { readTextFile } from '../config/textFile.js';
+import type { CertificateFacts, RevocationListFacts } from './expiry.js';
+import { readRevocationLists } from './revocationLists.js';
 import type { SnapshotTls, SnapshotUpstreamTls } from './snapshot.js';
-
-/** Of one certificate of a listener, for logs and metrics. */
-export interface CertificateFacts {
-  listener: string;
-  /** What it is made out to. */
-  names: string[];
-  /** `rsa`, `ec`, `ed25519` … */
-  keyType: string;
-  /** As people know the file. */
-  file: string;
-  path: ConfigPath;
-  /** Milliseconds since the epoch. */
-  notAfter: number;
-}
 
 export interface TlsFiles {
   /** By the listener's name. */
@@ -31,17 +19,13 @@ export interface TlsFiles {
   /** PEM of those that Node.js believes; empty where no upstream needs them. */
   authorities: string;
   certificates: CertificateFacts[];
-  /** Absolute, also those that could not be read. */
-  files: string[];
+  revocationLists: RevocationListFacts[];
+  /** By absolute path, a digest of what was in it; empty for those that could not be read. */
+  files: Map<string, string>;
   /** What makes the configuration unusable. */
   findings: Finding[];
   warnings: Finding[];
 }
-
-const day = 24 * 3_600_000;
-
-/** Time before the end of a certificate from which on it is warned of. */
-export const expiryWarningMillis = 14 * day;
 
 const maxPemBytes = 1024 * 1024;
 
@@ -63,20 +47,6 @@ export function readTls(config: Config, configFile: string, now = Date.now()): T
   return reader.result;
 }
 
-/** What is to be said of certificates that end soon; nothing of the others. */
-export function expiryFinding(
-  { names, notAfter, path }: CertificateFacts,
-  now = Date.now(),
-): Finding | undefined {
-  const left = notAfter - now;
-  if (left > expiryWarningMillis) return undefined;
-  const days = Math.max(0, Math.floor(left / day));
-  const end = new Date(notAfter).toISOString();
-  const whose = names[0] === undefined ? 'the certificate' : `the certificate of ${names[0]}`;
-  const when = left <= 0 ? `has expired at ${end}` : `expires in ${days} days, at ${end}`;
-  return { code: 'certificate_expires', severity: 'warning', path, message: `${whose} ${when}` };
-}
-
 type Tls = NonNullable<ListenerSettings['tls']>;
 
 /** `names` stands for the certificate's own where there are any. */
@@ -92,7 +62,8 @@ class Reader {
     upstreams: new Map(),
     authorities: '',
     certificates: [],
-    files: [],
+    revocationLists: [],
+    files: new Map(),
     findings: [],
     warnings: [],
   };
@@ -122,7 +93,7 @@ class Reader {
       groups: tls.groups,
       strictSni: tls.strictSni,
       earlyData: tls.earlyData,
-      ...this.#clientAuth(tls, [...path, 'clientAuth']),
+      ...this.#clientAuth(listener.name, tls, [...path, 'clientAuth']),
       tickets: tickets !== false,
       ...(tickets === false ? {} : { ticketRotation: tickets.rotate }),
       ticketKeys,
@@ -156,9 +127,10 @@ class Reader {
     const extra = process.env['NODE_EXTRA_CA_CERTS'] ?? '';
     if (extra === '') return;
     const file = resolve(extra);
-    if (!this.result.files.includes(file)) this.result.files.push(file);
+    this.result.files.set(file, '');
     try {
       const pem = readTextFile(file, extra, maxPemBytes - this.result.authorities.length - 1);
+      this.result.files.set(file, digestOf(pem));
       const certificates = pem.match(pemCertificates) ?? [];
       if (certificates.length === 0) throw new Error(`${extra} has none`);
       // Throws at what is none.
@@ -174,17 +146,41 @@ class Reader {
     }
   }
 
-  #clientAuth({ clientAuth }: Tls, path: ConfigPath): Pick<SnapshotTls, 'clientAuth'> {
+  #clientAuth(
+    listener: string,
+    { clientAuth }: Tls,
+    path: ConfigPath,
+  ): Pick<SnapshotTls, 'clientAuth'> {
     if (clientAuth === undefined) return {};
     const { mode, ca, crl, depth } = clientAuth;
     return {
       clientAuth: {
         mode,
         ca: this.#authorities(ca, [...path, 'ca']),
-        crl: crl === undefined ? '' : (this.#pem(crl, [...path, 'crl']) ?? ''),
+        crl: crl === undefined ? '' : this.#revocations(listener, crl, [...path, 'crl']),
         depth,
       },
     };
+  }
+
+  #revocations(listener: string, written: string, path: ConfigPath): string {
+    const pem = this.#pem(written, path);
+    if (pem === undefined) return '';
+    const file = this.#shown(written);
+    const lists = readRevocationLists(pem);
+    if (lists.length === 0) {
+      this.#report(path, `expected revocation lists in PEM but ${file} has none`);
+    }
+    // Of several of one authority, one that is in force is enough.
+    const last = new Map<string, RevocationListFacts>();
+    for (const list of lists) {
+      if (list?.nextUpdate === undefined) continue;
+      const { issuer, thisUpdate, nextUpdate } = list;
+      if ((last.get(issuer)?.nextUpdate ?? 0) >= nextUpdate) continue;
+      last.set(issuer, { listener, issuer, file, path, thisUpdate, nextUpdate });
+    }
+    this.result.revocationLists.push(...last.values());
+    return pem;
   }
 
   #authorities(written: string, path: ConfigPath): string {
@@ -247,7 +243,10 @@ class Reader {
 
   #pem(written: string, path: ConfigPath): string | undefined {
     try {
-      return readTextFile(this.#file(written), this.#shown(written), maxPemBytes);
+      const file = this.#file(written);
+      const pem = readTextFile(file, this.#shown(written), maxPemBytes);
+      this.result.files.set(file, digestOf(pem));
+      return pem;
     } catch (error) {
       this.#report(path, `expected a PEM file but ${messageOf(error)}`);
       return undefined;
@@ -279,7 +278,9 @@ class Reader {
     try {
       const file = this.#file(written);
       if (statSync(file).size > maxTicketFileBytes) throw new Error('it is too large');
-      return parseTicketKeys(readFileSync(file));
+      const bytes = readFileSync(file);
+      this.result.files.set(file, digestOf(bytes));
+      return parseTicketKeys(bytes);
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
       this.#report(
@@ -292,7 +293,7 @@ class Reader {
 
   #file(written: string): string {
     const file = resolve(this.#folder, written);
-    if (!this.result.files.includes(file)) this.result.files.push(file);
+    if (!this.result.files.has(file)) this.result.files.set(file, '');
     return file;
   }
 
@@ -304,6 +305,11 @@ class Reader {
   #report(path: ConfigPath, message: string, hint?: string): void {
     this.result.findings.push({ code: 'certificate_unusable', path, message, hint });
   }
+}
+
+/** For comparing what a file holds with what it held; of keys as well, so nobody is shown it. */
+function digestOf(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('base64');
 }
 
 const ticketKeyBytes = 80;

@@ -25,8 +25,10 @@ export const problemCodes = {
   no_policy_workers: 'A route has policies, and there is no thread to run them.',
   unresolved_endpoint: 'The name of an endpoint could not be resolved.',
   certificate_unusable:
-    'A certificate, its key or a file of ticket keys cannot be used: it is not there, not what it should be, expired, or made out to others.',
+    'A certificate, its key, a revocation list or a file of ticket keys cannot be used: it is not there, not what it should be, expired, or made out to others.',
   certificate_expires: 'Warning: a certificate expires within 14 days.',
+  revocation_list_expires:
+    'Warning: a revocation list has expired, or does so within the last quarter of its time (14 days at most).',
   too_many_things:
     'Routes, upstreams and endpoints since the start of the process exceed the room for their counters.',
   core_refused: 'The core refused the compiled configuration.',

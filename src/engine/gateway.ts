@@ -1,4 +1,5 @@
 // One running gateway: a core, the configuration in force, the admin server. Starts, reloads, drains and stops them as one.
+import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type AdminAnswer,
@@ -11,9 +12,10 @@ import {
 import {
   type Compiled,
   compileSnapshot,
-  expiryFinding,
+  expiryFindings,
   fetchRoutes,
   MetricSlots,
+  nextExpiryCheck,
   PolicyNumbers,
   renewCertificates,
 } from '../compile/index.js';
@@ -46,8 +48,6 @@ export class ConfigRefused extends Error {
 
 /** How often a draining gateway asks whether a client is left. */
 const drainPollMillis = 20;
-
-const expiryCheckMillis = 24 * 3_600_000;
 
 interface Prepared {
   config: Config;
@@ -186,7 +186,7 @@ export class Gateway {
     this.#state = 'stopped';
     this.#watch.close();
     this.#certificateWatch.close();
-    clearInterval(this.#expiryCheck);
+    clearTimeout(this.#expiryCheck);
     this.#admin?.close();
     await this.core.stop();
     await this.#policies.stop();
@@ -203,7 +203,7 @@ export class Gateway {
     this.#state = 'ready';
     this.#adoptedAt = Date.now() / 1000;
     this.#watchFiles(this.#current.files);
-    this.#expiryCheck = setInterval(() => this.#warnOfExpiry(), expiryCheckMillis).unref();
+    this.#awaitExpiry();
   }
 
   /** An address that cannot be had ends the start; a missing uWebSockets.js does not: traffic does not need it. */
@@ -287,18 +287,27 @@ export class Gateway {
       return false;
     }
     this.#current = { ...this.#current, compiled: renewed };
+    this.#awaitExpiry();
     logProblems(renewed.warnings, log);
-    log.info({ version }, 'certificates adopted');
+    const files = changedFiles(compiled.certificateFiles, renewed.certificateFiles);
+    log.info({ version, files }, 'certificates adopted');
     return true;
+  }
+
+  /** Whoever adopts certificates has said what there is to say of them now. */
+  #awaitExpiry(): void {
+    clearTimeout(this.#expiryCheck);
+    const delayMillis = nextExpiryCheck(this.#current.compiled);
+    this.#expiryCheck = setTimeout(() => this.#warnOfExpiry(), delayMillis).unref();
   }
 
   #warnOfExpiry(): void {
     const { compiled, source } = this.#current;
-    const findings = compiled.certificates.flatMap((facts) => expiryFinding(facts) ?? []);
     logProblems(
-      findings.map((finding) => problemAt(source, finding)),
+      expiryFindings(compiled).map((finding) => problemAt(source, finding)),
       this.#options.log,
     );
+    this.#awaitExpiry();
   }
 
   async #reloadOnce(cause: string): Promise<boolean> {
@@ -329,6 +338,7 @@ export class Gateway {
       return false;
     }
     this.#current = next;
+    this.#awaitExpiry();
     this.#adoptedAt = Date.now() / 1000;
     log.level = next.config.log.level;
     this.#watchFiles(next.files);
@@ -363,7 +373,7 @@ export class Gateway {
   #watchFiles(files: readonly string[]): void {
     const ready = this.#state === 'ready';
     this.#watch.set(this.#current.config.process.watch && ready ? files : []);
-    this.#certificateWatch.set(ready ? this.#current.compiled.certificateFiles : []);
+    this.#certificateWatch.set(ready ? [...this.#current.compiled.certificateFiles.keys()] : []);
   }
 
   #facts(): GatewayFacts {
@@ -376,6 +386,7 @@ export class Gateway {
       policyEvents: this.#policies.tally.entries,
       policyWorkerRestarts: this.#policies.restarts,
       certificates: this.#current.compiled.certificates,
+      revocationLists: this.#current.compiled.revocationLists,
     };
   }
 }
@@ -441,6 +452,16 @@ function slotNames({ snapshot }: Compiled): MetricSlotNames {
       slot: metricSlot,
     })),
   };
+}
+
+/** As people know them, those of which the content is another now. */
+function changedFiles(
+  before: ReadonlyMap<string, string>,
+  now: ReadonlyMap<string, string>,
+): string[] {
+  return [...now]
+    .filter(([file, digest]) => before.get(file) !== digest)
+    .map(([file]) => relative(process.cwd(), file));
 }
 
 /** As the log and the ready message have them. */

@@ -1,6 +1,6 @@
 // Every metric by name, type, labels and meaning, with how its samples are read from one scrape. docs/metrics.md has the same
 // table; a test holds the two together.
-import type { CertificateFacts } from '../compile/index.js';
+import type { CertificateFacts, RevocationListFacts } from '../compile/index.js';
 import type { CoreStats, CoreTables, EndpointStatus } from '../engine/types.js';
 import type { ProcessFacts } from './processFacts.js';
 import { readCounter, type SlotTotals } from './slots.js';
@@ -22,6 +22,7 @@ export interface GatewayFacts {
   policyEvents: readonly { policy: string; event: string; count: number }[];
   policyWorkerRestarts: number;
   certificates: readonly CertificateFacts[];
+  revocationLists: readonly RevocationListFacts[];
 }
 
 /** Everything that one answer to GET /metrics is made of. */
@@ -377,6 +378,17 @@ function gatewayMetrics(): MetricDefinition[] {
         gateway.certificates.map(({ listener, names, keyType, notAfter }) => ({
           labels: { listener, name: names[0] ?? '', key: keyType },
           value: notAfter / 1000,
+        })),
+    },
+    {
+      name: 'tidegate_revocation_list_expiry_timestamp_seconds',
+      type: 'gauge',
+      labels: ['listener', 'issuer'],
+      help: 'When the revocation list for client certificates of the issuer ends; of several the last.',
+      read: ({ gateway }) =>
+        gateway.revocationLists.map(({ listener, issuer, nextUpdate }) => ({
+          labels: { listener, issuer },
+          value: nextUpdate / 1000,
         })),
     },
     {

@@ -85,6 +85,7 @@ function metricsOf(core: Core): Metrics {
       policyEvents: [{ policy: 'keys', event: 'failed', count: 3 }],
       policyWorkerRestarts: 2,
       certificates: [],
+      revocationLists: [],
     }),
   });
 }

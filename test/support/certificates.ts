@@ -23,6 +23,11 @@ export interface CertificateWish {
   extensions?: readonly string[];
 }
 
+/** `YYYYMMDDHHMMSSZ` */
+function asn1Time(time: Date): string {
+  return `${time.toISOString().slice(0, 19).replace(/[-T:]/g, '')}Z`;
+}
+
 const keyOptions = {
   ec: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
   rsa: ['-newkey', 'rsa:2048'],
@@ -70,8 +75,8 @@ export class Authority implements Certificate {
     };
   }
 
-  /** A list (PEM) that says that these certificates are not good any more; by default for 30 days. */
-  revocationList(revoked: readonly Certificate[], untilUtc?: string): string {
+  /** A list (PEM) that says that these certificates are not good any more: for 30 days from now, or from 2024 to `until`. */
+  revocationList(revoked: readonly Certificate[], until?: Date): string {
     const file = (name: string, text: string) => {
       const path = join(this.folder, name);
       writeFileSync(path, text);
@@ -88,9 +93,9 @@ export class Authority implements Certificate {
       `[ca]\ndefault_ca=own\n[own]\ndatabase=${database}\ndefault_md=sha256\n`,
     );
     const end =
-      untilUtc === undefined
+      until === undefined
         ? ['-crldays', '30']
-        : ['-crl_lastupdate', '20240101000000Z', '-crl_nextupdate', untilUtc];
+        : ['-crl_lastupdate', '20240101000000Z', '-crl_nextupdate', asn1Time(until)];
     return execFileSync(
       'openssl',
       [

@@ -1,9 +1,10 @@
 // Certificates of clients that their authority has taken back.
 import { renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Authority, type Certificate } from '../support/certificates.js';
 import { requestText } from '../support/client.js';
+import { runCommand } from '../support/command.js';
 import { temporaryFolder } from '../support/folder.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
 import { type Origin, startOrigin } from '../support/origin.js';
@@ -34,7 +35,11 @@ async function start(list: string): Promise<{ gateway: Gateway; listFile: string
   lists += 1;
   const listFile = join(folder, `revoked-${lists}.pem`);
   write(listFile, list);
-  const gateway = await startGateway(`
+  return { gateway: await startGateway(configOf(listFile)), listFile };
+}
+
+function configOf(listFile: string): string {
+  return `
 listeners:
   - name: public
     bind: 127.0.0.1:0
@@ -44,9 +49,10 @@ listeners:
       clientAuth: { mode: required, ca: ${clients.certFile}, crl: ${listFile} }
 routes: [{ name: all, upstream: app }]
 upstreams: [{ name: app, endpoints: ["${origin.address}"] }]
-`);
-  return { gateway, listFile };
+`;
 }
+
+const adopted = (line: string) => (line.includes('certificates adopted') ? line : undefined);
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const;
 type Version = (typeof versions)[number];
@@ -91,7 +97,9 @@ describe.each(versions)('%s', (version) => {
     expect(session).toBeDefined();
     expect(await served(gateway, lost, version, session)).toBe(true);
     write(listFile, clients.revocationList([lost]));
-    await gateway.log.find('the new list', (line) => line.includes('certificates adopted'));
+    const line = await gateway.log.find('the new list', adopted);
+    expect(line).toContain(basename(listFile));
+    expect(line).not.toContain(basename(site.certFile));
     expect(await served(gateway, lost, version)).toBe(false);
     expect(await served(gateway, lost, version, session)).toBe(false);
     expect(await served(gateway, good, version)).toBe(true);
@@ -105,15 +113,56 @@ it('a list that cannot be read is refused, and the one before it stays', async (
   const { gateway, listFile } = await start(clients.revocationList([lost]));
   write(listFile, 'nobody\n');
   await gateway.log.find('a refusal', (line) => line.includes('certificates refused'));
-  expect(gateway.log.text).toContain('clientAuth.crl: expected revocation lists in PEM"');
+  expect(gateway.log.text).toMatch(
+    new RegExp(`expected revocation lists in PEM but \\S*${basename(listFile)} has none`),
+  );
   expect(await served(gateway, lost, 'TLSv1.3')).toBe(false);
   expect(await served(gateway, good, 'TLSv1.3')).toBe(true);
 });
 
 it('a list whose time is over lets nobody in', async () => {
-  const { gateway } = await start(clients.revocationList([], '20240201000000Z'));
+  const { gateway } = await start(clients.revocationList([], new Date('2024-02-01')));
+  await gateway.log.find('a warning', (line) => line.includes('has expired at 2024-02-01'));
   expect(await served(gateway, good, 'TLSv1.3')).toBe(false);
   await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="certificate"');
+});
+
+describe('the end of a list', () => {
+  const file = /in \S*revoked-\d+\.pem/;
+
+  it('is a metric, and in the log near it and when it has come', async () => {
+    const end = new Date(Date.now() + 3_000);
+    const { gateway } = await start(clients.revocationList([], end));
+    const line = await gateway.log.find('the end', (text) =>
+      text.includes('the revocation list of Clients') && text.includes('has expired')
+        ? text
+        : undefined,
+    );
+    expect(line).toContain('"code":"revocation_list_expires"');
+    expect(line).toMatch(file);
+    expect(Date.now()).toBeGreaterThanOrEqual(Math.floor(end.getTime() / 1000) * 1000);
+    const labels = 'listener="public",issuer="Clients"';
+    const metric = 'tidegate_revocation_list_expiry_timestamp_seconds';
+    expect(await gateway.metric(metric, labels)).toBe(Math.floor(end.getTime() / 1000));
+  });
+
+  it('is no matter where it is far, and of two lists of an authority the later counts', async () => {
+    const two = clients.revocationList([], new Date('2024-02-01')) + clients.revocationList([]);
+    const { gateway, listFile } = await start(two);
+    write(listFile, clients.revocationList([]));
+    await gateway.log.find('the new list', adopted);
+    expect(gateway.log.text).not.toContain('revocation_list_expires');
+  });
+
+  it.skipIf(process.env['TIDEGATE_HOST'])('is what tidegate check says', async () => {
+    const listFile = join(folder, 'ending.pem');
+    write(listFile, clients.revocationList([], new Date(Date.now() + 5.5 * 24 * 3_600_000)));
+    const configFile = join(folder, 'ending.yaml');
+    writeFileSync(configFile, configOf(listFile));
+    const { status, stdout, stderr } = await runCommand('check', '-c', configFile);
+    expect(status).toBe(0);
+    expect(stdout + stderr).toMatch(/list of Clients in \S*ending\.pem expires in 5 days/);
+  });
 });
 
 it('without a list of the authority that issued it, no certificate is good', async () => {
