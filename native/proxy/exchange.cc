@@ -837,7 +837,7 @@ void Exchange::passUpgrade(ResponseHead& head) {
     return;
   }
   // Over HTTP/2 the client has no key to hold it against (RFC 8441 5): it is the gateway's part.
-  if (line_.majorVersion >= 2 && !acceptsWebSocket(head_, head)) {
+  if (isExtendedConnect() && !acceptsWebSocket(head_, head)) {
     fail(Reason::UpstreamBadResponse);
     return;
   }
@@ -846,7 +846,8 @@ void Exchange::passUpgrade(ResponseHead& head) {
   OutgoingResponse out;
   composeHead(head, head.line, nullptr, out);
   out.upgrade = head.value(*upgrade);
-  status_ = 101;
+  // What the client gets.
+  status_ = isExtendedConnect() ? 200 : 101;
   requestDone_ = false;
   requestTimer_.unlink();
   client_.sendHead(out);
@@ -1164,7 +1165,7 @@ void Exchange::record() {
   entry.upstreamTlsError = tlsFailure_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {
-    entry.method = head_.view(line_.methodToken);
+    entry.method = isExtendedConnect() ? "CONNECT" : head_.view(line_.methodToken);
     entry.host = head_.view(line_.authority);
     entry.target = head_.view(line_.target);
     if (const Field* f = head_.find(FieldId::Referer)) entry.referer = head_.value(*f);

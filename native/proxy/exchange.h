@@ -181,6 +181,8 @@ class Exchange final : public ClientStreamEvents,
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
   bool waitsForVerdict() const { return state_ == State::Asking || state_ == State::Reviewing; }
   bool isHead() const { return line_.method == Method::Head; }
+  // RFC 8441: the codec has made a handshake of HTTP/1 of it.
+  bool isExtendedConnect() const { return line_.majorVersion >= 2 && line_.upgrade; }
   std::uint32_t microsSince(std::uint64_t start) const;
 
   ThreadServices& services_;

@@ -183,10 +183,10 @@ describe.skipIf(!installed)('Chromium', () => {
       messages: [true, true],
       closed: 1000,
     });
-    // On the connection that is there (RFC 8441); logged as the handshake that upstreams see.
+    // On the connection that is there (RFC 8441).
     expect(lines.find(({ target }) => target === '/socket')).toMatchObject({
-      method: 'GET',
-      status: 101,
+      method: 'CONNECT',
+      status: 200,
       protocol: 'HTTP/2.0',
       reason: 'none',
     });

@@ -340,7 +340,10 @@ describe('a WebSocket', () => {
     const { status, body } = await responseOf(await openSocket('/raw/deaf'));
     expect(status).toBe(502);
     expect(body.toString()).toContain('upstream_bad_response');
-    await gateway.loggedTarget('/raw/deaf', from);
+    expect(await gateway.loggedTarget('/raw/deaf', from)).toMatchObject({
+      method: 'CONNECT',
+      status: 502,
+    });
   });
 
   it('passes through the extended CONNECT', async () => {
@@ -371,6 +374,13 @@ describe('a WebSocket', () => {
     expect(await head).not.toHaveProperty('sec-websocket-accept');
     await new Promise((resolve) => stream.once('close', resolve));
     expect(received).toBe('hellopong');
+    // What the client has said and heard, and not the handshake that the upstream has.
+    expect(await gateway.loggedTarget('/raw/socket')).toMatchObject({
+      method: 'CONNECT',
+      status: 200,
+      protocol: 'HTTP/2.0',
+      reason: 'none',
+    });
   });
 
   it('is all that CONNECT is for', async () => {
