@@ -72,7 +72,7 @@ namespace tidegate {
   X(UpgradeRefused, "upgrade_refused", 502,                                                        \
     "The endpoint switched protocols without being asked.")                                        \
   X(UpgradeUnsupported, "upgrade_unsupported", 502,                                                \
-    "The endpoint takes no WebSocket over HTTP/2.")                                                \
+    "What answers this request takes no WebSocket, or none over HTTP/2.")                          \
   X(FetchUnknownUpstream, "fetch_unknown_upstream", 0,                                             \
     "The configuration has no upstream of the name that a policy fetches from.")                   \
   X(FetchTooLarge, "fetch_too_large", 0,                                                           \

@@ -745,6 +745,10 @@ void Exchange::passHeld(const Verdict* review) {
   StatusLine& line = held_->line;
   OutgoingResponse out;
   composeHead(held_->fields, line, review, out);
+  if (readsAsConsent(out.status)) {
+    answer(Reason::UpgradeUnsupported);
+    return;
+  }
   status_ = out.status;
   const bool bodyless = out.status == 204 || out.status == 304;
   if ((review != nullptr && review->hasBody) || (bodyless && out.status != line.status)) {
@@ -814,6 +818,10 @@ void Exchange::onUpstreamHead(ResponseHead& head) {
   if (sendAgainConfirmed(head.line.status)) return;
   if (head.line.status == 101) {
     passUpgrade(head);
+    return;
+  }
+  if (readsAsConsent(head.line.status)) {
+    fail(Reason::UpgradeUnsupported);
     return;
   }
   if (plan_->has(PlanStep::Review)) {
@@ -905,6 +913,10 @@ void Exchange::onClientDrained() {
 }
 
 void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
+  if (readsAsConsent(out.status)) {
+    answer(Reason::UpgradeUnsupported);
+    return;
+  }
   state_ = State::Responding;
   const bool bodyless = out.status < 200 || out.status == 204 || out.status == 304;
   if (!listener().hsts.empty())

@@ -183,6 +183,11 @@ class Exchange final : public ClientStreamEvents,
   bool isHead() const { return line_.method == Method::Head; }
   // RFC 8441: the codec has made a handshake of HTTP/1 of it.
   bool isExtendedConnect() const { return line_.majorVersion >= 2 && line_.upgrade; }
+  // Whether the client would take a response for the beginning of its WebSocket, and what follows
+  // for frames of it (RFC 8441 4): it asks whether there is one, and 2xx says yes.
+  bool readsAsConsent(std::uint16_t status) const {
+    return isExtendedConnect() && status >= 200 && status < 300;
+  }
   std::uint32_t microsSince(std::uint64_t start) const;
 
   ThreadServices& services_;

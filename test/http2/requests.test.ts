@@ -71,6 +71,7 @@ listeners:
 routes:
   - { name: raw, match: { path: /raw/* }, upstream: raw }
   - { name: simple, match: { path: /simple/* }, upstream: simple }
+  - { name: fixed, match: { path: /fixed }, respond: { body: fixed } }
   - { name: small, match: { path: /small/* }, upstream: node, limits: { body: 10 } }
   - { name: node, upstream: node }
 upstreams:
@@ -344,6 +345,15 @@ describe('a WebSocket', () => {
       method: 'CONNECT',
       status: 502,
     });
+  });
+
+  it.each([
+    ['an upstream', '/simple/page'],
+    ['a route', '/fixed'],
+  ])('is refused where %s answers with a page, which is no consent to it', async (_what, path) => {
+    const { status, body } = await responseOf(await openSocket(path));
+    expect(status).toBe(502);
+    expect(body.toString()).toContain('upgrade_unsupported');
   });
 
   it('passes through the extended CONNECT', async () => {
