@@ -81,12 +81,15 @@ AutoPool::AutoPool(http2::Context& context, tls::ThreadBuffers& tlsBuffers,
                    Http2Slabs& http2, AutoSlabs& slabs)
     : EndpointPool(context.codec, tlsBuffers, std::move(endpoint)),
       slabs_(slabs),
-      http1_(context.codec, tlsBuffers, borrowed(this->endpoint()), http1),
+      http1_(context.codec, tlsBuffers, borrowed(this->endpoint()), http1, tls::Offer::Http1),
       http2_(context, tlsBuffers, borrowed(this->endpoint()), http2) {}
 
 void AutoPool::configure(const PoolSettings& settings) {
   EndpointPool::configure(settings);
-  http1_.configure(settings);
+  // An endpoint that does not speak it at all is none the worse for that.
+  PoolSettings http1 = settings;
+  http1.passiveFailures = 0;
+  http1_.configure(http1);
   http2_.configure(settings);
 }
 
@@ -109,6 +112,10 @@ PoolLease AutoPool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe
       return {&under->add(events), false, false};
   }
   return negotiate(events);
+}
+
+PoolLease AutoPool::acquireHttp1(UpstreamStreamEvents& events, bool fresh, bool probe) {
+  return http1_.acquire(events, fresh, probe);
 }
 
 PoolLease AutoPool::negotiate(UpstreamStreamEvents& events) {

@@ -98,6 +98,7 @@ class AutoPool final : public EndpointPool {
   void retire() override;
   bool unused() const override;
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
+  PoolLease acquireHttp1(UpstreamStreamEvents& events, bool fresh, bool probe) override;
   void closeIdle() override;
   void closeAll() override;
 
@@ -113,7 +114,7 @@ class AutoPool final : public EndpointPool {
   void onDisposed(Negotiation& negotiation);
 
   AutoSlabs& slabs_;
-  Http1Pool http1_;
+  Http1Pool http1_;  // what it opens itself is offered HTTP/1.1 alone
   Http2Pool http2_;
   IntrusiveList<Negotiation, NegotiationLink> negotiations_;
   // The last one that was agreed on: how many connections those that come at once will need.

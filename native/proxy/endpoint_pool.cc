@@ -30,7 +30,7 @@ void EndpointPool::retire() {
   closeIdle();
 }
 
-Transport EndpointPool::connect() {
+Transport EndpointPool::connect(tls::Offer offer) {
   context_.counters.upstreamConnects.add();
   Socket socket;
   const IoResult result = Socket::connect(endpoint_->address, socket);
@@ -40,7 +40,7 @@ Transport EndpointPool::connect() {
     return {};
   }
   std::unique_ptr<TransportLayer> layer;
-  if (!connector_.layerFor(layer)) return {};
+  if (!connector_.layerFor(layer, offer)) return {};
   return Transport(std::move(socket), std::move(layer));
 }
 

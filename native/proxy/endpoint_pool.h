@@ -56,6 +56,9 @@ class EndpointPool {
   // `fresh`: a new connection even where there is one. `probe`: look whether an idle one was closed
   // by the endpoint (for requests that must not be sent twice).
   virtual PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) = 0;
+  // The same over HTTP/1.1 alone, for an upgrade that HTTP/2 does not take. No stream where the
+  // endpoint is not one that chooses its protocol.
+  virtual PoolLease acquireHttp1(UpstreamStreamEvents&, bool, bool) { return {}; }
   // Closes what is idle, or everything.
   virtual void closeIdle() = 0;
   virtual void closeAll() = 0;
@@ -72,7 +75,7 @@ class EndpointPool {
                std::shared_ptr<EndpointState> endpoint);
 
   // Begins a connection; not open when that failed at once, which has been recorded.
-  Transport connect();
+  Transport connect(tls::Offer offer = tls::Offer::All);
   // Of a connection that connect() began: whether it was made.
   void connected(bool success);
   void tlsFailed(std::string_view why) { tlsFailure_ = why; }

@@ -532,7 +532,8 @@ void Exchange::connect(std::uint32_t endpoint, bool fresh) {
   if (queueMicros_ == kNoTime) queueMicros_ = microsSince(startedMicros_);
   stepMicros_ = services_.loop.nowMicros();
   const bool probe = !isIdempotent(line_.method);
-  const PoolLease lease = pool().acquire(*this, fresh, probe);
+  const PoolLease lease =
+      byHttp1_ ? pool().acquireHttp1(*this, fresh, probe) : pool().acquire(*this, fresh, probe);
   if (lease.stream == nullptr) {
     if (retry(StreamFailure::ConnectRefused)) return;
     fail(Reason::UpstreamConnectFailed);
@@ -1022,7 +1023,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool stale = upstream_ != nullptr && reused_ && upstream_->mayBeStale();
   const bool answered = upstream_ != nullptr && upstream_->sawResponse();
   upstream_ = nullptr;
-  if (failure == StreamFailure::TlsFailed) tlsFailure_ = pool().tlsFailure();
+  if (failure == StreamFailure::TlsFailed && !byHttp1_) tlsFailure_ = pool().tlsFailure();
   const bool responseBegun = state_ >= State::Reviewing;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
   if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
@@ -1033,6 +1034,14 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     leaveEndpoint();
     client_.pauseBody();
     connect(endpoint_, true);
+    return;
+  }
+  const bool chooses = upstreamConfig().protocol == UpstreamProtocol::Auto;
+  if (failure == StreamFailure::UpgradeUnsupported && chooses && !byHttp1_ && !bodyTaken_) {
+    byHttp1_ = true;
+    leaveEndpoint();
+    client_.pauseBody();
+    connect(endpoint_, false);
     return;
   }
   const bool unprocessed = failure == StreamFailure::Unprocessed;
@@ -1055,6 +1064,8 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
     end();
     return;
   }
+  // It takes no WebSocket over the HTTP that it speaks, and does not speak the other one.
+  if (failure == StreamFailure::TlsFailed && byHttp1_) failure = StreamFailure::UpgradeUnsupported;
   fail(reasonOf(failure, responseBegun, state_ == State::Forwarding && requestDone_));
 }
 

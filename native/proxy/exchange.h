@@ -218,6 +218,7 @@ class Exchange final : public ClientStreamEvents,
   bool early_ = false;        // taken from early data of TLS
   bool markedEarly_ = false;  // the endpoint was told so by us, and not by the client
   bool replayed_ = false;     // the verdict was not decided for this request
+  bool byHttp1_ = false;      // to an endpoint that chooses: its HTTP/2 takes no WebSocket
   bool countsLoad_ = false;   // this exchange is in the endpoint's active count
   std::uint32_t policyMicros_ = kNoTime;
   std::uint32_t queueMicros_ = kNoTime;

@@ -4,14 +4,15 @@
 namespace tidegate {
 
 Http1Pool::Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
-                     std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab)
-    : EndpointPool(context, tlsBuffers, std::move(endpoint)), slab_(slab) {}
+                     std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab,
+                     tls::Offer offer)
+    : EndpointPool(context, tlsBuffers, std::move(endpoint)), slab_(slab), offer_(offer) {}
 
 PoolLease Http1Pool::acquire(UpstreamStreamEvents& events, bool fresh, bool probe) {
   if (!fresh) {
     if (const PoolLease lease = reuse(events, probe); lease.stream != nullptr) return lease;
   }
-  Transport transport = connect();
+  Transport transport = connect(offer_);
   if (!transport.open()) return {};
   const PoolLease lease = begin(std::move(transport), events);
   if (lease.stream == nullptr) connected(false);

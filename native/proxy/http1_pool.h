@@ -16,7 +16,8 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   using Connection = http1::ClientConnection;
 
   Http1Pool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,
-            std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab);
+            std::shared_ptr<EndpointState> endpoint, Slab<Connection>& slab,
+            tls::Offer offer = tls::Offer::All);
 
   // As acquire(), but for a new connection: no stream where it would take one.
   PoolLease reuse(UpstreamStreamEvents& events, bool probe);
@@ -43,7 +44,8 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   void removeIdle(Connection& connection);
 
   Slab<Connection>& slab_;
-  List idle_;  // the last one used comes first
+  const tls::Offer offer_;  // with TLS
+  List idle_;               // the last one used comes first
   List busy_;
   std::uint32_t idleCount_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "tls/connector.h"
 
+#include <array>
 #include <utility>
 
 #include "tls/client_context.h"
@@ -8,6 +9,9 @@
 namespace tidegate::tls {
 
 namespace {
+
+// As in the extension (RFC 7301 3.1): a length, and as many bytes.
+constexpr std::array<unsigned char, 9> kHttp1Alone = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 using SessionPointer = std::unique_ptr<SSL_SESSION, Releaser<SSL_SESSION_free>>;
 
@@ -40,10 +44,13 @@ void Connector::keep(SSL_SESSION* session) {
   i2d_SSL_SESSION(session, &out);
 }
 
-bool Connector::layerFor(std::unique_ptr<TransportLayer>& layer) {
+bool Connector::layerFor(std::unique_ptr<TransportLayer>& layer, Offer offer) {
   if (context_ == nullptr) return true;
   SslPointer ssl = context_->newConnection(name_);
   if (ssl == nullptr) return false;
+  if (offer == Offer::Http1 &&
+      SSL_set_alpn_protos(ssl.get(), kHttp1Alone.data(), kHttp1Alone.size()) != 0)
+    return false;
   const auto* bytes = reinterpret_cast<const unsigned char*>(session_.data());
   if (const SessionPointer session{
           session_.empty() ? nullptr

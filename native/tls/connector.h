@@ -2,6 +2,7 @@
 // of a pool, so of one I/O thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,9 @@ namespace tidegate::tls {
 
 class ClientContext;
 struct ThreadBuffers;
+
+// What an endpoint is offered by ALPN: all that the context has, or HTTP/1.1 alone.
+enum class Offer : std::uint8_t { All, Http1 };
 
 class Connector {
  public:
@@ -24,7 +28,7 @@ class Connector {
 
   // The layer of a new connection; nullptr in the clear. False where memory is short. The connector
   // outlives the connection.
-  bool layerFor(std::unique_ptr<TransportLayer>& layer);
+  bool layerFor(std::unique_ptr<TransportLayer>& layer, Offer offer = Offer::All);
 
   // A new connection may resume it.
   void keep(SSL_SESSION* session);

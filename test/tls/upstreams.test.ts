@@ -1,14 +1,21 @@
 // TLS towards endpoints: whom the gateway believes, and what happens when it does not.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createSecureServer, type SecureServerOptions } from 'node:http2';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type SecureServerOptions,
+} from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { addressOf } from '../support/address.js';
 import { Authority } from '../support/certificates.js';
 import { endLater } from '../support/cleanup.js';
 import { connectTo, get, requestText } from '../support/client.js';
-import { startGateway } from '../support/gateway.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
+import { openHttp2, responseOf } from '../support/http2Client.js';
 import { startOrigin, startRawOrigin } from '../support/origin.js';
 import { within } from '../support/patience.js';
 import { startTlsOrigin } from '../support/tlsOrigin.js';
@@ -148,13 +155,14 @@ describe('an upstream over TLS', () => {
 
     /** Says which HTTP it was asked in; HTTP/2 only where that is offered to it. */
     async function startSecureServer(options: SecureServerOptions) {
-      const seen = { connections: 0, address: '' };
       const server = createSecureServer(
         { ...site, allowHTTP1: true, ...options },
         (request, response) => response.end(request.httpVersion),
       );
-      server.on('secureConnection', () => {
+      const seen = { connections: 0, protocols: [] as unknown[], address: '', server };
+      server.on('secureConnection', ({ alpnProtocol }) => {
         seen.connections += 1;
+        seen.protocols.push(alpnProtocol);
       });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       endLater('origin', () => void server.close());
@@ -207,6 +215,80 @@ describe('an upstream over TLS', () => {
         chosen = protocol;
         expect((await get(gateway.address(), '/')).text).toBe(version);
       }
+    });
+
+    describe('a WebSocket', () => {
+      const handshake = requestText(
+        'GET /socket HTTP/1.1',
+        ...['connection: upgrade', 'upgrade: websocket', 'sec-websocket-version: 13'],
+        'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+      );
+
+      /** Answers a handshake of HTTP/1 with an echo. */
+      function acceptWebSockets(server: Http2SecureServer) {
+        server.on('upgrade', (request, socket: Duplex) => {
+          const key = request.headers['sec-websocket-key'];
+          const accept = createHash('sha1')
+            .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+            .digest('base64');
+          socket.write(
+            `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+          );
+          socket.pipe(socket).on('error', () => {});
+        });
+      }
+
+      async function echoes(gateway: Gateway) {
+        const client = await connectTo(gateway.address());
+        expect((await client.request(handshake)).status).toBe(101);
+        client.send('ping');
+        await client.receive('ping');
+        client.end();
+        expect(await client.ended()).toBe('end');
+      }
+
+      test('goes by HTTP/1.1 where its HTTP/2 takes none, and other requests do not', async () => {
+        const origin = await startSecureServer({});
+        acceptWebSockets(origin.server);
+        const gateway = await startGateway(auto(origin.address));
+        await echoes(gateway);
+        expect((await get(gateway.address(), '/')).text).toBe('2.0');
+        await echoes(gateway);
+        const session = await openHttp2(gateway.address());
+        const stream = session.request({
+          ...{ ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/of-http2' },
+          ...{ ':scheme': 'http', ':authority': 'a', 'sec-websocket-version': '13' },
+        });
+        stream.end('ping');
+        expect(await responseOf(stream)).toMatchObject({ status: 200, body: Buffer.from('ping') });
+        session.close();
+        expect((await get(gateway.address(), '/')).text).toBe('2.0');
+        expect(origin.protocols).toEqual(['h2', 'http/1.1', 'http/1.1', 'http/1.1']);
+      });
+
+      test('goes by HTTP/2 where that takes it', async () => {
+        const origin = await startSecureServer({ settings: { enableConnectProtocol: true } });
+        acceptWebSockets(origin.server);
+        origin.server.on('connect', ({ stream }: Http2ServerRequest) => {
+          stream.respond({ ':status': 200 });
+          stream.pipe(stream);
+        });
+        const gateway = await startGateway(auto(origin.address));
+        await echoes(gateway);
+        expect(origin.protocols).toEqual(['h2']);
+      });
+
+      test('is refused with the reason where HTTP/1.1 is not spoken, and nothing else is', async () => {
+        const origin = await startSecureServer({ allowHTTP1: false });
+        const gateway = await startGateway(
+          auto(origin.address, 'health: { passive: { failures: 1, downFor: 1h } }'),
+        );
+        const client = await connectTo(gateway.address());
+        const response = await client.request(handshake);
+        expect([response.status, response.problem.reason]).toEqual([502, 'upgrade_unsupported']);
+        client.close();
+        expect((await get(gateway.address(), '/')).text).toBe('2.0');
+      });
     });
 
     test('is 502 where TLS fails, and 504 where nothing comes', async () => {
