@@ -105,6 +105,7 @@ void Exchange::startRefused(std::uint8_t majorVersion, Reason reason) {
 void Exchange::startOwn(const RequestHead& head, const OwnRequest& own) {
   keepHead(head);
   own_ = true;
+  ownEarly_ = own.early;
   requestId_ = head_.view(own.requestId);
   path_ = head_.view(line_.path);
   identity_ = {client_.peer().address, client_.peer().port, false};
@@ -124,7 +125,7 @@ void Exchange::startOwn(const RequestHead& head, const OwnRequest& own) {
 
 bool Exchange::isEarly() const {
   const TlsFacts* const tls = client_.peer().tls;
-  return tls != nullptr && tls->early;
+  return ownEarly_ || (tls != nullptr && tls->early);
 }
 
 // RFC 8470 3: what has no effect may happen twice.
@@ -399,7 +400,9 @@ void Exchange::askPolicies() {
 
 PolicyFetch& Exchange::makeFetch() {
   const PeerInfo client{identity_.address, identity_.port, client_.peer().isUnix && !trustedPeer_};
-  return *services_.fetches.create(services_, FetchAsker{snapshot_, listener_, client, requestId_});
+  const bool early = isEarly() || saysEarlyData(head_);
+  return *services_.fetches.create(services_,
+                                   FetchAsker{snapshot_, listener_, client, requestId_, early});
 }
 
 void Exchange::onVerdict(VerdictRef verdict, bool replayed) {

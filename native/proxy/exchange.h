@@ -36,6 +36,7 @@ struct OwnRequest {
   Slice requestId;              // of the request that asked; stands in the head
   std::string_view body;        // the whole of it; borrowed for the call
   std::uint64_t timeoutMillis;  // 0: only the route's
+  bool early;  // it comes of one that may be a replay, and the endpoint is told so (RFC 8470 5.1)
 };
 
 class Exchange final : public ClientStreamEvents,
@@ -207,6 +208,7 @@ class Exchange final : public ClientStreamEvents,
   std::uint8_t refusals_ = 0;  // of endpoints, before they acted on the request
   bool hasHead_ = false;
   bool own_ = false;  // the gateway's own request, for a policy
+  bool ownEarly_ = false;
   bool reused_ = false;
   bool requestDone_ = true;
   bool bodyTaken_ = false;  // body bytes went to an endpoint: the request cannot be sent again

@@ -48,6 +48,7 @@ FetchStream::FetchStream(ThreadServices& services, const FetchAsker& asker)
       listener_(asker.listener),
       client_(asker.client),
       requestId_(asker.requestId),
+      early_(asker.early),
       body_(services.pool) {}
 
 // The request
@@ -89,7 +90,7 @@ void FetchStream::start(const FetchMessage& message, std::uint32_t route) {
     field.id = fieldIdOf(name);
     head.add(field);
   });
-  const OwnRequest own{route, builder.put(requestId_), message.body, message.timeoutMillis};
+  const OwnRequest own{route, builder.put(requestId_), message.body, message.timeoutMillis, early_};
   exchange_ = services_.exchanges->create(services_, snapshot_, listener_, *this);
   exchange_->startOwn(head, own);
 }

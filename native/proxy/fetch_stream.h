@@ -23,6 +23,7 @@ struct FetchAsker {
   std::uint32_t listener;
   PeerInfo client;
   std::string_view requestId;
+  bool early;  // the request may be a replay, and so what is asked because of it
 };
 
 // Lives in services.fetches and gives itself back when both sides are done with it: PolicyCalls,
@@ -67,6 +68,7 @@ class FetchStream final : public ClientStream, public PolicyFetch, private Polla
   const std::uint32_t listener_;
   const PeerInfo client_;
   std::string_view requestId_;  // until begin()
+  const bool early_;
   Exchange* exchange_ = nullptr;
   bool inCall_ = true;
   bool replied_ = false;           // PolicyCalls has been asked to tell the worker

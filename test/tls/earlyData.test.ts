@@ -1,12 +1,15 @@
 // Requests in a client's first message (0-RTT): which of them are served at once, what upstreams hear of it, and that nothing is
 // served twice.
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { destinationOf } from '../support/address.js';
 import { Authority } from '../support/certificates.js';
 import { requestText } from '../support/client.js';
 import { EarlyClient, newSession } from '../support/earlyData.js';
+import { temporaryFolder } from '../support/folder.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
 import {
   fieldBlock,
@@ -18,6 +21,7 @@ import {
 } from '../support/http2Wire.js';
 import { type Origin, type OriginRequest, startOrigin } from '../support/origin.js';
 import { eventually, within } from '../support/patience.js';
+import { connectTls } from '../support/tlsClient.js';
 
 const authority = new Authority();
 const site = authority.issue();
@@ -163,6 +167,67 @@ describe.each(protocols)('early data with $name', ({ name, alpn, get, post }) =>
     await client.receive('too early');
     const marks = requestsTo(at('/held-early-own')).map((request) => request.headers('early-data'));
     expect(marks).toEqual([['1']]);
+    client.close();
+  });
+});
+
+// Policies need Node's threads.
+describe.skipIf(process.env['TIDEGATE_HOST'])('what a policy asks because of it', () => {
+  const policyFile = join(temporaryFolder(), 'asks.ts');
+  let asking: Gateway;
+
+  beforeAll(async () => {
+    writeFileSync(
+      policyFile,
+      `import { allow, definePolicy, deny, path } from 'tidegate/policy';
+export default definePolicy({
+  inputs: { path: path() },
+  async decide({ inputs: { path }, ctx }) {
+    const answer = await ctx.fetch('app', { path: '/who' + path, method: 'POST', body: '?' });
+    return answer.ok ? allow() : deny({ status: answer.status });
+  },
+});`,
+    );
+    asking = await startGateway(`
+listeners:
+  - name: public
+    bind: "127.0.0.1:0"
+    protocol: https
+    tls: { certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }], earlyData: true }
+routes: [{ name: all, policies: [asks], upstream: app }]
+upstreams: [{ name: app, endpoints: ["${origin.address}"] }]
+policies: [{ name: asks, use: ${policyFile} }]
+`);
+  });
+
+  const marks = (target: string) =>
+    requestsTo(target).map((request) => request.headers('early-data'));
+  const start = (text: string) => EarlyClient.start(asking.address(), authority, text);
+
+  test('is marked as well, and 425 is for the policy to judge', async () => {
+    const client = await start(requestText('GET /asked HTTP/1.1'));
+    await client.receive('ok');
+    expect([marks('/who/asked'), marks('/asked')]).toEqual([[['1']], [['1']]]);
+    client.close();
+    const other = await start(requestText('GET /early-asked HTTP/1.1'));
+    await other.receive('HTTP/1.1 425');
+    expect([marks('/who/early-asked'), marks('/early-asked')]).toEqual([[['1']], []]);
+    other.close();
+  });
+
+  test('is not where the request waited for the handshake', async () => {
+    const client = await start(`${requestText('POST /waited HTTP/1.1', 'content-length: 2')}hi`);
+    await client.confirm();
+    await client.receive('ok');
+    expect([marks('/who/waited'), marks('/waited')]).toEqual([[[]], [[]]]);
+    client.close();
+  });
+
+  test('is where a hop before has taken the request from early data', async () => {
+    const client = await connectTls(asking.address(), { authority });
+    const { status } = await client.request(requestText('GET /hop HTTP/1.1', 'early-data: 1'));
+    expect(status).toBe(200);
+    expect([marks('/who/hop'), marks('/hop')]).toEqual([[['1']], [['1']]]);
     client.close();
   });
 });
