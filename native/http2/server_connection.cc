@@ -173,7 +173,7 @@ bool ServerConnection::wantsInput() const {
   switch (phase_) {
     case Phase::Preface:
     case Phase::Open:
-      return out_.size() < kMaxBacklog;
+      return !peerEnded_ && out_.size() < kMaxBacklog;
     case Phase::Lingering:
       return true;
     case Phase::Closed:
@@ -287,10 +287,24 @@ void ServerConnection::noteConfirmed() {
 
 void ServerConnection::onReadEnd() {
   readable_ = false;
+  peerEnded_ = true;
+  busy_ = true;
+  for (ServerStream* stream = streams_.front(); stream != nullptr;) {
+    ServerStream* const next = streams_.after(stream);
+    if (stream->awaitsClient()) resetStream(*stream, ErrorCode::Cancel, Reason::ClientClosed);
+    stream = next;
+  }
+  busy_ = false;
   if (phase_ == Phase::Lingering || streamCount_ == 0) {
     close();
+    return;
+  }
+  // What was asked for whole is answered. A client that has closed both halves says so to what is
+  // sent now, by a reset.
+  if (lastNamed_) {
+    writeGoAway(lastStream_, ErrorCode::NoError);
   } else {
-    gone(Reason::ClientClosed);
+    nameLast();
   }
 }
 

@@ -185,6 +185,7 @@ class ServerConnection final : public AcceptedConnection {
   bool firstSettings_ = false;
   bool readable_ = false;    // the socket may have more to read
   bool peerEnding_ = false;  // an end or an error waits behind what is readable
+  bool peerEnded_ = false;   // the client sends nothing more, and may still read
   bool blocked_ = false;
   bool draining_ = false;   // a GOAWAY has been sent
   bool lastNamed_ = false;  // and another one that names the last stream

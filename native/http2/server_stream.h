@@ -59,6 +59,10 @@ class ServerStream final : public ClientStream,
   void onRemoved();
   bool remoteEnded() const { return remoteEnded_; }
   bool responseEnded() const { return localEnded_; }
+  // It cannot end well without more from the client.
+  bool awaitsClient() const {
+    return !remoteEnded_ && (!localEnded_ || (tunnel_ && !requestDone_));
+  }
 
   // Output. One DATA frame of what waits, of at most `limit` bytes; returns how many.
   std::uint32_t writeSome(std::uint32_t limit);

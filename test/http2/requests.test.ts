@@ -167,6 +167,10 @@ describe('one request', () => {
     expect(tooLarge.status).toBe(413);
     const longHead = await request(session, { ':path': '/echo', 'x-large': 'x'.repeat(17_000) });
     expect(longHead.status).toBe(431);
+    expect(await gateway.logged((line) => line.reason === 'request_head_too_large')).toMatchObject({
+      protocol: 'HTTP/2.0',
+      status: 431,
+    });
     const longTarget = await request(session, { ':path': `/${'x'.repeat(9_000)}` });
     expect(longTarget.status).toBe(414);
     const expectation = await request(session, { ':path': '/echo', expect: 'the-unexpected' });
