@@ -56,6 +56,8 @@ namespace tidegate {
   X(UpstreamUnavailable, "upstream_unavailable", 503, "Every endpoint of the upstream is down.")   \
   X(UpstreamClosed, "upstream_closed", 502,                                                        \
     "The endpoint closed the connection before a response head.")                                  \
+  X(UpstreamProtocolError, "upstream_protocol_error", 502,                                         \
+    "The endpoint broke the rules of HTTP/2.")                                                     \
   X(UpstreamRefused, "upstream_refused", 503,                                                      \
     "The endpoint refused the request before it acted on it.")                                     \
   X(UpstreamBadResponse, "upstream_bad_response", 502, "The endpoint's response is malformed.")    \

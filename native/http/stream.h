@@ -81,6 +81,7 @@ enum class StreamFailure : std::uint8_t {
   HeadTooLarge,
   Timeout,  // the deadline set by expectWithin() passed
   WriteFailed,
+  RulesBroken,  // by the peer, those of the connection, which has been closed for it (HTTP/2 only)
 };
 
 // What the exchange is told by the client's stream.

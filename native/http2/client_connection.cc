@@ -684,16 +684,17 @@ void ClientConnection::onDeadline() {
 void ClientConnection::refuse(ErrorCode code) {
   if (phase_ != Phase::Open) return;
   context_.counters.upstreamMisconduct.add();
-  sayGoodbye(code);
+  host_.onRulesBroken(errorCodeName(code));
+  sayGoodbye(code, StreamFailure::RulesBroken);
 }
 
-void ClientConnection::sayGoodbye(ErrorCode code) {
+void ClientConnection::sayGoodbye(ErrorCode code, StreamFailure failure) {
   if (!writeBroken_) {
     // No stream of the peer's has been taken.
     out_.commit(writeGoAway(reserve(kGoAwayFrame), 0, code));
     out_.flush(transport_);
   }
-  close(StreamFailure::Closed);
+  close(failure);
 }
 
 void ClientConnection::close(StreamFailure failure) {

@@ -46,6 +46,9 @@ class ClientHost {
   virtual void onConnected(bool success) = 0;
   // Before onConnected(false), where TLS failed: why, in words that live for ever.
   virtual void onTlsFailed(std::string_view why) = 0;
+  // Before the connection is closed for it: the peer broke the rules; `error` is the RFC's name for
+  // how, which lives for ever.
+  virtual void onRulesBroken(std::string_view error) = 0;
   // A stream has ended, of a connection that takes others: it has room again, and may be without
   // streams now.
   virtual void onStreamEnded(ClientConnection& connection) = 0;
@@ -164,7 +167,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   void onDeadline();
   void onPingDue();
   void refuse(ErrorCode code);
-  void sayGoodbye(ErrorCode code);
+  void sayGoodbye(ErrorCode code, StreamFailure failure = StreamFailure::Closed);
   void close(StreamFailure failure);
 
   Context& http2_;

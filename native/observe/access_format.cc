@@ -437,6 +437,8 @@ void writeJson(LineWriter& line, const AccessRecord& record) {
   jsonTls(line, record);
   line.literal(",\"upstream_tls_error\":");
   jsonConfigText(line, record.upstreamTlsError);
+  line.literal(",\"upstream_http2_error\":");
+  jsonConfigText(line, record.upstreamHttp2Error);
   line.literal("}\n");
 }
 

@@ -69,9 +69,10 @@ struct AccessRecord {
   std::uint32_t connectMicros = kNoTime;    // opening the connection; 0 when reused
   std::uint32_t firstByteMicros = kNoTime;  // request sent to response head
   std::uint32_t totalMicros = 0;
-  std::string_view upstreamTlsError;  // why TLS with an endpoint failed
-  bool early = false;                 // taken from early data; only with `tls`
-  const TlsFacts* tls = nullptr;      // nullptr: the client's connection is in the clear
+  std::string_view upstreamTlsError;    // why TLS with an endpoint failed
+  std::string_view upstreamHttp2Error;  // how an endpoint broke its rules
+  bool early = false;                   // taken from early data; only with `tls`
+  const TlsFacts* tls = nullptr;        // nullptr: the client's connection is in the clear
 };
 
 // Formats `record` and a final newline into `out`; returns the length, or 0 when it does not fit or
@@ -86,7 +87,8 @@ struct AccessRecord {
 // consumer, policies (a list of {name, us}, and replayed or allowed in place of us), request_id,
 // referer, user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us,
 // first_byte_us, total_us, tls_version, tls_cipher, sni, alpn, tls_resumed, early_data,
-// client_subject, client_sans, client_fingerprint, ja4, upstream_tls_error.
+// client_subject, client_sans, client_fingerprint, ja4, upstream_tls_error,
+// upstream_http2_error.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);
 

@@ -99,6 +99,7 @@ class AutoPool final : public EndpointPool {
   bool unused() const override;
   PoolLease acquire(UpstreamStreamEvents& events, bool fresh, bool probe) override;
   PoolLease acquireHttp1(UpstreamStreamEvents& events, bool fresh, bool probe) override;
+  std::string_view http2Error() const override { return http2_.http2Error(); }
   void closeIdle() override;
   void closeAll() override;
 

@@ -69,6 +69,8 @@ class EndpointPool {
 
   // Why the last TLS handshake with it failed, in words that live for ever.
   std::string_view tlsFailure() const { return tlsFailure_; }
+  // How the endpoint broke the rules of HTTP/2 the last time, as the RFC names it; lives for ever.
+  virtual std::string_view http2Error() const { return {}; }
 
  protected:
   EndpointPool(CodecContext& context, tls::ThreadBuffers& tlsBuffers,

@@ -41,6 +41,8 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
       return Reason::UpgradeUnsupported;
     case StreamFailure::Timeout:
       return firstByte ? Reason::UpstreamFirstByteTimeout : Reason::UpstreamIdleTimeout;
+    case StreamFailure::RulesBroken:
+      return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamProtocolError;
     case StreamFailure::Closed:
     case StreamFailure::WriteFailed:
       break;
@@ -1027,6 +1029,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool answered = upstream_ != nullptr && upstream_->sawResponse();
   upstream_ = nullptr;
   if (failure == StreamFailure::TlsFailed && !byHttp1_) tlsFailure_ = pool().tlsFailure();
+  if (failure == StreamFailure::RulesBroken) http2Error_ = pool().http2Error();
   const bool responseBegun = state_ >= State::Reviewing;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
   if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
@@ -1189,6 +1192,7 @@ void Exchange::record() {
   entry.minorVersion = line_.minorVersion;
   entry.majorVersion = line_.majorVersion;
   entry.upstreamTlsError = tlsFailure_;
+  entry.upstreamHttp2Error = http2Error_;
   entry.totalMicros = static_cast<std::uint32_t>(std::min<std::uint64_t>(micros, kNoTime - 1));
   if (hasHead_) {
     entry.method = isExtendedConnect() ? "CONNECT" : head_.view(line_.methodToken);

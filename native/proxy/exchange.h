@@ -247,6 +247,7 @@ class Exchange final : public ClientStreamEvents,
   std::string_view clientText_;
   std::string_view requestId_;
   std::string_view tlsFailure_;  // of the last endpoint with which TLS failed
+  std::string_view http2Error_;  // of the last endpoint that broke its rules
   ClientIdentity identity_;
   std::bitset<kMaxEndpoints> tried_;
   RouteResult match_;

@@ -42,9 +42,12 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   void closeIdle() override;
   void closeAll() override;
 
+  std::string_view http2Error() const override { return http2Error_; }
+
   // http2::ClientHost
   void onConnected(bool success) override { connected(success); }
   void onTlsFailed(std::string_view why) override { tlsFailed(why); }
+  void onRulesBroken(std::string_view error) override { http2Error_ = error; }
   void onStreamEnded(Connection& connection) override;
   void onUnusable(Connection& connection) override;
   void onDisposed(Connection& connection) override;
@@ -69,6 +72,7 @@ class Http2Pool final : public EndpointPool, public http2::ClientHost {
   List full_;
   List leaving_;  // take no more streams
   std::uint32_t idleCount_ = 0;
+  std::string_view http2Error_;
   // What the endpoint said last of how many streams may be open at a time.
   std::uint32_t peerStreams_;
 };

@@ -64,6 +64,7 @@ describe('a line of the access log', () => {
       client_fingerprint: null,
       ja4: null,
       upstream_tls_error: null,
+      upstream_http2_error: null,
     });
     expect(Math.abs(Date.parse(line.time) - began)).toBeLessThan(60_000);
     expect(line.total_us).toBeGreaterThanOrEqual(

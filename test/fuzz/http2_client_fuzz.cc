@@ -220,6 +220,7 @@ class Host final : public ClientHost {
  public:
   void onConnected(bool) override {}
   void onTlsFailed(std::string_view) override {}
+  void onRulesBroken(std::string_view) override {}
   void onStreamEnded(ClientConnection& connection) override {
     if (connection.streams() == 0) connection.rest();
   }

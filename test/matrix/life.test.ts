@@ -40,6 +40,7 @@ describe.each(cells)('%s to %s', (clientProtocol, upstreamProtocol) => {
       alpn: secure ? (isHttp2(clientProtocol) ? 'h2' : 'http/1.1') : null,
       ja4: secure ? expect.stringMatching(/^t13d/) : null,
       upstream_tls_error: null,
+      upstream_http2_error: null,
     });
   });
 

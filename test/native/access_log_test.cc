@@ -77,7 +77,7 @@ TEST("a JSON line has every key in a fixed order") {
       R"("first_byte_us":812,"total_us":1040,)"
       R"("tls_version":null,"tls_cipher":null,"sni":null,"alpn":null,"tls_resumed":null,"early_data":null,)"
       R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"ja4":null,)"
-      R"("upstream_tls_error":null})"
+      R"("upstream_tls_error":null,"upstream_http2_error":null})"
       "\n");
 }
 
@@ -96,7 +96,7 @@ TEST("what is not there is null in JSON") {
       R"("first_byte_us":null,"total_us":0,)"
       R"("tls_version":null,"tls_cipher":null,"sni":null,"alpn":null,"tls_resumed":null,"early_data":null,)"
       R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"ja4":null,)"
-      R"("upstream_tls_error":null})"
+      R"("upstream_tls_error":null,"upstream_http2_error":null})"
       "\n");
 }
 

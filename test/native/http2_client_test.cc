@@ -56,6 +56,7 @@ class Host final : public ClientHost {
  public:
   void onConnected(bool success) override { connected = success; }
   void onTlsFailed(std::string_view) override {}
+  void onRulesBroken(std::string_view) override {}
   void onStreamEnded(ClientConnection&) override { ++ended; }
   void onUnusable(ClientConnection&) override { usable = false; }
   void onDisposed(ClientConnection& connection) override { slab.destroy(&connection); }

@@ -58,6 +58,7 @@ export interface AccessLine {
   client_fingerprint: string | null;
   ja4: string | null;
   upstream_tls_error: string | null;
+  upstream_http2_error: string | null;
 }
 
 export interface GatewayOptions {

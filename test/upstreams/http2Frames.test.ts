@@ -9,7 +9,7 @@ import {
   type Http2Script,
   startHttp2Origin,
 } from '../support/http2Origin.js';
-import { fieldBlock, flag, frame, frameType, uint32 } from '../support/http2Wire.js';
+import { errorNames, fieldBlock, flag, frame, frameType, uint32 } from '../support/http2Wire.js';
 import { eventually } from '../support/patience.js';
 
 let origin: Http2Origin;
@@ -713,7 +713,8 @@ describe('an endpoint that breaks the rules of the connection', () => {
 
   it.each(faults)('by %s loses the connection, and its streams', async (_, act, code) => {
     origin.script = () => {};
-    const response = get(gateway.address(), '/small/a');
+    const target = `/small/rules${Math.random()}`;
+    const response = get(gateway.address(), target);
     const connection = await nextConnection();
     await connection.greet();
     const { stream } = await connection.request();
@@ -724,6 +725,9 @@ describe('an endpoint that breaks the rules of the connection', () => {
     else expect(goAway.payload.readUInt32BE(4)).toBe(code);
     expect([200, 502]).toContain((await response.catch(() => ({ status: 502 }))).status);
     await connection.ended();
+    const { reason, upstream_http2_error: error } = await gateway.loggedTarget(target);
+    expect(['upstream_protocol_error', 'upstream_body_aborted']).toContain(reason);
+    expect(error).toBe(errorNames[code]);
   });
 
   it('by another first frame than SETTINGS', async () => {
@@ -740,7 +744,12 @@ describe('an endpoint that breaks the rules of the connection', () => {
   it('by speaking HTTP/1', async () => {
     origin.script = (connection) =>
       connection.send('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n');
-    expect((await get(gateway.address(), '/small/a')).status).toBe(502);
+    const response = await get(gateway.address(), '/small/http1');
+    expect([response.status, response.problem.reason]).toEqual([502, 'upstream_protocol_error']);
+    expect(await gateway.loggedTarget('/small/http1')).toMatchObject({
+      endpoint: origin.address,
+      upstream_http2_error: 'PROTOCOL_ERROR',
+    });
   });
 
   it('by ending in the middle of a frame', async () => {
