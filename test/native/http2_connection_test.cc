@@ -361,9 +361,31 @@ TEST("http2 connection: a drain says first that it ends, then where") {
   CHECK(harness.closed());
 }
 
-TEST("http2 connection: one that the client leaves takes its streams with it") {
+TEST("http2 connection: one whose client sends no more serves what is complete, and ends") {
   Http2Harness harness;
   harness.begin(kSettings + requestFrame(1, "/a") + requestFrame(3, "/b", false));
+  harness.bytes.ended = true;
+  harness.give("");
+  CHECK(!harness.closed());
+  CHECK(!harness.exchanges.at(0)->gone);
+  CHECK(harness.exchanges.at(1)->gone);
+  CHECK(harness.exchanges.at(1)->reason == Reason::ClientClosed);
+  const std::vector<WrittenFrame> frames = harness.takeFrames();
+  CHECK(findOf(frames, FrameType::GoAway) != nullptr);
+  const WrittenFrame* const reset = findOf(frames, FrameType::RstStream);
+  REQUIRE(reset != nullptr);
+  CHECK_EQ(reset->header.stream, 3U);
+  harness.exchanges.at(0)->respond(200, BodyKind::None);
+  harness.exchanges.at(0)->finish();
+  harness.turn();
+  CHECK(harness.exchanges.at(0)->done);
+  harness.give("");
+  CHECK(harness.closed());
+}
+
+TEST("http2 connection: one that the client leaves takes its streams with it") {
+  Http2Harness harness;
+  harness.begin(kSettings + requestFrame(1, "/a", false) + requestFrame(3, "/b", false));
   harness.bytes.ended = true;
   harness.give("");
   CHECK(harness.closed());
