@@ -46,7 +46,7 @@ bool ClientConnection::assign(UpstreamStreamEvents& events, const HeadLimits& li
 
 void ClientConnection::keepIdleFor(std::uint64_t millis) {
   phase_ = Phase::Idle;
-  pooled_ = true;
+  pooled_ = wasPooled_ = true;
   idleLeft_ = 0;
   if (transport_.layered() && millis > kRestMillis)
     idleLeft_ = millis == kForever ? kForever : millis - kRestMillis;
@@ -67,7 +67,11 @@ void ClientConnection::establish() {
   phase_ = Phase::Head;
   readable_ = !result.drained;
   deadline_.clear();
-  events_->onUpstreamReady();
+  if (unwanted_) {
+    host_.onReusable(*this);
+  } else {
+    events_->onUpstreamReady();
+  }
 }
 
 // The request
@@ -389,6 +393,10 @@ void ClientConnection::onDeadline() {
 
 void ClientConnection::release() {
   events_ = nullptr;
+  if (phase_ == Phase::Connecting && host_.onUnwanted(*this)) {
+    unwanted_ = true;
+    return;
+  }
   deadline_.clear();
   const bool reusable = phase_ == Phase::Done && requestDone_ && keepAlive_ && !writeBroken_ &&
                         !peerEnding_ && out_.empty();

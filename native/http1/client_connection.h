@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "http/codec_context.h"
 #include "http/stream.h"
@@ -23,6 +24,9 @@ struct PoolLink;
 // Who owns the connections: the pool of an endpoint.
 class ClientHost {
  public:
+  // The exchange that wanted it is over before it was there. True: it goes on connecting, and
+  // onReusable() or onConnectionClosed() follows.
+  virtual bool onUnwanted(ClientConnection& connection) = 0;
   // The exchange is over and the connection can serve another: the host keeps it or calls
   // closeIdle().
   virtual void onReusable(ClientConnection& connection) = 0;
@@ -62,6 +66,8 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
 
   // In the pool; also still true while onConnectionClosed() tells of a pooled one.
   bool isIdle() const { return pooled_; }
+  // Whether onUnwanted() has kept it, which is over with this call.
+  bool takeUnwanted() { return std::exchange(unwanted_, false); }
   std::uint64_t served() const { return served_; }
   std::uint64_t openedAtMillis() const { return openedAt_; }
   ClientHost& host() const { return host_; }
@@ -76,7 +82,7 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   void expectWithin(std::uint64_t millis) override;
   void release() override;
   bool sawResponse() const override { return responseSeen_; }
-  bool mayBeStale() const override { return served_ > 1 && !responseSeen_; }
+  bool mayBeStale() const override { return wasPooled_ && !responseSeen_; }
 
   // Pollable
   void onEvents(std::uint32_t events) override;
@@ -119,6 +125,8 @@ class ClientConnection final : public Pollable, public UpstreamStream, public Li
   Method method_ = Method::Other;
   BodyKind requestBody_ = BodyKind::None;
   BodyKind responseBody_ = BodyKind::None;
+  bool unwanted_ = false;
+  bool wasPooled_ = false;
   bool readable_ = false;
   bool peerEnding_ = false;
   bool paused_ = false;

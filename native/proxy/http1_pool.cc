@@ -45,7 +45,18 @@ PoolLease Http1Pool::begin(Transport transport, UpstreamStreamEvents& events) {
   return {connection, false, false};
 }
 
+// A client that does not wait as long as a handshake takes would never get a connection, and each
+// of its attempts would cost the endpoint a handshake.
+bool Http1Pool::onUnwanted(Connection& connection) {
+  if (!mayServeMore(connection.openedAtMillis(), connection.served()) ||
+      idleCount_ + unwanted_ >= settings().maxIdle)
+    return false;
+  ++unwanted_;
+  return true;
+}
+
 void Http1Pool::onReusable(Connection& connection) {
+  if (connection.takeUnwanted()) --unwanted_;
   if (!mayServeMore(connection.openedAtMillis(), connection.served()) ||
       idleCount_ >= settings().maxIdle) {
     connection.closeIdle();
@@ -65,6 +76,7 @@ void Http1Pool::removeIdle(Connection& connection) {
 }
 
 void Http1Pool::onConnectionClosed(Connection& connection) {
+  if (connection.takeUnwanted()) --unwanted_;
   if (connection.isIdle()) {
     removeIdle(connection);
   } else {

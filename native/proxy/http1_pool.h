@@ -30,6 +30,7 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   void closeAll() override;
 
   // http1::ClientHost
+  bool onUnwanted(Connection& connection) override;
   void onReusable(Connection& connection) override;
   void onConnectionClosed(Connection& connection) override;
   void onDisposed(Connection& connection) override;
@@ -48,6 +49,7 @@ class Http1Pool final : public EndpointPool, public http1::ClientHost {
   List idle_;               // the last one used comes first
   List busy_;
   std::uint32_t idleCount_ = 0;
+  std::uint32_t unwanted_ = 0;  // connecting, for nobody any more
 };
 
 }  // namespace tidegate

@@ -17,6 +17,7 @@ namespace {
 
 class Host final : public ClientHost {
  public:
+  bool onUnwanted(ClientConnection&) override { return false; }
   void onReusable(ClientConnection& connection) override { connection.keepIdleFor(idleMillis); }
   void onConnectionClosed(ClientConnection&) override { closed = true; }
   void onDisposed(ClientConnection& connection) override { slab.destroy(&connection); }

@@ -111,7 +111,9 @@ export const upstreamSchema = z.strictObject({
     .strictObject({
       maxIdle: wholeNumber(0, 65_535)
         .default(256)
-        .describe('Idle connections kept for each endpoint and I/O thread.'),
+        .describe(
+          'Idle connections kept for each endpoint and I/O thread, with those that are being made when their request has gone.',
+        ),
       idleTimeout: duration()
         .prefault('30s')
         .describe('An idle connection is closed after this time.'),
