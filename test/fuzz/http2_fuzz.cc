@@ -114,6 +114,10 @@ void step(Http2Harness& harness, FuzzInput& input) {
   } else if (what < 0xf8) {
     if (!harness.closed()) harness.connection().drain();
     harness.turn();
+  } else if (what < 0xfc) {
+    // The client ends its half.
+    harness.bytes.ended = true;
+    harness.give("");
   } else {
     harness.turn();
   }
