@@ -57,7 +57,7 @@ ClientConnection::ClientConnection(Context& context, ClientHost& host, Transport
       settings_(settings),
       slab_(streams),
       receiveWindow_(kEndpointWindow),
-      budget_(kBudgetBurst, kBudgetPerSecond, context_.loop.nowMillis()),
+      budget_(kBudgetBurst, kBudgetPerSecond),
       openedAt_(context_.loop.nowMillis()),
       heardAt_(context_.loop.nowMillis()),
       peerStreams_(peerStreams) {

@@ -1,5 +1,6 @@
-// How much a peer may ask of a connection that is no work of ours: a bucket of tokens that fills up
-// with time and with what the peer lets us do.
+// How much a peer may ask of a connection that is no work of ours: tokens that come back with time
+// and with what the peer lets us do. Kept as the generic cell rate algorithm keeps it (ITU-T
+// I.371): the moment at which all tokens will be back.
 #pragma once
 
 #include <algorithm>
@@ -9,32 +10,27 @@ namespace tidegate::http2 {
 
 class FloodBudget {
  public:
-  // `burst` at once, `perSecond` in the long run.
-  constexpr FloodBudget(std::uint32_t burst, std::uint32_t perSecond, std::uint64_t nowMillis)
-      : burst_(burst), perSecond_(perSecond), tokens_(burst), refilledAt_(nowMillis) {}
+  // `burst` at once, `perSecond` in the long run; full to begin with.
+  constexpr FloodBudget(std::uint32_t burst, std::uint32_t perSecond)
+      : burst_(std::uint64_t{burst} * kUnit), perSecond_(perSecond) {}
 
   // False when there are not so many left: the peer has to go.
   [[nodiscard]] bool spend(std::uint64_t nowMillis, std::uint32_t tokens = 1) {
-    if (tokens_ < tokens) refill(nowMillis);
-    if (tokens_ < tokens) return false;
-    tokens_ -= tokens;
+    const std::uint64_t now = nowMillis * perSecond_;
+    const std::uint64_t full = std::max(full_, now) + std::uint64_t{tokens} * kUnit;
+    if (full - now > burst_) return false;
+    full_ = full;
     return true;
   }
-  void earn(std::uint32_t tokens) { tokens_ = std::min(burst_, tokens_ + tokens); }
+  void earn(std::uint32_t tokens) { full_ -= std::min(full_, std::uint64_t{tokens} * kUnit); }
 
  private:
-  // Asked for only when the tokens do not suffice: what it costs otherwise is one subtraction.
-  void refill(std::uint64_t nowMillis) {
-    const std::uint64_t due = (nowMillis - refilledAt_) * perSecond_ / 1000;
-    if (due == 0) return;
-    tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(burst_, tokens_ + due));
-    refilledAt_ = nowMillis;
-  }
+  // Time counts in thousandths of what brings a token: milliseconds times tokens per second.
+  static constexpr std::uint64_t kUnit = 1000;
 
-  const std::uint32_t burst_;
-  const std::uint32_t perSecond_;
-  std::uint32_t tokens_;
-  std::uint64_t refilledAt_;
+  std::uint64_t burst_;
+  std::uint64_t perSecond_;
+  std::uint64_t full_ = 0;
 };
 
 }  // namespace tidegate::http2

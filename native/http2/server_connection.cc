@@ -117,8 +117,8 @@ ServerConnection::ServerConnection(Context& context, ServerHost& host,
       transport_(std::move(transport)),
       peer_(peer),
       receiveWindow_(kConnectionWindow),
-      frames_(kFrameBurst, kFramesPerSecond, context.codec.loop.nowMillis()),
-      resets_(kResetBurst, kResetsPerSecond, context.codec.loop.nowMillis()),
+      frames_(kFrameBurst, kFramesPerSecond),
+      resets_(kResetBurst, kResetsPerSecond),
       early_(peer.tls != nullptr && peer.tls->early) {}
 
 void ServerConnection::takeOver(const Received& received) {
