@@ -1,69 +1,35 @@
-// Slab allocator: objects of one type in chunks, reused last-in first-out so that the next one is
-// warm in cache.
+// Slab allocator: objects of one type in the cells of a pool.
 #pragma once
 
-#include <array>
 #include <cstddef>
-#include <memory>
 #include <new>
 #include <utility>
-#include <vector>
+
+#include "base/cell_pool.h"
 
 namespace tidegate {
 
-// One thread owns it. Memory of destroyed objects is kept for the next ones until the slab itself
-// goes; objects must not outlive it.
-template <typename T, std::size_t ChunkObjects = 32>
+// One thread owns it. Objects must not outlive it.
+template <typename T>
 class Slab {
  public:
-  Slab() = default;
-  Slab(const Slab&) = delete;
-  Slab& operator=(const Slab&) = delete;
-
   template <typename... Args>
   T* create(Args&&... args) {
-    if (free_ == nullptr) grow();
-    Cell* cell = free_;
-    free_ = cell->next;
-    ++live_;
-    return new (cell->bytes) T(std::forward<Args>(args)...);
+    return new (cells_.take()) T(std::forward<Args>(args)...);
   }
 
   void destroy(T* object) {
     object->~T();
-    Cell* cell = reinterpret_cast<Cell*>(object);
-    cell->next = free_;
-    free_ = cell;
-    --live_;
+    cells_.giveBack(object);
   }
 
-  std::size_t live() const { return live_; }
+  std::size_t live() const { return cells_.used(); }
 
-  // Gives memory back when no object is alive. Called from time to time by an idle thread.
-  void trim() {
-    if (live_ != 0 || chunks_.size() <= 1) return;
-    chunks_.clear();
-    free_ = nullptr;
-  }
+  // Where its memory comes from, and who gives it back.
+  CellPool& cells() { return cells_; }
 
  private:
-  union Cell {
-    Cell() {}
-    Cell* next;
-    alignas(T) std::byte bytes[sizeof(T)];
-  };
-
-  void grow() {
-    chunks_.push_back(std::make_unique<std::array<Cell, ChunkObjects>>());
-    for (auto cell = chunks_.back()->rbegin(); cell != chunks_.back()->rend(); ++cell) {
-      cell->next = free_;
-      free_ = &*cell;
-    }
-  }
-
-  Cell* free_ = nullptr;
-  std::size_t live_ = 0;
-  std::vector<std::unique_ptr<std::array<Cell, ChunkObjects>>> chunks_;
+  CellPool cells_{sizeof(T), alignof(T)};
 };
 
 // Owns an object of a slab, which must outlive it.

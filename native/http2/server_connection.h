@@ -29,6 +29,11 @@ class ServerConnection final : public AcceptedConnection {
   struct Slabs {
     Slab<ServerConnection> connections;
     Slab<ServerStream> streams;
+
+    void addTo(Reclaimer& memory) {
+      memory.add(connections.cells());
+      memory.add(streams.cells());
+    }
   };
 
   // Lives in `home`, and so do its streams.

@@ -1,4 +1,4 @@
-// Free lists of blocks, one a size class.
+// Chunks of small blocks, and free lists of large ones, one a size class.
 #include "io/buffer_pool.h"
 
 #include <sys/mman.h>
@@ -9,21 +9,23 @@
 namespace tidegate {
 
 BufferPool::~BufferPool() {
-  for (FreeList& list : free_) {
+  for (FreeList& list : large_) {
     while (list.first != nullptr) freeFirst(list);
   }
 }
 
-void BufferPool::freeFirst(FreeList& list) {
+std::size_t BufferPool::freeFirst(FreeList& list) {
   Header* header = list.first;
   list.first = header->next;
   --list.count;
-  kept_ -= header->capacity + sizeof(Header);
+  const std::size_t total = header->capacity + sizeof(Header);
+  kept_ -= total;
   free(header);
+  return total;
 }
 
 BufferPool::Header* BufferPool::allocate(std::size_t total) {
-  if (kMapsLarge && total >= kMappedFrom) {
+  if (kMapsLarge) {
     void* const pages =
         mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     // The system counts mappings too: out of those, the allocator may still have memory.
@@ -53,17 +55,20 @@ Block BufferPool::acquire(std::size_t bytes) {
   const std::size_t total =
       sizeClass == kOversize ? bytes + sizeof(Header) : std::size_t{kClasses[sizeClass]};
   inUse_ += total;
-  if (sizeClass != kOversize && free_[sizeClass].first != nullptr) {
-    FreeList& list = free_[sizeClass];
-    Header* header = list.first;
+  Header* header = nullptr;
+  if (sizeClass < kSmallClasses) {
+    header = static_cast<Header*>(small_[sizeClass].take());
+    header->mapped = false;
+  } else if (sizeClass != kOversize && large_[sizeClass - kSmallClasses].first != nullptr) {
+    FreeList& list = large_[sizeClass - kSmallClasses];
+    header = list.first;
     list.first = header->next;
     --list.count;
-    list.unused = std::min(list.unused, list.count);
+    list.unneeded = std::min(list.unneeded, list.count);
     kept_ -= total;
-    header->pool = this;
-    return Block(header);
+  } else {
+    header = allocate(total);
   }
-  Header* const header = allocate(total);
   header->pool = this;
   header->capacity = static_cast<std::uint32_t>(total - sizeof(Header));
   header->sizeClass = sizeClass;
@@ -73,22 +78,47 @@ Block BufferPool::acquire(std::size_t bytes) {
 void BufferPool::giveBack(Header* header) {
   const std::size_t total = header->capacity + sizeof(Header);
   inUse_ -= total;
+  if (header->sizeClass < kSmallClasses) {
+    small_[header->sizeClass].giveBack(header);
+    return;
+  }
   if (header->sizeClass == kOversize || kept_ + total > kMaxKept) {
     free(header);
     return;
   }
-  FreeList& list = free_[header->sizeClass];
+  FreeList& list = large_[header->sizeClass - kSmallClasses];
   kept_ += total;
   ++list.count;
   header->next = list.first;
   list.first = header;
 }
 
-void BufferPool::trim() {
-  for (FreeList& list : free_) {
-    for (std::size_t surplus = (list.unused + 1) / 2; surplus > 0; --surplus) freeFirst(list);
-    list.unused = list.count;
+std::size_t BufferPool::bytesKept() const {
+  std::size_t bytes = kept_;
+  for (const CellPool& cells : small_) bytes += cells.idleBytes();
+  return bytes;
+}
+
+void BufferPool::age() {
+  for (CellPool& cells : small_) cells.age();
+  for (FreeList& list : large_) {
+    list.due = (list.unneeded + 1) / 2;
+    list.unneeded = list.count;
   }
+}
+
+std::size_t BufferPool::reclaim() {
+  for (CellPool& cells : small_) {
+    if (const std::size_t bytes = cells.reclaim()) return bytes;
+  }
+  for (FreeList& list : large_) {
+    if (list.due == 0 || list.count == 0) continue;
+    --list.due;
+    const std::size_t bytes = freeFirst(list);
+    list.unneeded = std::min(list.unneeded, list.count);
+    return bytes;
+  }
+  return 0;
 }
 
 }  // namespace tidegate

@@ -1,4 +1,4 @@
-// Pooled blocks of bytes in few size classes. Last in, first out: the next block is one that is
+// Pooled blocks of bytes in few size classes. The next block is one that came back lately, and so
 // warm in cache.
 #pragma once
 
@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+
+#include "base/cell_pool.h"
+#include "base/reclaimer.h"
 
 namespace tidegate {
 
@@ -48,23 +51,18 @@ class Block {
 };
 
 // One thread owns it; it must outlive its blocks.
-class BufferPool {
+class BufferPool final : public Reclaimable {
  public:
   static constexpr std::array<std::uint32_t, 4> kClasses = {4 * 1024, 16 * 1024, 80 * 1024,
                                                             272 * 1024};
-  // Bytes kept for reuse over all classes; blocks beyond that are freed at once.
-  static constexpr std::size_t kMaxKept = 32 * 1024 * 1024;
-  // Blocks of this size and more are mapped one by one, so that the system has their memory back
-  // when they are freed. From the allocator, what a flood has taken would stay with the process.
+  // Smaller ones are cells of chunks. From here on each is mapped by itself, so that the system has
+  // its memory back when it is freed: from the allocator, what a flood has taken would stay with
+  // the process.
   static constexpr std::size_t kMappedFrom = kClasses[2];
+  // Bytes kept for reuse over the large classes; blocks beyond that are freed at once.
+  static constexpr std::size_t kMaxKept = 32 * 1024 * 1024;
   // AddressSanitizer's allocator sees a byte too far, which a mapping of whole pages hides.
-#if defined(__SANITIZE_ADDRESS__)
-  static constexpr bool kMapsLarge = false;
-#elif defined(__has_feature)
-  static constexpr bool kMapsLarge = !__has_feature(address_sanitizer);
-#else
-  static constexpr bool kMapsLarge = true;
-#endif
+  static constexpr bool kMapsLarge = !CellPool::kOneEach;
 
   BufferPool() = default;
   BufferPool(const BufferPool&) = delete;
@@ -75,16 +73,19 @@ class BufferPool {
   Block acquire(std::size_t bytes);
 
   std::size_t bytesInUse() const { return inUse_; }
-  std::size_t bytesKept() const { return kept_; }
+  // Of blocks that are not in use; of small ones those in chunks that are empty.
+  std::size_t bytesKept() const;
 
-  // Frees half of the blocks that nobody has needed since the last call. Called from time to time:
-  // what a steady load uses stays.
-  void trim();
+  // Reclaimable: what a steady load uses stays.
+  void age() override;
+  std::size_t reclaim() override;
 
  private:
   friend class Block;
   using Header = Block::Header;
   static constexpr std::uint16_t kOversize = kClasses.size();
+  static constexpr std::uint16_t kSmallClasses = 2;
+  static_assert(kClasses[kSmallClasses] == kMappedFrom);
 
   static Header* allocate(std::size_t total);
   static void free(Header* header);
@@ -93,14 +94,17 @@ class BufferPool {
   struct FreeList {
     Header* first = nullptr;
     std::size_t count = 0;
-    std::size_t unused = 0;  // the smallest count since the last trim()
+    std::size_t unneeded = 0;  // the smallest count since the last age()
+    std::size_t due = 0;
   };
 
-  void freeFirst(FreeList& list);
+  std::size_t freeFirst(FreeList& list);
 
-  std::array<FreeList, kClasses.size()> free_{};
+  std::array<CellPool, kSmallClasses> small_ = {CellPool(kClasses[0], alignof(Header)),
+                                                CellPool(kClasses[1], alignof(Header))};
+  std::array<FreeList, kClasses.size() - kSmallClasses> large_{};
   std::size_t inUse_ = 0;
-  std::size_t kept_ = 0;
+  std::size_t kept_ = 0;  // of large blocks
 };
 
 inline void Block::release() {

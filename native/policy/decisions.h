@@ -108,6 +108,8 @@ class Decisions {
   // Questions are forgotten; their waiters have been told by others.
   void close();
 
+  void addTo(Reclaimer& memory) { memory.add(questions_.cells()); }
+
  private:
   friend class Question;
 

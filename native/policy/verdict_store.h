@@ -119,6 +119,8 @@ class VerdictStore {
   // From now on; what is too much goes.
   void setMaxBytes(std::size_t maxBytes);
 
+  void addTo(Reclaimer& memory) { memory.add(verdicts_.cells()); }
+
   VerdictKey keyOf(std::uint32_t chain, std::span<const std::byte> inputs) const;
 
   // A verdict that is not kept; `verdict` points into `bytes`.

@@ -81,9 +81,9 @@ struct AutoSlabs {
   Slab<Negotiation> negotiations;
   Slab<AwaitedStream> streams;
 
-  void trim() {
-    negotiations.trim();
-    streams.trim();
+  void addTo(Reclaimer& memory) {
+    memory.add(negotiations.cells());
+    memory.add(streams.cells());
   }
 };
 

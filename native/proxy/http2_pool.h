@@ -16,9 +16,9 @@ struct Http2Slabs {
   Slab<http2::ClientConnection> connections;
   Slab<http2::EndpointStream> streams;
 
-  void trim() {
-    connections.trim();
-    streams.trim();
+  void addTo(Reclaimer& memory) {
+    memory.add(connections.cells());
+    memory.add(streams.cells());
   }
 };
 

@@ -32,6 +32,11 @@ constexpr std::uint64_t kAcceptRetryMillis = 20;
 
 constexpr std::uint64_t kHousekeepingMillis = 1'000;
 
+// Memory that is given back to the system before others have their turn, and how soon more of it
+// is: unmapping half a mebibyte takes some 50 µs.
+constexpr std::size_t kReclaimBytes = 512 * 1024;
+constexpr std::uint64_t kReclaimMillis = 2;
+
 http1::ServerSettings serverSettings(const ListenerConfig& config) {
   http1::ServerSettings settings;
   settings.head = {config.requestLineBytes, config.headerBytes, config.headerCount};
@@ -314,6 +319,12 @@ IoThread::IoThread(const Settings& settings, ConnectionBudget& budget, AccessLog
       services_(settings.index, loop_, buffers_, stats_, log, limits, settings.replayBytes),
       handshakes_(services_.codec, services_.tls) {
   services_.exchanges = &exchanges_;
+  memory_.add(buffers_);
+  memory_.add(exchanges_.cells());
+  memory_.add(connections_.cells());
+  http2_.addTo(memory_);
+  handshakes_.addTo(memory_);
+  services_.addTo(memory_);
 }
 
 IoThread::~IoThread() {
@@ -569,24 +580,16 @@ void IoThread::onConnectionGone() {
 void IoThread::onHousekeeping() {
   loop_.timers().schedule(housekeeping_, loop_.nowMillis() + kHousekeepingMillis);
   removeUnused();
-  buffers_.trim();
   stats_.counters.policyKept.set(services_.verdicts.count());
   stats_.counters.policyKeptBytes.set(services_.verdicts.bytes());
   if (settings_.index == 0) sweepLimits();
-  // A slab frees all or nothing: only a thread that had nothing to do gives it back.
-  const std::uint64_t accepted = stats_.counters.connectionsAccepted.get();
-  const std::uint64_t work = stats_.counters.requests.get() + accepted;
-  if (work == workAtHousekeeping_) {
-    exchanges_.trim();
-    connections_.trim();
-    http2_.connections.trim();
-    http2_.streams.trim();
-    services_.http1Upstreams.trim();
-    services_.http2Upstreams.trim();
-    services_.autoUpstreams.trim();
-    handshakes_.trim();
-  }
-  workAtHousekeeping_ = work;
+  memory_.age();
+  onReclaim();
+}
+
+void IoThread::onReclaim() {
+  if (memory_.reclaim(kReclaimBytes))
+    loop_.timers().schedule(reclaiming_, loop_.nowMillis() + kReclaimMillis);
 }
 
 // One thread does it for all: the whole table once a minute, as CounterTable::sweep() asks for.

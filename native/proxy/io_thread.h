@@ -113,6 +113,8 @@ class IoThread final {
   void removeUnused();
   void sweepLimits();
   void onHousekeeping();
+  // Gives back some of the memory that is due, and the rest a little later.
+  void onReclaim();
   // A client's connection has gone: there is room for another.
   void onConnectionGone();
 
@@ -131,10 +133,11 @@ class IoThread final {
   http2::ServerConnection::Slabs http2_;
   Slab<Exchange> exchanges_;
   tls::Handshakes handshakes_;
+  Reclaimer memory_;
   std::vector<std::unique_ptr<Port>> ports_;
   SnapshotRef snapshot_;
   TimerFor<IoThread, &IoThread::onHousekeeping> housekeeping_{*this};
-  std::uint64_t workAtHousekeeping_ = 0;  // requests and connections until then
+  TimerFor<IoThread, &IoThread::onReclaim> reclaiming_{*this};
   bool draining_ = false;
 
   // Shared with the control thread, under mutex_.

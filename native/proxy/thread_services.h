@@ -71,6 +71,18 @@ struct ThreadServices {
         verdicts(replayBytes),
         decisions(loop, pool, stats.counters, policies, verdicts) {}
 
+  void addTo(Reclaimer& memory) {
+    memory.add(exchangeCharges.cells());
+    memory.add(collectedBodies.cells());
+    memory.add(heldResponses.cells());
+    memory.add(fetches.cells());
+    memory.add(http1Upstreams.cells());
+    http2Upstreams.addTo(memory);
+    autoUpstreams.addTo(memory);
+    verdicts.addTo(memory);
+    decisions.addTo(memory);
+  }
+
   const std::size_t threadIndex;
   EventLoop& loop;
   BufferPool& pool;

@@ -108,8 +108,7 @@ class Handshakes final : public Pollable {
   Handshake* create(ServerHost& host, HandshakeBound& bound, Socket socket,
                     std::shared_ptr<const ServerContext> context, const PeerInfo& peer);
 
-  // Gives memory back when nothing is under way.
-  void trim() { slab_.trim(); }
+  void addTo(Reclaimer& memory) { memory.add(slab_.cells()); }
 
   // Pollable; it has no file of its own.
   void onEvents(std::uint32_t) override {}
