@@ -36,6 +36,13 @@ constexpr std::string_view kDrainPing = "draining";
 // to an endpoint, which takes tens of microseconds.
 constexpr int kBeginsPerTurn = 64;
 
+// Streams of a connection that has ended, before others have their turn. Each may close the
+// connection to an endpoint, which takes as long.
+constexpr int kEndsPerTurn = 16;
+
+// Of kVainPerTurn: a head that is refused may have unpacked to half a mebibyte.
+constexpr int kVainOfRefusedHead = 8;
+
 // Frames that carry no request, and streams that are reset: so many at once, and a second. What a
 // client lets us do gives some back: see earn().
 constexpr std::uint32_t kFrameBurst = 1'000;
@@ -166,7 +173,8 @@ void ServerConnection::onEvents(std::uint32_t events) {
   if ((events & EPOLLRDHUP) != 0) peerEnding_ = true;
   if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) readable_ = true;
   if ((events & EPOLLOUT) != 0 && blocked_) queueFlush();
-  if (readable_ && wantsInput()) pump();
+  // One that is to go on has had its share of what others wait for.
+  if (readable_ && wantsInput() && !Pollable::ListNode<ReadyLink>::linked()) pump();
 }
 
 bool ServerConnection::wantsInput() const {
@@ -182,20 +190,25 @@ bool ServerConnection::wantsInput() const {
   return false;
 }
 
+void ServerConnection::onReady() {
+  if (endReason_ != Reason::None) endSome();
+  if (phase_ != Phase::Closed) pump();
+}
+
 void ServerConnection::pump() {
+  // Where the turn before was used up in the middle of what had been read, its rest may take back
+  // the requests that wait.
+  bool interrupted = vainLeft_ <= 0 && !in_.empty() && wantsInput();
   beginsLeft_ = kBeginsPerTurn;
-  beginRequests();
-  context_.codec.loop.flushNow();
-  if (phase_ == Phase::Closed) return;
-  for (int round = 0; round < kReadsPerTurn && waiting_.empty(); ++round) {
+  vainLeft_ = kVainPerTurn;
+  if (!interrupted && !beginRequests()) return;
+  for (int round = 0; round < kReadsPerTurn && (interrupted || !turnUsedUp()); ++round) {
+    interrupted = false;
     if (!in_.empty() && wantsInput()) {
       const std::size_t used = process(in_.view());
-      beginRequests();
-      // What was sent on is borrowed from what was read until it is flushed.
-      context_.codec.loop.flushNow();
-      if (phase_ == Phase::Closed) return;
+      if (!beginRequests()) return;
       in_.consume(used);
-      if (!waiting_.empty()) break;
+      if (turnUsedUp()) break;
     }
     if (!readable_ || !wantsInput()) return;
 
@@ -227,9 +240,7 @@ void ServerConnection::pump() {
     const std::size_t used = process(bytes);
     if (phase_ == Phase::Closed) return;
     in_.keep(context_.codec.pool, bytes.substr(used));
-    beginRequests();
-    context_.codec.loop.flushNow();
-    if (phase_ == Phase::Closed) return;
+    if (!beginRequests()) return;
   }
   goOnIfDue();
 }
@@ -244,7 +255,8 @@ std::size_t ServerConnection::process(std::string_view bytes) {
   busy_ = true;
   if (phase_ == Phase::Preface && prefaceLeft_ > 0 && !passPreface(rest))
     fail(ErrorCode::ProtocolError, Reason::Http2ProtocolError);
-  while (live() && wantsInput() && prefaceLeft_ == 0 && rest.size() >= kFrameHeaderBytes) {
+  while (live() && wantsInput() && vainLeft_ > 0 && prefaceLeft_ == 0 &&
+         rest.size() >= kFrameHeaderBytes) {
     const FrameHeader header = readFrameHeader(rest.data());
     if (header.length > kMaxFrameBytes) {
       fail(ErrorCode::FrameSizeError, Reason::Http2ProtocolError);
@@ -580,6 +592,7 @@ void ServerConnection::onRequestBlock(std::uint32_t id, bool endStream, std::str
     refuse(id, ErrorCode::RefusedStream);
     return;
   }
+  if (fault != HeadFault::None) vainLeft_ -= kVainOfRefusedHead;
   frames_.earn(kFramesPerRequest);
   if (isMalformed(fault) && !spendReset()) return;
   take(id, fault, endStream);
@@ -615,15 +628,18 @@ void ServerConnection::take(std::uint32_t id, HeadFault fault, bool endStream) {
 
 // After all that was read has been processed: what it takes back again (CVE-2023-44487), or has us
 // reset (CVE-2025-8671), has cost a head and no more.
-void ServerConnection::beginRequests() {
+bool ServerConnection::beginRequests() {
   busy_ = true;
-  while (beginsLeft_ > 0) {
+  while (live() && beginsLeft_ > 0 && vainLeft_ > 0) {
     ServerStream* const stream = waiting_.popFront();
     if (stream == nullptr) break;
     --beginsLeft_;
     stream->begin();
   }
   busy_ = false;
+  // What was sent on is borrowed from what was read until it is flushed.
+  context_.codec.loop.flushNow();
+  return phase_ != Phase::Closed;
 }
 
 void ServerConnection::onTrailerBlock(ServerStream* stream, std::uint32_t id, bool endStream,
@@ -657,6 +673,7 @@ bool ServerConnection::spendFrame(Reason reason) {
 }
 
 bool ServerConnection::spendReset(std::uint32_t tokens) {
+  vainLeft_ -= static_cast<int>(tokens);
   if (resets_.spend(context_.codec.loop.nowMillis(), tokens)) return true;
   fail(ErrorCode::EnhanceYourCalm, Reason::FloodResets);
   return false;
@@ -728,7 +745,7 @@ void ServerConnection::remove(ServerStream& stream) {
 // Output
 
 bool ServerConnection::mayWrite(std::size_t bytes) const {
-  return scheduler_.empty() && !blocked_ && out_.size() + bytes <= kOutputTarget &&
+  return live() && scheduler_.empty() && !blocked_ && out_.size() + bytes <= kOutputTarget &&
          sendWindow_.available() >= bytes;
 }
 
@@ -752,7 +769,7 @@ void ServerConnection::flushSoon() {
 }
 
 void ServerConnection::writeDue() {
-  while (!blocked_ && out_.size() < kOutputTarget) {
+  while (live() && !blocked_ && out_.size() < kOutputTarget) {
     const std::uint32_t limit = std::min(sendWindow_.available(), kMaxFrameBytes);
     ServerStream* const stream = limit > 0 ? scheduler_.next() : nullptr;
     if (stream == nullptr) return;
@@ -789,7 +806,8 @@ void ServerConnection::onFlush() {
   tellStreams();
   busy_ = false;
   reap();
-  if (phase_ == Phase::Lingering && out_.empty() && !std::exchange(ended_, true))
+  if (phase_ == Phase::Lingering && out_.empty() && streams_.empty() &&
+      !std::exchange(ended_, true))
     transport_.shutdownWrite();
   goOnIfDue();
 }
@@ -846,10 +864,11 @@ void ServerConnection::nameLast() {
 }
 
 void ServerConnection::closeNow() {
-  if (phase_ == Phase::Closed) return;
-  if (live()) {
-    writeGoAway(lastStream_, ErrorCode::NoError);
-    endStreams(Reason::Draining);
+  if (live()) writeGoAway(lastStream_, ErrorCode::NoError);
+  endStreams(endReason_ == Reason::None ? Reason::Draining : endReason_);
+  if (phase_ == Phase::Closed) {
+    context_.codec.loop.disposeLater(*this);
+    return;
   }
   out_.flush(transport_);
   close();
@@ -860,7 +879,7 @@ void ServerConnection::fail(ErrorCode code, Reason reason) {
   writeGoAway(lastStream_, code);
   linger();
   // A flood is the connection's: the requests that end with it are none.
-  endStreams(isFlood(reason) ? Reason::ClientClosed : reason);
+  endStreamsLater(isFlood(reason) ? Reason::ClientClosed : reason);
   if (isFlood(reason)) report(reason);
 }
 
@@ -874,9 +893,32 @@ void ServerConnection::endStreams(Reason reason) {
   while (ServerStream* stream = streams_.front()) stream->onGone(reason);
 }
 
+void ServerConnection::endStreamsLater(Reason reason) {
+  if (endReason_ == Reason::None) endReason_ = reason;
+  if (!streams_.empty()) context_.codec.loop.goOnLater(*this);
+}
+
+void ServerConnection::endSome() {
+  busy_ = true;
+  for (int i = 0; i < kEndsPerTurn; ++i) {
+    ServerStream* const stream = streams_.front();
+    if (stream == nullptr) break;
+    stream->onGone(endReason_);
+  }
+  busy_ = false;
+  reap();
+  if (!streams_.empty()) {
+    context_.codec.loop.goOnLater(*this);
+  } else if (phase_ == Phase::Closed) {
+    context_.codec.loop.disposeLater(*this);
+  } else {
+    queueFlush();
+  }
+}
+
 void ServerConnection::gone(Reason reason) {
   close();
-  endStreams(reason);
+  endStreamsLater(reason);
 }
 
 void ServerConnection::linger() {
@@ -900,7 +942,12 @@ void ServerConnection::close() {
   in_.clear();
   transport_.close();
   EventLoop::forget(*this);
-  context_.codec.loop.disposeLater(*this);
+  // Else the last of its streams takes it along.
+  if (streams_.empty()) {
+    context_.codec.loop.disposeLater(*this);
+  } else {
+    context_.codec.loop.goOnLater(*this);
+  }
 }
 
 void ServerConnection::onDispose() {

@@ -132,7 +132,9 @@ class EventLoop {
   void flushTurn();
 
   // One turn: waits for events (at most `maxWaitMillis`; -1: as long as no timer is due), handles
-  // all of them. True when another thread called wake() since the last turn.
+  // all of them, and of the timers that are due and of those that are to go on as many as keep
+  // other connections' events waiting for less than a millisecond. True when another thread called
+  // wake() since the last turn.
   bool turn(int maxWaitMillis = -1);
 
   // Any thread: makes turn() return soon.
@@ -150,6 +152,7 @@ class EventLoop {
 
   void readClock();
   void addWhatIsDue();
+  void goOn();
 
   int epoll_ = -1;
   int wake_ = -1;

@@ -41,20 +41,26 @@ TimerWheel::Expiry TimerWheel::next() const {
   return {};
 }
 
-void TimerWheel::advance(std::uint64_t nowMillis) {
+void TimerWheel::advance(std::uint64_t nowMillis, std::size_t most) {
   for (;;) {
     const Expiry expiry = next();
     if (!expiry.any || expiry.deadline > nowMillis) break;
     elapsed_ = std::max(elapsed_, expiry.deadline);
+    List& slot = slots_[expiry.level][expiry.slot];
     List due;
-    due.splice(slots_[expiry.level][expiry.slot]);
+    due.splice(slot);
     occupied_[expiry.level] &= ~(std::uint64_t{1} << expiry.slot);
-    while (Timer* timer = due.popFront()) {
-      if (timer->when_ > elapsed_) {
-        place(*timer);
-      } else {
-        timer->onTimer();
+    // Those of a higher level that are due now pass by the lowest one, where the rest can wait.
+    if (expiry.level > 0) {
+      while (Timer* timer = due.popFront()) place(*timer);
+    }
+    while (!due.empty()) {
+      if (most-- == 0) {
+        slot.splice(due);
+        occupied_[expiry.level] |= std::uint64_t{1} << expiry.slot;
+        return;
       }
+      due.popFront()->onTimer();
     }
   }
   elapsed_ = std::max(elapsed_, nowMillis);

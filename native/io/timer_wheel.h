@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/intrusive_list.h"
@@ -37,8 +38,9 @@ class TimerWheel {
   void schedule(Timer& timer, std::uint64_t whenMillis);
   static void cancel(Timer& timer) { timer.unlink(); }
 
-  // Fires what is due. Callbacks may schedule and cancel any timer.
-  void advance(std::uint64_t nowMillis);
+  // Fires what is due, `most` of it at most; the next call goes on with the rest. Callbacks may
+  // schedule and cancel any timer.
+  void advance(std::uint64_t nowMillis, std::size_t most = ~std::size_t{0});
 
   // Milliseconds until advance() has work to do (at most; a cascade may find nothing due), -1 when
   // no timer is set.

@@ -438,6 +438,7 @@ TEST("http2 connection: requests beyond a share of the turn wait, and can be tak
   for (std::uint32_t i = 0; i < 100; ++i)
     bytes += frameOf(FrameType::RstStream, 0, 2 * i + 1, number32(8));
   harness.give(bytes);
+  harness.turns();
   bytes.clear();
   for (std::uint32_t i = 100; i < 200; ++i) bytes += requestFrame(2 * i + 1, "/a");
   harness.readOnce(bytes);
@@ -445,6 +446,132 @@ TEST("http2 connection: requests beyond a share of the turn wait, and can be tak
   CHECK_EQ(begun(), std::ptrdiff_t{164});
   harness.turn();
   for (const auto& exchange : harness.exchanges) CHECK(exchange->gone);
+}
+
+TEST("http2 connection: of streams that are reset a turn takes a share, in their order") {
+  constexpr std::uint32_t kPairs = 100;
+  Http2Harness harness;
+  harness.begin(kSettings);
+  std::string bytes;
+  for (std::uint32_t i = 0; i < kPairs; ++i)
+    bytes += requestFrame(2 * i + 1, "/a") + windowUpdate(2 * i + 1, 0);
+  // Half a frame at the end of what is read, and the rest of it later.
+  const std::string last = requestFrame(2 * kPairs + 1, "/last");
+  harness.readOnce(bytes + last.substr(0, 12));
+  std::size_t before = 0;
+  for (int turn = 0; turn < 4; ++turn) {
+    const std::size_t now = harness.exchanges.size();
+    CHECK(now > before && now - before <= 32);
+    before = now;
+    // What comes meanwhile does not make it more.
+    harness.connection().onEvents(1);
+    CHECK_EQ(harness.exchanges.size(), now);
+    harness.turn();
+  }
+  harness.turns();
+  CHECK_EQ(harness.exchanges.size(), std::size_t{kPairs});
+  std::uint32_t next = 1;
+  for (const WrittenFrame& frame : harness.takeFrames()) {
+    if (frame.header.type != FrameType::RstStream) continue;
+    CHECK_EQ(frame.header.stream, next);
+    next += 2;
+  }
+  CHECK_EQ(next, 2 * kPairs + 1);
+  harness.give(last.substr(12));
+  REQUIRE_EQ(harness.exchanges.size(), std::size_t{kPairs + 1});
+  CHECK(harness.exchanges.back()->begun);
+  CHECK_EQ(harness.exchanges.back()->target, "/last");
+}
+
+TEST("http2 connection: what is left of a read takes back requests of before") {
+  Http2Harness harness;
+  harness.begin(kSettings);
+  std::string bytes;
+  for (std::uint32_t i = 0; i < 90; ++i) bytes += requestFrame(2 * i + 1, "/a");
+  for (std::uint32_t i = 0; i < 89; ++i)
+    bytes += frameOf(FrameType::RstStream, 0, 2 * i + 1, number32(8));
+  harness.readOnce(bytes);
+  harness.turns();
+  REQUIRE_EQ(harness.exchanges.size(), std::size_t{90});
+  for (std::size_t i = 0; i < 89; ++i) {
+    CHECK(!harness.exchanges[i]->begun);
+    CHECK(harness.exchanges[i]->gone);
+  }
+  CHECK(harness.exchanges[89]->begun);
+}
+
+TEST("http2 connection: requests begin where the turn was used up by the last byte of a read") {
+  Http2Harness harness;
+  harness.begin(kSettings);
+  std::string bytes;
+  for (std::uint32_t i = 0; i < 40; ++i) bytes += requestFrame(2 * i + 1, "/a");
+  for (std::uint32_t i = 0; i < 32; ++i)
+    bytes += frameOf(FrameType::RstStream, 0, 2 * i + 1, number32(8));
+  harness.readOnce(bytes);
+  harness.turns();
+  for (std::size_t i = 32; i < 40; ++i) CHECK(harness.exchanges[i]->begun);
+}
+
+TEST(
+    "http2 connection: what was sent before the client closed is seen, however many turns it "
+    "takes") {
+  Http2Harness harness;
+  harness.begin(kSettings);
+  std::string bytes;
+  for (std::uint32_t i = 0; i < 100; ++i)
+    bytes += requestFrame(2 * i + 1, "/a") + windowUpdate(2 * i + 1, 0);
+  harness.bytes.ended = true;
+  harness.give(bytes);
+  CHECK(!harness.closed());
+  harness.turns();
+  CHECK_EQ(harness.exchanges.size(), std::size_t{100});
+  CHECK(harness.closed());
+}
+
+TEST("http2 connection: the streams of one that ends are ended a share at a time") {
+  enum class End : std::uint8_t { Closed, Broken, Stopped };
+  for (const End end : {End::Closed, End::Broken, End::Stopped}) {
+    Http2Harness harness;
+    std::string bytes = kSettings;
+    for (std::uint32_t i = 0; i < 100; ++i) bytes += requestFrame(2 * i + 1, "/a");
+    harness.begin(bytes);
+    harness.turns();
+    const auto gone = [&harness] {
+      return std::ranges::count_if(harness.exchanges, [](const auto& e) { return e->gone; });
+    };
+    CHECK_EQ(gone(), 0);
+    if (end == End::Broken) {
+      // Not the stream's: the connection ends.
+      harness.readOnce(frameOf(FrameType::Ping, 0, 0, "short"));
+    } else {
+      harness.bytes.ended = true;
+      harness.readOnce("");
+    }
+    std::ptrdiff_t before = 0;
+    for (int turn = 0; turn < 3; ++turn) {
+      harness.turn();
+      CHECK(gone() > before && gone() - before <= 16);
+      before = gone();
+    }
+    // Meanwhile an exchange does what it may.
+    FakeExchange& other = *harness.exchanges.back();
+    other.respond(200);
+    other.send(std::string(30'000, 'x'));
+    other.finish();
+    harness.exchanges[98]->abort();
+    if (end == End::Stopped) {
+      harness.connection().closeNow();
+    } else {
+      harness.turns();
+    }
+    CHECK_EQ(gone(), 99);
+    harness.turn();
+    CHECK_EQ(harness.closed(), end != End::Broken);
+    if (end != End::Broken) continue;
+    const std::vector<WrittenFrame> frames = harness.takeFrames();
+    CHECK(findOf(frames, FrameType::GoAway) != nullptr);
+    CHECK(findOf(frames, FrameType::Data) == nullptr);
+  }
 }
 
 TEST("http2 connection: a reset costs twice as much where the request has begun") {
@@ -462,9 +589,8 @@ TEST("http2 connection: a reset costs twice as much where the request has begun"
       while (!harness.exchanges.back()->begun) harness.turn();
       requests.clear();
     }
-    // Within one turn no time passes.
     harness.readOnce(requests + resets);
-    harness.turn();
+    harness.turns();
     return findOf(harness.takeFrames(), FrameType::GoAway) != nullptr;
   };
   // With room for the tokens that seconds give on a busy machine.

@@ -204,6 +204,10 @@ class Http2Harness final : public ServerHost, private Pollable {
     loop.flushNow();
     loop.turn(0);
   }
+  // As many turns as all of one read takes, whatever is in it.
+  void turns() {
+    for (int i = 0; i < 200; ++i) turn();
+  }
   // Room for writing again.
   void drainOutput(std::size_t room = ~std::size_t{0}) {
     bytes.room = room;

@@ -48,6 +48,42 @@ TEST("a time in the past fires at the next advance and never inside schedule") {
   CHECK_EQ(fired.size(), 1u);
 }
 
+TEST("of many that are due some fire, and the next advance goes on with the rest") {
+  std::vector<int> fired;
+  TimerWheel wheel(1000);
+  std::vector<std::unique_ptr<Recorder>> timers;
+  std::mt19937 random(3);
+  std::vector<std::uint64_t> times;
+  for (int i = 0; i < 1'000; ++i) {
+    timers.push_back(std::make_unique<Recorder>(fired, i));
+    // Many at the boundaries of levels, where those of a higher one come down.
+    times.push_back(i % 3 == 0 ? 1024 + 64 * (random() % 20) : 1001 + random() % 5'000);
+    wheel.schedule(*timers.back(), times.back());
+  }
+  std::uint64_t now = 1000;
+  while (fired.size() < timers.size()) {
+    now += random() % 50;
+    const std::size_t due = static_cast<std::size_t>(
+        std::ranges::count_if(times, [now](std::uint64_t when) { return when <= now; }));
+    const std::size_t before = fired.size();
+    const std::size_t most = random() % 20;
+    wheel.advance(now, most);
+    CHECK_EQ(fired.size(), std::min(due, before + most));
+    if (fired.size() < due) CHECK_EQ(wheel.timeoutMillis(now), 0);
+    // One that is set meanwhile waits behind those that are due.
+    if (random() % 8 == 0 && !fired.empty()) {
+      const auto again = static_cast<std::size_t>(fired.back());
+      if (before == fired.size() || times[again] == 0) continue;
+      fired.pop_back();
+      times[again] = now + 1 + random() % 200;
+      wheel.schedule(*timers[again], times[again]);
+    }
+  }
+  for (const int id : fired) times[static_cast<std::size_t>(id)] = 0;
+  CHECK(std::ranges::all_of(times, [](std::uint64_t when) { return when == 0; }));
+  CHECK_EQ(wheel.timeoutMillis(now), -1);
+}
+
 TEST("times beyond the wheel's reach fire when they are due and not before") {
   std::vector<int> fired;
   TimerWheel wheel(0);
