@@ -1081,8 +1081,9 @@ void Exchange::onClientBodyFailure(Reason reason) {
 }
 
 void Exchange::onRequestTimeout() {
+  EventLoop& loop = services_.loop;  // it may end with this
   fail(state_ == State::Confirming ? Reason::HeadTimeout : Reason::RequestTimeout);
-  services_.loop.flushNow();
+  loop.flushNow();
 }
 
 void Exchange::fail(Reason reason) {

@@ -313,6 +313,28 @@ describe('what is held open', () => {
     client.close();
   });
 
+  it.each([
+    ['leaves', 'client_closed', (c: Http2Wire) => c.close()],
+    [
+      'breaks the rules',
+      'http2_protocol_error',
+      (c: Http2Wire) => c.send(frame(frameType.data, 0, 0, 'x')),
+    ],
+  ])('all requests of a client that %s end, and upstreams hear of it', async (_, reason, end) => {
+    const target = `/silent/${reason}`;
+    const client = await connectHttp2(gateway.address());
+    for (let i = 0; i < 20; ++i) client.headers(2 * i + 1, getFields(target));
+    const asked = () => silent.connections.filter(({ received }) => received.includes(target));
+    await eventually('all under way', () => asked().length === 20);
+    end(client);
+    for (const connection of asked()) await connection.ended();
+    await gateway.metricIs('tidegate_http2_streams_active', 0);
+    const lines = () => gateway.output.all.filter((text) => text.includes(`"${target}"`));
+    await eventually('a line for each', () => lines().length === 20);
+    for (const text of lines()) expect(JSON.parse(text)).toMatchObject({ reason });
+    client.close();
+  });
+
   it('bodies that stop end when the time for them is over', async () => {
     const client = await connectHttp2(gateway.address());
     client.headers(1, getFields('/silent/upload', [':method', 'POST']), false);
