@@ -65,7 +65,7 @@ Napi::Value PolicyPortObject::take(const Napi::CallbackInfo& info) {
   if (!thread) return env.Undefined();
   const auto into = readWritableBytes(info[1], "into", Channel::kLargestMessage + 4);
   if (!into) return env.Undefined();
-  const std::size_t bytes = port_->channel(*thread).take(std::as_writable_bytes(*into));
+  const std::size_t bytes = port_->take(*thread, std::as_writable_bytes(*into));
   return Napi::Number::New(env, static_cast<double>(bytes));
 }
 
@@ -75,7 +75,7 @@ Napi::Value PolicyPortObject::give(const Napi::CallbackInfo& info) {
   if (!thread) return env.Undefined();
   const auto batch = readBytes(info[1], "batch");
   if (!batch) return env.Undefined();
-  const auto taken = port_->channel(*thread).give(std::as_bytes(*batch));
+  const auto taken = port_->give(*thread, std::as_bytes(*batch));
   return Napi::Number::New(env, taken ? static_cast<double>(*taken) : -1);
 }
 

@@ -75,7 +75,7 @@ PolicyCalls::Sent PolicyCalls::send(Call& call) {
   }
   if (worker == nullptr) return Sent::NoRoom;
   worker->thread->load.fetch_add(1, std::memory_order_relaxed);
-  if (worker->inHands++ == 0) worker->watch.onSent(loop_.nowMicros());
+  ++worker->inHands;
   worker->unflushed = true;
   call.worker = static_cast<std::uint32_t>(worker - workers_.data());
   return Sent::Yes;
@@ -141,15 +141,11 @@ bool PolicyCalls::receiveFrom(std::uint32_t worker) {
   const std::shared_ptr<Channel> channel = workers_[worker].channel;
   const std::size_t count = channel->client().receive(
       [&](std::span<const std::byte> message) { handOut(worker, message); }, kVerdictsPerTurn);
+  if (const std::uint32_t stalls = workers_[worker].thread->takeStalls(); stalls > 0)
+    counters_.policyStalls.add(stalls);
   if (channel->client().serverGone()) {
     lose(worker);
     return true;
-  }
-  Worker& from = workers_[worker];
-  if (count > 0) {
-    from.watch.onHeard(*from.thread, loop_.nowMicros());
-  } else if (from.inHands > 0 && from.watch.look(*from.thread, loop_.nowMicros())) {
-    counters_.policyStalls.add();
   }
   return count > 0;
 }

@@ -105,7 +105,6 @@ class PolicyCalls {
   struct Worker {
     std::shared_ptr<Channel> channel;
     std::shared_ptr<WorkerThread> thread;
-    WorkerWatch watch;
     std::uint32_t inHands = 0;  // sent by this thread, no verdict yet
     bool unflushed = false;
     bool full = false;  // while a place for one call, or for replies, is looked for

@@ -1,10 +1,9 @@
-// The thread of a policy worker as the I/O threads see it: how much it has in its hands, and when
-// it has to stand behind them.
+// The thread of a policy worker as others see it: how much it has in its hands, whether it gets on,
+// and how readily the kernel lets it run.
 //
 // A policy that computes for long would keep a processor that its worker shares with an I/O thread
-// up to the end of each tick of the kernel. So an I/O thread that has waited for a worker for
-// kPatience, all of which the worker has computed, gives it a lower priority, and its own back when
-// it hears of it, or after kLongest: then the policy has its fair share again.
+// up to the end of each tick of the kernel. The WorkerWatcher puts such a worker behind all others;
+// it comes forward by itself when it gets on.
 #pragma once
 
 #include <time.h>
@@ -13,15 +12,16 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/thread_priority.h"
+
 namespace tidegate {
 
-// Shared by the worker and the I/O threads.
+// Shared by the worker, the watcher and the I/O threads.
 class WorkerThread {
  public:
   // Of no thread: it has a load, and never stands behind anybody.
   WorkerThread() = default;
-  // Of the thread that calls. It must be able to get its priority back: without that right
-  // (CAP_SYS_NICE, or RLIMIT_NICE), as above.
+  // Of the thread that calls.
   static std::shared_ptr<WorkerThread> ofCaller();
 
   WorkerThread(const WorkerThread&) = delete;
@@ -30,48 +30,41 @@ class WorkerThread {
   // Requests in its hands, all I/O threads together: what the choice of a worker goes by.
   std::atomic<std::uint32_t> load{0};
 
-  // Any thread from here on.
-  bool mayStandBehind() const { return threadId_ != 0; }
-  bool standsBehind() const { return behind_.load(std::memory_order_relaxed); }
-  // False when it does already, or the kernel refuses.
+  // Any thread: how often it was found computing for long, since the last time that anybody asked.
+  std::uint32_t takeStalls() {
+    if (stalls_.load(std::memory_order_relaxed) == 0) return 0;
+    return stalls_.exchange(0, std::memory_order_relaxed);
+  }
+
+  // The worker itself: it has taken requests, given verdicts, or has nothing to do.
+  void getOn() {
+    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+    if (behind_.load(std::memory_order_relaxed)) comeForward();
+  }
+  // Any thread: another number whenever it has got on.
+  std::uint64_t progress() const { return progress_.load(std::memory_order_seq_cst); }
+
+  // The watcher, while the worker's thread lives.
+  void countStall() { stalls_.fetch_add(1, std::memory_order_relaxed); }
+  // False when it cannot: it is of no thread, or could not come forward again.
   bool standBehind();
-  void comeForward();
-  // What it has computed in its life; 0 when it has ended.
+  // What it has computed in its life.
   std::uint64_t cpuMicros() const;
 
- private:
-  bool setNiceness(int niceness) const;
+  // The watcher or the worker itself.
+  void comeForward();
 
+ private:
+  // Set once.
   int threadId_ = 0;  // of the kernel
   clockid_t clock_ = 0;
-  int niceness_ = 0;  // its own
+  ThreadPriority own_;
+  ThreadPriority behindOthers_;  // the same when it can have no other
+
+  std::atomic<std::uint32_t> stalls_{0};
+  // The worker's; others read them.
+  alignas(64) std::atomic<std::uint64_t> progress_{0};
   std::atomic<bool> behind_{false};
-};
-
-// One I/O thread's eye on one worker; that thread owns it. Times are EventLoop::nowMicros().
-class WorkerWatch {
- public:
-  // In microseconds.
-  static constexpr std::uint64_t kPatience = 2'000;
-  static constexpr std::uint64_t kLongest = 200'000;
-
-  // The worker has something in its hands now, and had nothing of this thread's.
-  void onSent(std::uint64_t now) { heard_ = now; }
-  void onHeard(WorkerThread& thread, std::uint64_t now);
-  // From time to time while something is in its hands. True when the worker was put behind.
-  bool look(WorkerThread& thread, std::uint64_t now);
-
- private:
-  // A reading of the worker's clock is a system call.
-  static constexpr std::uint64_t kBetweenReadings = 1'000;
-
-  std::uint64_t heard_ = 0;
-  std::uint64_t readAt_ = 0;  // the worker's clock, when something was heard
-  std::uint64_t cpu_ = 0;     // what it said
-  std::uint64_t unread_ = 0;  // from then on to heard_
-  std::uint64_t looked_ = 0;
-  std::uint64_t behindSince_ = 0;  // 0: it is not, by our doing
-  bool tooLong_ = false;           // it has stood behind for long enough
 };
 
 }  // namespace tidegate

@@ -15,6 +15,7 @@
 #include "io/file_limit.h"
 #include "io/socket.h"
 #include "observe/access_log.h"
+#include "policy/worker_watcher.h"
 #include "proxy/io_thread.h"
 #include "snapshot/decode.h"
 #include "tls/client_context.h"
@@ -112,6 +113,7 @@ struct Engine::Impl {
   std::map<std::string, std::shared_ptr<tls::TicketKeys>> ticketKeys;
   std::shared_ptr<const PublishedSnapshot> current;
   const std::size_t policyWorkers;
+  const std::shared_ptr<WorkerWatcher> watcher = std::make_shared<WorkerWatcher>();
   bool draining = false;
   std::mutex portMutex;
   bool stopped = false;  // written under portMutex
@@ -161,6 +163,7 @@ Result<std::vector<BoundListener>, EngineError> Engine::apply(
   }
 
   // Nothing fails from here on.
+  if (!tables->chains.empty()) impl_->watcher->start();
   impl_->bound.merge(std::exchange(opened->bound, {}));
   impl_->giveTicketKeys(*tables);
   impl_->current = published.value();
@@ -298,6 +301,7 @@ void Engine::stop() {
     impl_->stopped = true;
   }
   for (const auto& thread : impl_->threads) thread->stop();
+  impl_->watcher->stop();
   impl_->removeSocketFiles();
   impl_->log.stop();
 }
@@ -312,7 +316,7 @@ std::unique_ptr<PolicyPort> Engine::openPolicyPort(std::size_t worker,
     channels.push_back(std::make_shared<Channel>(thread->bell(), bell));
     thread->setPolicyWorker(worker, channels.back(), workerThread);
   }
-  return std::make_unique<PolicyPort>(std::move(channels));
+  return std::make_unique<PolicyPort>(std::move(channels), workerThread, impl_->watcher);
 }
 
 std::size_t Engine::purgeVerdicts(VerdictPurge what) {

@@ -192,7 +192,7 @@ class Fixture {
     const auto until =
         std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMillis);
     do {
-      const std::size_t used = worker->channel(0).take(batch);
+      const std::size_t used = worker->take(0, batch);
       for (std::size_t at = 0; at < used;) {
         std::uint32_t length = 0;
         std::memcpy(&length, batch.data() + at, 4);
@@ -217,7 +217,7 @@ class Fixture {
     std::vector<std::byte> batch(4 + message.size());
     std::memcpy(batch.data(), &length, 4);
     std::memcpy(batch.data() + 4, message.data(), message.size());
-    while (worker->channel(0).give(batch) != batch.size()) std::this_thread::sleep_for(1ms);
+    while (worker->give(0, batch) != batch.size()) std::this_thread::sleep_for(1ms);
   }
 
   void begin(const Message& asked, int number, const std::string& method = "GET",

@@ -58,7 +58,8 @@ class IoSide {
     auto channel = std::make_shared<Channel>(std::make_shared<LoopBell>(loop_), bell);
     const std::lock_guard lock(mutex_);
     opened_ = channel;
-    return std::make_unique<PolicyPort>(std::vector{std::move(channel)});
+    worker_ = WorkerThread::ofCaller();
+    return std::make_unique<PolicyPort>(std::vector{std::move(channel)}, worker_, watcher_);
   }
 
   // `crossings` requests, `inFlight` of them at a time. False when one was not let through.
@@ -106,12 +107,13 @@ class IoSide {
     field.value = {kNameLength, static_cast<std::uint32_t>(kHead.size() - kNameLength)};
     fields_.add(field);
     fields_.rebase(kHead.data());
+    watcher_->start();
   }
 
   void adopt() {
     const std::lock_guard lock(mutex_);
     if (opened_ == nullptr) return;
-    calls_.setWorker(0, std::exchange(opened_, nullptr), std::make_shared<WorkerThread>());
+    calls_.setWorker(0, std::exchange(opened_, nullptr), std::exchange(worker_, nullptr));
   }
 
   void ask(Asker& asker) {
@@ -140,7 +142,9 @@ class IoSide {
   const std::vector<PolicyInput> inputs_{{InputKind::Header, "x-tenant", FieldId::Other, {}}};
   std::array<std::byte, 256> scratch_{};
   std::mutex mutex_;
-  std::shared_ptr<Channel> opened_;  // guarded by mutex_
+  std::shared_ptr<Channel> opened_;       // guarded by mutex_
+  std::shared_ptr<WorkerThread> worker_;  // guarded by mutex_
+  const std::shared_ptr<WorkerWatcher> watcher_ = std::make_shared<WorkerWatcher>();
 };
 
 // measure(inFlight, crossings): [CPU of the whole process, time that passed], each in microseconds

@@ -1,0 +1,182 @@
+// Order of this file: the eye on one worker, the thread, those who come and go.
+#include "policy/worker_watcher.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace tidegate {
+
+namespace {
+
+// Between two looks, in microseconds: after a rest and at a suspicion, and at most, when a worker
+// has computed for long within kMemory and when none has.
+constexpr std::uint64_t kFirst = 500;
+constexpr std::uint64_t kWatchful = 1'000;
+constexpr std::uint64_t kCalm = 4'000;
+// After a worker was put behind: an I/O thread that had more than its share before must wait until
+// the worker has caught up, which takes one behind no time.
+constexpr std::uint64_t kRechoice = 100;
+constexpr std::uint64_t kMemory = 2'000'000;
+
+// Who has computed less than this part of the time, at so many looks, waits for something; at fewer
+// it may have waited for the processor.
+constexpr std::uint64_t kSomeOfIt = 16;
+constexpr int kWaits = 4;
+
+std::uint64_t monotonicMicros() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000;
+}
+
+// The calling thread, which never runs for long, is to run as soon as it wakes. Without the right
+// to be a real-time thread (CAP_SYS_NICE, or RLIMIT_RTPRIO) it takes the shortest slice that there
+// is: then it goes before a worker that runs, but the kernel lets that run on where a third thread
+// would come first.
+void goFirst() {
+  constexpr std::uint64_t kShortest = 100'000;
+  const sched_param lowest{.sched_priority = 1};
+  if (sched_setscheduler(0, SCHED_FIFO, &lowest) == 0) return;
+  const int self = currentThreadId();
+  if (const auto own = threadPriority(self); own && own->slice != 0)
+    setThreadPriority(self, {own->niceness, kShortest});
+}
+
+}  // namespace
+
+// The eye on one worker
+
+WorkerWatch::Seen WorkerWatch::look(std::uint64_t now) {
+  const std::uint64_t progress = thread_->progress();
+  const bool gotOn = progress != progress_;
+  const bool stands = busy_ && !gotOn;
+  progress_ = progress;
+  busy_ = thread_->load.load(std::memory_order_relaxed) > 0;
+  if (!busy_) return gotOn ? Seen::Busy : Seen::Idle;
+  if (!stands) {
+    stalled_ = behind_ = false;
+    waits_ = 0;
+    begin(now);
+    return Seen::Busy;
+  }
+  if (stalled_) {
+    if (behind_ && now - since_ >= kLongest) {
+      behind_ = false;
+      thread_->comeForward();
+    }
+    return Seen::Busy;
+  }
+  const std::uint64_t passed = now - since_;
+  if (passed < kPatience) return Seen::Busy;
+  const std::uint64_t computed = thread_->cpuMicros() - cpu_;
+  if (2 * computed < passed) {
+    begin(now);
+    if (kSomeOfIt * computed >= passed) return Seen::Suspect;
+    waits_ = std::min(waits_ + 1, kWaits);
+    return waits_ < kWaits ? Seen::Suspect : Seen::Busy;
+  }
+  stalled_ = true;
+  since_ = now;
+  behind_ = thread_->standBehind();
+  thread_->countStall();
+  return Seen::Stalled;
+}
+
+void WorkerWatch::begin(std::uint64_t now) {
+  since_ = now;
+  cpu_ = thread_->cpuMicros();
+}
+
+// The thread
+
+void WorkerWatcher::start() {
+  if (running_) return;
+  // No handler of signals runs there.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  running_ = pthread_create(
+                 &thread_, nullptr,
+                 [](void* self) -> void* {
+                   static_cast<WorkerWatcher*>(self)->run();
+                   return nullptr;
+                 },
+                 this) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (running_) pthread_setname_np(thread_, "tidegate-watch");
+}
+
+void WorkerWatcher::stop() {
+  if (!running_) return;
+  running_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_one();
+  pthread_join(thread_, nullptr);
+}
+
+void WorkerWatcher::run() {
+  goFirst();
+  std::uint64_t period = kFirst;
+  std::uint64_t watchfulUntil = 0;
+  std::unique_lock lock(mutex_);
+  while (!ending_) {
+    const std::uint64_t now = monotonicMicros();
+    const WorkerWatch::Seen seen = lookAtAll(now);
+    if (seen == WorkerWatch::Seen::Idle) {
+      if (trySleep()) changed_.wait(lock, [this] { return ending_ || !asleep_; });
+      period = kFirst;
+      continue;
+    }
+    if (seen == WorkerWatch::Seen::Suspect) period = kFirst;
+    if (seen == WorkerWatch::Seen::Stalled) {
+      watchfulUntil = now + kMemory;
+      period = kRechoice;
+    }
+    changed_.wait_for(lock, std::chrono::microseconds(period), [this] { return ending_; });
+    period = std::min(2 * period, now < watchfulUntil ? kWatchful : kCalm);
+  }
+}
+
+WorkerWatch::Seen WorkerWatcher::lookAtAll(std::uint64_t now) {
+  auto most = WorkerWatch::Seen::Idle;
+  for (WorkerWatch& watch : watches_) most = std::max(most, watch.look(now));
+  return most;
+}
+
+bool WorkerWatcher::trySleep() {
+  asleep_.store(true, std::memory_order_seq_cst);
+  if (std::ranges::none_of(watches_, &WorkerWatch::hasGotOn)) return true;
+  asleep_.store(false, std::memory_order_relaxed);
+  return false;
+}
+
+// Those who come and go
+
+void WorkerWatcher::add(const std::shared_ptr<WorkerThread>& thread) {
+  const std::lock_guard lock(mutex_);
+  watches_.emplace_back(thread);
+}
+
+void WorkerWatcher::remove(const WorkerThread& thread) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(watches_, [&](const WorkerWatch& watch) { return &watch.thread() == &thread; });
+}
+
+void WorkerWatcher::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    asleep_.store(false, std::memory_order_relaxed);
+  }
+  changed_.notify_one();
+}
+
+}  // namespace tidegate

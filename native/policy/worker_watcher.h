@@ -1,0 +1,108 @@
+// The watcher of the policy workers: a thread that looks from time to time how those get on that
+// have requests in their hands, and sleeps when none has.
+//
+// The kernel chooses anew who runs when somebody wakes, and at its ticks. An I/O thread that became
+// ready while a worker computes would wait for a tick or two of 4 ms; so the watcher wakes in
+// between, and puts a worker that has computed all the while behind the others.
+//
+// To wake by a timer costs 2 to 15 us, most of it in virtual machines. So looks are close together
+// only where that pays: when workers have just been given something after a rest, and after one has
+// computed for long. Otherwise they come as seldom as the kernel's ticks.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "policy/worker_thread.h"
+
+namespace tidegate {
+
+// The watcher's eye on one worker; the watcher owns it. Times are microseconds of one clock.
+class WorkerWatch {
+ public:
+  // For so long it may compute on the same; half of the time, as the kernel may let others run.
+  static constexpr std::uint64_t kPatience = 400;
+  // That it stands behind at most; then the policy has its fair share again.
+  static constexpr std::uint64_t kLongest = 200'000;
+
+  explicit WorkerWatch(std::shared_ptr<WorkerThread> thread) : thread_(std::move(thread)) {}
+
+  const WorkerThread& thread() const { return *thread_; }
+
+  enum class Seen : std::uint8_t {
+    Idle,     // nothing in its hands, and it has not got on since the last look
+    Busy,     // it gets on, waits for something, or was seen stalled before
+    Suspect,  // it has not got on; it computes, or has not waited for long
+    Stalled,  // it has computed most of the time since the last look, and has not got on
+  };
+
+  Seen look(std::uint64_t now);
+  // It has got on since the last look.
+  bool hasGotOn() const { return thread_->progress() != progress_; }
+
+ private:
+  void begin(std::uint64_t now);
+
+  std::shared_ptr<WorkerThread> thread_;
+  std::uint64_t progress_ = 0;  // when it was looked at last
+  bool busy_ = false;           // then
+  // Of the time in which it was not seen to get on; once it has stalled, since then.
+  std::uint64_t since_ = 0;
+  std::uint64_t cpu_ = 0;  // what it had computed at its beginning
+  int waits_ = 0;          // looks since it got on that found it waiting
+  bool stalled_ = false;
+  bool behind_ = false;
+};
+
+// Outlives the thread with any worker that holds it.
+class WorkerWatcher {
+ public:
+  WorkerWatcher() = default;
+  ~WorkerWatcher() { stop(); }
+  WorkerWatcher(const WorkerWatcher&) = delete;
+  WorkerWatcher& operator=(const WorkerWatcher&) = delete;
+
+  // Begins to watch; idempotent. The thread gets the caller's niceness. Where none can be made
+  // nobody is watched.
+  void start();
+  // Ends the thread, for good. Idempotent; not at the same time as start().
+  void stop();
+
+  // Each on the worker's own thread; remove() before that ends.
+  void add(const std::shared_ptr<WorkerThread>& thread);
+  void remove(const WorkerThread& thread);
+  // The worker has taken requests, and got on: whoever sleeps has to watch.
+  void onTaken() {
+    if (sleeps()) wake();
+  }
+
+  // Any thread: it waits for somebody to take requests.
+  bool sleeps() const { return asleep_.load(std::memory_order_seq_cst); }
+
+ private:
+  void run();
+  void wake();
+  WorkerWatch::Seen lookAtAll(std::uint64_t now);
+  bool trySleep();
+
+  // The owner's.
+  pthread_t thread_{};
+  bool running_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<WorkerWatch> watches_;  // guarded by mutex_
+  bool ending_ = false;               // guarded by mutex_
+  // Written under mutex_. Set before the last look at how workers get on, and read after one has
+  // got on: either the watcher sees that, or the worker sees this.
+  std::atomic<bool> asleep_{false};
+};
+
+}  // namespace tidegate
