@@ -16,7 +16,7 @@ namespace {
 // has computed for long within kMemory and when none has.
 constexpr std::uint64_t kFirst = 500;
 constexpr std::uint64_t kWatchful = 1'000;
-constexpr std::uint64_t kCalm = 4'000;
+constexpr std::uint64_t kCalm = 8'000;
 // After a worker was put behind: an I/O thread that had more than its share before must wait until
 // the worker has caught up, which takes one behind no time.
 constexpr std::uint64_t kRechoice = 100;

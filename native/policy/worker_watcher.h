@@ -5,9 +5,9 @@
 // ready while a worker computes would wait for a tick or two of 4 ms; so the watcher wakes in
 // between, and puts a worker that has computed all the while behind the others.
 //
-// To wake by a timer costs 2 to 15 us, most of it in virtual machines. So looks are close together
-// only where that pays: when workers have just been given something after a rest, and after one has
-// computed for long. Otherwise they come as seldom as the kernel's ticks.
+// To wake by a timer costs 2 to 20 us, most of it in virtual machines. So looks are close together
+// only where that pays: when workers have just been given something after a rest, and for a while
+// after one has computed for long. Else they become seldom.
 #pragma once
 
 #include <pthread.h>
