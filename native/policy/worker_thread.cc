@@ -26,7 +26,7 @@ std::shared_ptr<WorkerThread> WorkerThread::ofCaller() {
   thread->own_ = thread->behindOthers_ = *own;
   if (kMayLowerNiceness)
     thread->behindOthers_.niceness = std::min(kHighestNiceness, own->niceness + kStepsBehind);
-  if (own->slice != 0) thread->behindOthers_.slice = kSliceBehind;
+  else if (own->slice != 0) thread->behindOthers_.slice = kSliceBehind;
   return thread;
 }
 

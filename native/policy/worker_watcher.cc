@@ -65,10 +65,10 @@ WorkerWatch::Seen WorkerWatch::look(std::uint64_t now) {
     return Seen::Busy;
   }
   if (stalled_) {
-    if (behind_ && now - since_ >= kLongest) {
-      behind_ = false;
-      thread_->comeForward();
-    }
+    if (!behind_) return Seen::Busy;
+    if (now - since_ < kLongest) return Seen::Suspect;
+    behind_ = false;
+    thread_->comeForward();
     return Seen::Busy;
   }
   const std::uint64_t passed = now - since_;

@@ -38,8 +38,8 @@ class WorkerWatch {
 
   enum class Seen : std::uint8_t {
     Idle,     // nothing in its hands, and it has not got on since the last look
-    Busy,     // it gets on, waits for something, or was seen stalled before
-    Suspect,  // it has not got on; it computes, or has not waited for long
+    Busy,     // it gets on, or waits for something, or has its share again
+    Suspect,  // it has not got on: it computes, stands behind, or has not waited for long
     Stalled,  // it has computed most of the time since the last look, and has not got on
   };
 
