@@ -544,8 +544,7 @@ TEST("http2 connection: the streams of one that ends are ended a share at a time
       // Not the stream's: the connection ends.
       harness.readOnce(frameOf(FrameType::Ping, 0, 0, "short"));
     } else {
-      harness.bytes.ended = true;
-      harness.readOnce("");
+      harness.hangUp();
     }
     std::ptrdiff_t before = 0;
     for (int turn = 0; turn < 3; ++turn) {

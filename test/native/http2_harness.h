@@ -195,6 +195,8 @@ class Http2Harness final : public ServerHost, private Pollable {
     if (connection_ != nullptr) connection_->onEvents(kReadable);
     turn();
   }
+  // The client has closed both halves.
+  void hangUp() { connection_->onEvents(kGone); }
   // Gives bytes, of which the connection has its first turn only.
   void readOnce(std::string_view more) {
     bytes.in += more;
@@ -267,6 +269,7 @@ class Http2Harness final : public ServerHost, private Pollable {
  private:
   static constexpr std::uint32_t kReadable = 1;  // EPOLLIN
   static constexpr std::uint32_t kWritable = 4;  // EPOLLOUT
+  static constexpr std::uint32_t kGone = 16;     // EPOLLHUP
 
   void onEvents(std::uint32_t) override {}
 
