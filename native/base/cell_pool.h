@@ -1,6 +1,7 @@
-// Memory for many objects of one size, in chunks. A cell comes from a chunk that is in use already
-// as long as one has room, so that after a peak whole chunks become empty and can go back to the
-// system. Last in, first out within a chunk: the next cell is one that is warm in cache.
+// Memory for many objects of one size. Last in, first out: the next cell is the one that came back
+// last, and so warm in cache. What nobody has needed for a while goes back to the chunk that it is
+// of. Another cell comes from a chunk that is in use already as long as one has room, so that after
+// a peak whole chunks become empty and can go back to the system.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,8 @@ namespace tidegate {
 
 struct ChunkLink;
 
-// One thread owns it. Every operation takes constant time. Cells must not be used after it.
+// One thread owns it. Every operation takes constant time, but for age(), which may give some
+// hundred cells back to their chunks. Cells must not be used after it.
 class CellPool final : public Reclaimable {
  public:
 #if defined(TIDEGATE_ASAN)
@@ -43,40 +45,28 @@ class CellPool final : public Reclaimable {
 
   // A cell whose bytes are undefined. Never fails: the process ends when there is no memory.
   void* take() {
-    Chunk* chunk = open_.front();
-    if (chunk == nullptr) chunk = openAnother();
-    void* cell = chunk->free;
-    if (cell != nullptr) {
-      unpoison(cell);
-      chunk->free = static_cast<Cell*>(cell)->next;
-    } else {
-      // Not before it is needed: memory that nobody has touched costs nothing.
-      cell = reinterpret_cast<std::byte*>(chunk) + offset_ + chunk->fresh++ * stride_;
-    }
-    ++used_;
-    if (++chunk->used == cells_) {
-      chunk->unlink();
-      full_.pushBack(chunk);
-    }
+    Cell* const cell = spare_;
+    if (cell == nullptr) return takeFromChunk();
+    unpoison(cell);
+    spare_ = cell->next;
+    if (--spareCount_ < unneededSpare_) unneededSpare_ = spareCount_;
     return cell;
   }
 
   void giveBack(void* cell) {
-    Chunk* const chunk = chunkOf(cell);
-    auto* const link = static_cast<Cell*>(cell);
-    link->next = chunk->free;
-    chunk->free = link;
-    poison(cell);
-    --used_;
-    if (chunk->used-- == cells_) {
-      reopen(chunk);
-    } else if (chunk->used == 0 && chunk != open_.front()) {
-      setAside(chunk);
+    if (spareCount_ == mostSpare_) {
+      giveBackToChunk(cell);
+      return;
     }
+    auto* const link = static_cast<Cell*>(cell);
+    link->next = spare_;
+    spare_ = link;
+    ++spareCount_;
+    poison(cell);
   }
 
   // Cells that are in use.
-  std::size_t used() const { return used_; }
+  std::size_t used() const { return taken_ - spareCount_; }
   // Of all chunks.
   std::size_t bytes() const { return chunks_ * chunkBytes_; }
   // Of those that no cell of is in use and that may go.
@@ -104,11 +94,10 @@ class CellPool final : public Reclaimable {
     const std::size_t beyond = reinterpret_cast<std::uintptr_t>(at) & (chunkBytes_ - 1);
     return reinterpret_cast<Chunk*>(at - beyond);
   }
+  void* takeFromChunk();
+  void giveBackToChunk(void* cell);
+  void releaseSpare();
   Chunk* openAnother();
-  // It was full.
-  void reopen(Chunk* chunk);
-  // It is empty.
-  void setAside(Chunk* chunk);
   std::align_val_t alignment() const;
   void* allocate(bool& mapped) const;
   void free(Chunk* chunk);
@@ -127,10 +116,14 @@ class CellPool final : public Reclaimable {
   const std::size_t offset_;      // of a chunk's first one
   const std::size_t chunkBytes_;  // a power of two, to which chunks are aligned; or one cell's
   const std::uint32_t cells_;     // of a chunk
-  std::size_t used_ = 0;
+  const std::size_t mostSpare_;
+  // Those that came back last, in front of their chunks, which count them as used.
+  Cell* spare_ = nullptr;
+  std::size_t spareCount_ = 0;
+  std::size_t unneededSpare_ = 0;  // the fewest since the last age()
+  std::size_t taken_ = 0;          // from chunks
   std::size_t chunks_ = 0;
-  // Open chunks have room and cells in use, but for the first, of which none may be.
-  Chunks open_;
+  Chunks open_;  // with room and with cells in use
   Chunks full_;
   Chunks idle_;
   std::size_t idleCount_ = 0;

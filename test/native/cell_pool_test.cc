@@ -162,7 +162,10 @@ TEST("the next cell is the one that came back last") {
   CHECK_EQ(pool.take(), first);
   pool.giveBack(second);
   pool.giveBack(first);
-  CHECK(pool.take() == first || CellPool::kOneEach);
+  CHECK_EQ(pool.take(), first);
+  CHECK_EQ(pool.take(), second);
+  pool.giveBack(first);
+  pool.giveBack(second);
 }
 
 TEST("half of what was not needed is due each time, and in pieces") {
@@ -185,15 +188,16 @@ TEST("half of what was not needed is due each time, and in pieces") {
   const auto kept = [&] { return cells.idleBytes() + blocks.bytesKept(); };
   memory.age();
   CHECK(!memory.reclaim(1));  // all of it was needed lately
-  const std::size_t most = kept();
   memory.age();
+  const std::size_t most = kept();
   constexpr std::size_t kPiece = 512 * 1024;
   std::size_t before = most;
   while (memory.reclaim(kPiece)) {
     CHECK(before - kept() >= kPiece && before - kept() < 2 * kPiece);
     before = kept();
   }
-  CHECK(kept() <= most / 2);
+  // What was in front of the chunks has come to it.
+  CHECK(kept() <= most / 2 + 4 * kPiece);
   CHECK(kept() >= most / 2 - 4 * kPiece);
   reclaimAll(cells);
   reclaimAll(blocks);
