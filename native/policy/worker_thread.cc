@@ -8,8 +8,9 @@ namespace tidegate {
 
 namespace {
 
-// Steps of niceness: with fewer the kernel still waits for its tick.
-constexpr int kStepsBehind = 15;
+// Steps of niceness: a third of its share. With many more a policy would starve where other
+// programs want the processor too, and not only the I/O threads.
+constexpr int kStepsBehind = 5;
 constexpr int kHighestNiceness = 19;
 // The longest that there is: whoever else wants to run has a shorter one.
 constexpr std::uint64_t kSliceBehind = 100'000'000;
@@ -26,7 +27,8 @@ std::shared_ptr<WorkerThread> WorkerThread::ofCaller() {
   thread->own_ = thread->behindOthers_ = *own;
   if (kMayLowerNiceness)
     thread->behindOthers_.niceness = std::min(kHighestNiceness, own->niceness + kStepsBehind);
-  else if (own->slice != 0) thread->behindOthers_.slice = kSliceBehind;
+  else if (own->slice != 0)
+    thread->behindOthers_.slice = kSliceBehind;
   return thread;
 }
 

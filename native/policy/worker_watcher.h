@@ -30,7 +30,7 @@ class WorkerWatch {
   // For so long it may compute on the same; half of the time, as the kernel may let others run.
   static constexpr std::uint64_t kPatience = 400;
   // That it stands behind at most; then the policy has its fair share again.
-  static constexpr std::uint64_t kLongest = 200'000;
+  static constexpr std::uint64_t kLongest = 100'000;
 
   explicit WorkerWatch(std::shared_ptr<WorkerThread> thread) : thread_(std::move(thread)) {}
 
