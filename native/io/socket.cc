@@ -19,6 +19,9 @@ namespace {
 
 constexpr int kBacklog = 4096;
 
+// How long a client may be silent before its connection is accepted all the same.
+constexpr int kDeferSeconds = 1;
+
 IoResult failed(int error) { return {.status = IoResult::Status::Failed, .error = error}; }
 
 bool wouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
@@ -139,6 +142,7 @@ ListenResult listenOn(const SocketAddress& address, bool reusePort) {
     setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     // The sockets that are accepted inherit it.
     setNoDelay(file.get());
+    setsockopt(file.get(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &kDeferSeconds, sizeof kDeferSeconds);
     // "[::]" means IPv6 only here; IPv4 has its own listener. What one address means must not hang
     // on a sysctl.
     if (address.family() == AF_INET6) {

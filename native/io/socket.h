@@ -83,8 +83,9 @@ class Socket {
   FileHandle file_;
 };
 
-// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR, TCP_NODELAY, which accepted
-// sockets inherit; `reusePort` for one socket a thread. The error text names address and cause.
+// Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR, TCP_NODELAY, which
+// accepted sockets inherit; `reusePort` for one socket a thread. Over TCP a client is accepted when
+// it has said something, or after a second or so. The error text names address and cause.
 struct ListenResult {
   FileHandle file;
   SocketAddress address;  // with the real port

@@ -255,7 +255,7 @@ class IoThread::Port final : public Pollable, public ServerHost {
       return;
     }
     connections_.pushBack(handshake);
-    handshake->start(handshakeTimeout_);
+    handshake->start(handshakeTimeout_, !peer.isUnix);
   }
 
   void takeOverHttp2(Transport transport, const PeerInfo& peer, const Received& received) {

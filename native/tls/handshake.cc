@@ -97,13 +97,14 @@ Handshake::Handshake(Handshakes& home, ServerHost& host, HandshakeBound& bound, 
   home_.context_.counters.tlsHandshakesActive.add();
 }
 
-void Handshake::start(std::uint64_t timeoutMillis) {
+void Handshake::start(std::uint64_t timeoutMillis, bool spoken) {
   EventLoop& loop = home_.context_.loop;
   if (!loop.add(transport_.fd(), *this)) {
     fail(HandshakeFailure::Closed);
     return;
   }
   loop.timers().schedule(timer_, loop.nowMillis() + timeoutMillis);
+  if (spoken) home_.takeTurn(*this);
 }
 
 void Handshake::onEvents(std::uint32_t events) {

@@ -61,8 +61,9 @@ class Handshake final : public AcceptedConnection,
             Layer& layer, const PeerInfo& peer);
   ~Handshake() = default;
 
-  // Registers with the loop. When that fails, the connection is closed.
-  void start(std::uint64_t timeoutMillis);
+  // Registers with the loop. When that fails, the connection is closed. `spoken`: the client's
+  // first message is probably here.
+  void start(std::uint64_t timeoutMillis, bool spoken);
 
   std::uint64_t begunMillis() const { return begunMillis_; }
   void displace() { fail(HandshakeFailure::Displaced); }

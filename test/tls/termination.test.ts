@@ -192,11 +192,13 @@ describe('what is no TLS', () => {
   test('at the limit of handshakes the oldest makes room', async () => {
     const origin = await startOrigin();
     const gateway = await startGateway(httpsConfig(origin.address, 'limits: { handshakes: 2 }'));
-    const silent = await Promise.all([1, 2].map(() => connectTo(gateway.address())));
+    const slow = await Promise.all([1, 2].map(() => connectTo(gateway.address())));
+    // The beginning of a record: a client that says nothing at all is in nobody's way.
+    for (const connection of slow) connection.send('\x16');
     const client = await connectTls(gateway.address(), { authority });
     expect((await client.request(requestText('GET / HTTP/1.1'))).status).toBe(200);
     await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="displaced"');
-    for (const connection of silent) connection.close();
+    for (const connection of slow) connection.close();
     client.close();
   });
 });
