@@ -89,33 +89,33 @@ struct RecordProvider {
   }
 
   // Takes the functions of one cipher, and puts ours where contexts are made, released and set up.
-  template <std::size_t kIndex>
+  template <std::size_t Index>
   bool wrap(const OSSL_ALGORITHM* ciphers) {
-    const std::string_view wanted = kCipherNames[kIndex];
+    const std::string_view wanted = kCipherNames[Index];
     for (; ciphers->algorithm_names != nullptr; ++ciphers) {
       const std::string_view names = ciphers->algorithm_names;
       if (names.substr(0, names.find(':')) == wanted) break;
     }
     if (ciphers->algorithm_names == nullptr) return false;
-    CipherFunctions& its = functions[kIndex];
+    CipherFunctions& its = functions[Index];
     for (const OSSL_DISPATCH* entry = ciphers->implementation; entry->function_id != 0; ++entry) {
       OSSL_DISPATCH ours = *entry;
       switch (entry->function_id) {
         case OSSL_FUNC_CIPHER_NEWCTX:
           its.create = OSSL_FUNC_cipher_newctx(entry);
-          ours.function = reinterpret_cast<void (*)()>(create<kIndex>);
+          ours.function = reinterpret_cast<void (*)()>(create<Index>);
           break;
         case OSSL_FUNC_CIPHER_FREECTX:
           its.release = OSSL_FUNC_cipher_freectx(entry);
-          ours.function = reinterpret_cast<void (*)()>(release<kIndex>);
+          ours.function = reinterpret_cast<void (*)()>(release<Index>);
           break;
         case OSSL_FUNC_CIPHER_ENCRYPT_INIT:
           its.encryptInit = OSSL_FUNC_cipher_encrypt_init(entry);
-          ours.function = reinterpret_cast<void (*)()>(setUp<kIndex, true>);
+          ours.function = reinterpret_cast<void (*)()>(setUp<Index, true>);
           break;
         case OSSL_FUNC_CIPHER_DECRYPT_INIT:
           its.decryptInit = OSSL_FUNC_cipher_decrypt_init(entry);
-          ours.function = reinterpret_cast<void (*)()>(setUp<kIndex, false>);
+          ours.function = reinterpret_cast<void (*)()>(setUp<Index, false>);
           break;
         case OSSL_FUNC_CIPHER_UPDATE:
           its.update = OSSL_FUNC_cipher_update(entry);
@@ -135,36 +135,36 @@ struct RecordProvider {
         default:
           break;
       }
-      dispatch[kIndex].push_back(ours);
+      dispatch[Index].push_back(ours);
     }
-    dispatch[kIndex].push_back({0, nullptr});
-    algorithms[kIndex] = {ciphers->algorithm_names, kProviderProperty, dispatch[kIndex].data(),
-                          nullptr};
+    dispatch[Index].push_back({0, nullptr});
+    algorithms[Index] = {ciphers->algorithm_names, kProviderProperty, dispatch[Index].data(),
+                         nullptr};
     return its.complete();
   }
 
-  template <std::size_t kIndex>
+  template <std::size_t Index>
   static void* create(void*) {
     const RecordProvider& provider = instance();
-    return provider.functions[kIndex].create(provider.defaultContext);
+    return provider.functions[Index].create(provider.defaultContext);
   }
 
-  template <std::size_t kIndex>
+  template <std::size_t Index>
   static void release(void* context) {
     if (ciphersInUse != nullptr) {
       ciphersInUse->read.end(context);
       ciphersInUse->write.end(context);
     }
-    instance().functions[kIndex].release(context);
+    instance().functions[Index].release(context);
   }
 
-  template <std::size_t kIndex, bool kSeals>
+  template <std::size_t Index, bool Seals>
   static int setUp(void* context, const unsigned char* key, std::size_t keyBytes,
                    const unsigned char* nonce, std::size_t nonceBytes, const OSSL_PARAM params[]) {
-    const CipherFunctions& its = instance().functions[kIndex];
-    const auto setUpIts = kSeals ? its.encryptInit : its.decryptInit;
+    const CipherFunctions& its = instance().functions[Index];
+    const auto setUpIts = Seals ? its.encryptInit : its.decryptInit;
     if (ciphersInUse != nullptr) {
-      RecordCipher& cipher = kSeals ? ciphersInUse->write : ciphersInUse->read;
+      RecordCipher& cipher = Seals ? ciphersInUse->write : ciphersInUse->read;
       if (key != nullptr) {
         cipher.begin(context, its, nonce == nullptr);
       } else if (nonce != nullptr && cipher.context_ == context && cipher.counts_ &&

@@ -228,7 +228,6 @@ TEST("record cipher: an alert is libssl's, and so is ours") {
 TEST("record cipher: a record without data is data of no bytes") {
   Pair pair(kSuites[1]);
   pair.warmUp();
-  std::string opened;
   // libssl writes none, but we can.
   CHECK_EQ(pair.clientReads(pair.sealed("")), "");
   CHECK_EQ(pair.clientReads(pair.sealed("after it")), "after it");
