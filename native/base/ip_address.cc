@@ -11,12 +11,27 @@ namespace {
 constexpr std::array<std::uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr std::uint8_t kMappedBits = 96;
 
-char* writeDecimal(char* out, unsigned value) {
-  if (value >= 100) *out++ = static_cast<char>('0' + value / 100);
-  if (value >= 10) *out++ = static_cast<char>('0' + value / 10 % 10);
-  *out++ = static_cast<char>('0' + value % 10);
-  return out;
-}
+// Every number of a dotted quad, with the dot behind it.
+struct DottedByte {
+  std::array<char, 4> text;
+  std::uint8_t size;
+};
+
+constexpr std::array<DottedByte, 256> kDottedBytes = [] {
+  std::array<DottedByte, 256> all{};
+  for (unsigned value = 0; value < all.size(); ++value) {
+    std::uint8_t size = 0;
+    const auto put = [&](unsigned digit) {
+      all[value].text[size++] = static_cast<char>('0' + digit);
+    };
+    if (value >= 100) put(value / 100);
+    if (value >= 10) put(value / 10 % 10);
+    put(value % 10);
+    all[value].text[size++] = '.';
+    all[value].size = size;
+  }
+  return all;
+}();
 
 char* writeHexGroup(char* out, unsigned value) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -80,10 +95,12 @@ std::size_t IpAddress::format(char* out) const {
   char* end = out;
   if (isV4()) {
     for (std::size_t i = kMappedPrefix.size(); i < bytes.size(); ++i) {
-      if (i > kMappedPrefix.size()) *end++ = '.';
-      end = writeDecimal(end, bytes[i]);
+      const DottedByte& byte = kDottedBytes[bytes[i]];
+      std::memcpy(end, byte.text.data(), byte.text.size());
+      end += byte.size;
     }
-    return static_cast<std::size_t>(end - out);
+    // Without the dot behind the last one.
+    return static_cast<std::size_t>(end - out) - 1;
   }
 
   std::array<unsigned, 8> groups;

@@ -4,8 +4,10 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include <array>
 #include <bit>
 #include <cstdio>
+#include <cstring>
 
 namespace tidegate {
 
@@ -32,14 +34,22 @@ std::uint64_t RequestIds::next() {
   return result;
 }
 
+namespace {
+
+constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> all{};
+  for (std::size_t byte = 0; byte < all.size(); ++byte)
+    all[byte] = {kDigits[byte >> 4], kDigits[byte & 15]};
+  return all;
+}();
+
+}  // namespace
+
 void RequestIds::write(char* out) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   for (int word = 0; word < 2; ++word) {
-    std::uint64_t value = next();
-    for (int i = 0; i < 16; ++i) {
-      *out++ = kHex[value & 15];
-      value >>= 4;
-    }
+    for (std::uint64_t value = next(), i = 0; i < sizeof value; ++i, value >>= 8, out += 2)
+      std::memcpy(out, kHexPairs[value & 255].data(), 2);
   }
 }
 
