@@ -13,7 +13,8 @@ namespace tidegate {
 namespace {
 
 // Between two looks, in microseconds: after a rest and at a suspicion, and at most, when a worker
-// has computed for long within kMemory and when none has.
+// has computed for long within kMemory and when none has: V8's collections of garbage, which a busy
+// worker has many of, are no reason to look more often.
 constexpr std::uint64_t kFirst = 500;
 constexpr std::uint64_t kWatchful = 1'000;
 constexpr std::uint64_t kCalm = 8'000;
@@ -21,6 +22,10 @@ constexpr std::uint64_t kCalm = 8'000;
 // the worker has caught up, which takes one behind no time.
 constexpr std::uint64_t kRechoice = 100;
 constexpr std::uint64_t kMemory = 2'000'000;
+// Nobody had anything for so long: it sleeps. Between two batches of a busy worker is no rest.
+constexpr std::uint64_t kRest = 2 * kCalm;
+// After a rest: what comes after it may be the one policy that computes.
+constexpr std::uint64_t kFresh = 10'000;
 
 // Who has computed less than this part of the time, at so many looks, waits for something; at fewer
 // it may have waited for the processor.
@@ -66,7 +71,8 @@ WorkerWatch::Seen WorkerWatch::look(std::uint64_t now) {
   }
   if (stalled_) {
     if (!behind_) return Seen::Busy;
-    if (now - since_ < kLongest) return Seen::Suspect;
+    if (now - since_ < kLong) return Seen::Behind;
+    if (now - since_ < kLongest) return Seen::Long;
     behind_ = false;
     thread_->comeForward();
     return Seen::Busy;
@@ -127,20 +133,23 @@ void WorkerWatcher::run() {
   goFirst();
   std::uint64_t period = kFirst;
   std::uint64_t watchfulUntil = 0;
+  std::uint64_t idleSince = monotonicMicros();
   std::unique_lock lock(mutex_);
   while (!ending_) {
     const std::uint64_t now = monotonicMicros();
     const WorkerWatch::Seen seen = lookAtAll(now);
-    if (seen == WorkerWatch::Seen::Idle) {
+    if (seen != WorkerWatch::Seen::Idle) idleSince = now;
+    if (now - idleSince >= kRest) {
       if (trySleep()) changed_.wait(lock, [this] { return ending_ || !asleep_; });
+      idleSince = monotonicMicros();
       period = kFirst;
+      watchfulUntil = std::max(watchfulUntil, idleSince + kFresh);
       continue;
     }
-    if (seen == WorkerWatch::Seen::Suspect) period = kFirst;
-    if (seen == WorkerWatch::Seen::Stalled) {
-      watchfulUntil = now + kMemory;
-      period = kRechoice;
-    }
+    if (seen == WorkerWatch::Seen::Long) watchfulUntil = now + kMemory;
+    const bool behind = seen == WorkerWatch::Seen::Behind || seen == WorkerWatch::Seen::Long;
+    if (behind || (seen == WorkerWatch::Seen::Suspect && now < watchfulUntil)) period = kFirst;
+    if (seen == WorkerWatch::Seen::Stalled) period = kRechoice;
     changed_.wait_for(lock, std::chrono::microseconds(period), [this] { return ending_; });
     period = std::min(2 * period, now < watchfulUntil ? kWatchful : kCalm);
   }

@@ -31,6 +31,8 @@ class WorkerWatch {
   static constexpr std::uint64_t kPatience = 400;
   // That it stands behind at most; then the policy has its fair share again.
   static constexpr std::uint64_t kLongest = 100'000;
+  // Of which so much is no accident.
+  static constexpr std::uint64_t kLong = 5'000;
 
   explicit WorkerWatch(std::shared_ptr<WorkerThread> thread) : thread_(std::move(thread)) {}
 
@@ -39,7 +41,9 @@ class WorkerWatch {
   enum class Seen : std::uint8_t {
     Idle,     // nothing in its hands, and it has not got on since the last look
     Busy,     // it gets on, or waits for something, or has its share again
-    Suspect,  // it has not got on: it computes, stands behind, or has not waited for long
+    Suspect,  // it has not got on: it waits, maybe for the processor, and has not for long
+    Behind,   // it stands behind, and has not got on
+    Long,     // it has stood behind for so long that it is no collection of V8's garbage
     Stalled,  // it has computed most of the time since the last look, and has not got on
   };
 

@@ -149,7 +149,9 @@ TEST("a worker that computes on and on has its share again after a while") {
   watch.look(0);
   worker.computeFor(kPatience);
   CHECK(watch.look(kPatience) == Seen::Stalled);
-  CHECK(watch.look(kPatience + kLongest - 1) == Seen::Suspect);
+  CHECK(watch.look(kPatience + WorkerWatch::kLong - 1) == Seen::Behind);
+  CHECK(watch.look(kPatience + WorkerWatch::kLong) == Seen::Long);
+  CHECK(watch.look(kPatience + kLongest - 1) == Seen::Long);
   CHECK(worker.isBehind());
   CHECK(watch.look(kPatience + kLongest) == Seen::Busy);
   CHECK(worker.isItself());
