@@ -36,8 +36,8 @@ void setNoDelay(int fd) {
 ssize_t receiveNow(int fd, std::span<char> into) {
   return syscall(SYS_recvfrom, fd, into.data(), into.size(), 0, nullptr, nullptr);
 }
-ssize_t sendNow(int fd, const iovec& part) {
-  return syscall(SYS_sendto, fd, part.iov_base, part.iov_len, MSG_NOSIGNAL, nullptr, 0);
+ssize_t sendNow(int fd, const iovec& part, int flags) {
+  return syscall(SYS_sendto, fd, part.iov_base, part.iov_len, flags, nullptr, 0);
 }
 
 // A socket file that nobody listens on any more is in the way of a restart.
@@ -89,15 +89,16 @@ IoResult Socket::read(std::span<char> into) {
 }
 
 IoResult Socket::write(std::span<const iovec> parts) {
+  const int flags = MSG_NOSIGNAL | (ends_ ? MSG_MORE : 0);
   for (;;) {
     ssize_t n = 0;
     if (parts.size() == 1) {
-      n = sendNow(file_.get(), parts[0]);
+      n = sendNow(file_.get(), parts[0], flags);
     } else {
       msghdr message{};
       message.msg_iov = const_cast<iovec*>(parts.data());
       message.msg_iovlen = parts.size();
-      n = sendmsg(file_.get(), &message, MSG_NOSIGNAL);
+      n = sendmsg(file_.get(), &message, flags);
     }
     if (n >= 0) return {.bytes = static_cast<std::size_t>(n)};
     if (errno == EINTR) continue;
@@ -121,10 +122,16 @@ bool Socket::hasInput() const {
 
 void Socket::shutdownWrite() { shutdown(file_.get(), SHUT_WR); }
 
+void Socket::close() {
+  // Without this, close() would forget what waits where something of the peer's is unread.
+  if (ends_) shutdownWrite();
+  file_.reset();
+}
+
 void Socket::abort() {
   const linger reset{1, 0};
   setsockopt(file_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  close();
+  file_.reset();
 }
 
 ListenResult listenOn(const SocketAddress& address, bool reusePort) {

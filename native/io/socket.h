@@ -74,13 +74,18 @@ class Socket {
   // Whether bytes or an end wait to be read, without taking them.
   bool hasInput() const;
 
+  // The peer reads an end once it has read what was written.
   void shutdownWrite();
+  // What is written from now on is all that there is to say: it may wait in the kernel for
+  // shutdownWrite() or close(), which are to follow, so that the end goes out in the same segment.
+  void expectEnd() { ends_ = true; }
   // Ends with a reset instead of an orderly close: what the peer has must not look complete.
   void abort();
-  void close() { file_.reset(); }
+  void close();
 
  private:
   FileHandle file_;
+  bool ends_ = false;  // see expectEnd()
 };
 
 // Creates, binds and listens. Non-blocking, close-on-exec, SO_REUSEADDR, TCP_NODELAY, which

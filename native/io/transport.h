@@ -88,9 +88,11 @@ class Transport {
 
   bool hasInput() { return layer_ == nullptr ? socket_.hasInput() : layer_->hasInput(socket_); }
 
-  // See TransportLayer::expectLastWrite().
+  // The next write ends what there is to say, and close() or shutdownWrite() follows as soon as all
+  // of it is written: the end may go out with it.
   void expectLastWrite() {
     if (layer_ != nullptr) layer_->expectLastWrite();
+    socket_.expectEnd();
   }
 
   // The peer reads an end; reading goes on.

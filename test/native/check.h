@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -107,6 +108,13 @@ bool checkEqual(const A& actual, const B& expected, const char* expression, cons
                 std::string(expression) + "\n    is       " + describe(actual) + "\n    expected " +
                     describe(expected));
   return false;
+}
+
+// Of what a test stands on rather than tests: ends the program where it does not hold.
+inline void require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "broken: %s\n", what);
+  std::abort();
 }
 
 // Runs the tests whose names contain any of the arguments, or all; returns the exit code.

@@ -14,16 +14,11 @@
 #include <string_view>
 #include <vector>
 
+#include "check.h"
 #include "http2/frame.h"
 #include "http2/server_connection.h"
 
 namespace tidegate::test {
-
-inline void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "broken: %s\n", what);
-  std::abort();
-}
 
 // What came of a frame that the connection wrote.
 struct WrittenFrame {
