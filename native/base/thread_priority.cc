@@ -28,9 +28,15 @@ struct Attributes {
 std::optional<Attributes> attributesOf(int threadId) {
   Attributes attributes;
   if (syscall(SYS_sched_getattr, threadId, &attributes, sizeof attributes, 0) != 0 ||
-      attributes.policy != SCHED_OTHER)
+      (attributes.policy != SCHED_OTHER && attributes.policy != SCHED_BATCH))
     return std::nullopt;
   return attributes;
+}
+
+bool setAttributes(int threadId, Attributes attributes) {
+  attributes.size = sizeof(Attributes);
+  attributes.flags &= kResetOnFork;  // to take it off needs a right
+  return syscall(SYS_sched_setattr, threadId, &attributes, 0) == 0;
 }
 
 }  // namespace
@@ -46,11 +52,16 @@ std::optional<ThreadPriority> threadPriority(int threadId) {
 bool setThreadPriority(int threadId, const ThreadPriority& priority) {
   auto attributes = attributesOf(threadId);
   if (!attributes) return false;
-  attributes->size = sizeof(Attributes);
-  attributes->flags &= kResetOnFork;  // to take it off needs a right
   attributes->niceness = priority.niceness;
   attributes->runtime = priority.slice;
-  return syscall(SYS_sched_setattr, threadId, &*attributes, 0) == 0;
+  return setAttributes(threadId, *attributes);
+}
+
+void letOthersFinish() {
+  auto attributes = attributesOf(0);
+  if (!attributes) return;
+  attributes->policy = SCHED_BATCH;
+  setAttributes(0, *attributes);
 }
 
 bool mayLowerNiceness() {

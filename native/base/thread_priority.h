@@ -21,12 +21,17 @@ struct ThreadPriority {
 int currentThreadId();
 
 // Of a thread of this process that has not ended; nullopt when it has a class of its own
-// (real-time, batch, idle).
+// (real-time, idle).
 std::optional<ThreadPriority> threadPriority(int threadId);
 
 // The same thread. False when the kernel refuses: a lower niceness takes a right (CAP_SYS_NICE, or
 // RLIMIT_NICE), a slice takes none.
 bool setThreadPriority(int threadId, const ThreadPriority& priority);
+
+// The calling thread waits, when it becomes ready, until whoever runs on its processor stops or has
+// had its time; else the kernel may let it run at once (SCHED_BATCH). Its share stays the same.
+// Takes no right.
+void letOthersFinish();
 
 // Whether a thread of ours could get back a niceness that it had before. Makes one to find out.
 bool mayLowerNiceness();

@@ -22,6 +22,9 @@ constexpr std::uint64_t kSliceBehind = 100'000'000;
 std::shared_ptr<WorkerThread> WorkerThread::ofCaller() {
   static const bool kMayLowerNiceness = mayLowerNiceness();
   auto thread = std::make_shared<WorkerThread>();
+  // An I/O thread on the same processor gives requests to the worker as they come: were it stopped
+  // for the first of them, each would cost a change of threads.
+  letOthersFinish();
   const int self = currentThreadId();
   const auto own = threadPriority(self);
   if (!own || pthread_getcpuclockid(pthread_self(), &thread->clock_) != 0) return thread;

@@ -21,7 +21,7 @@ class WorkerThread {
  public:
   // Of no thread: it has a load, and never stands behind anybody.
   WorkerThread() = default;
-  // Of the thread that calls.
+  // Of the thread that calls, which lets I/O threads finish from now on.
   static std::shared_ptr<WorkerThread> ofCaller();
 
   WorkerThread(const WorkerThread&) = delete;

@@ -1,6 +1,8 @@
 // The priority of a policy worker that computes for long.
 #include "policy/worker_watcher.h"
 
+#include <sched.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -44,6 +46,7 @@ class Worker {
     compute(false);
   }
   bool isBehind() const { return threadPriority(id_) != own_; }
+  int schedulingClass() const { return sched_getscheduler(id_); }
   bool isItself() const { return own_ && threadPriority(id_) == own_; }
 
   std::shared_ptr<WorkerThread> state;
@@ -84,6 +87,17 @@ bool becomes(Condition&& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+TEST("a worker that becomes ready lets an I/O thread of its processor finish") {
+  Worker worker;
+  CHECK_EQ(worker.schedulingClass(), SCHED_BATCH);
+  if (canPutBehind()) {
+    CHECK(worker.state->standBehind());
+    CHECK_EQ(worker.schedulingClass(), SCHED_BATCH);
+    worker.state->comeForward();
+  }
+  CHECK_EQ(worker.schedulingClass(), SCHED_BATCH);
 }
 
 TEST("a worker that computes and does not get on stands behind until it does") {
