@@ -29,6 +29,9 @@ export interface TlsFiles {
 
 const maxPemBytes = 1024 * 1024;
 
+/** As PKCS#8 says it, and as OpenSSL's older files do (RFC 1421 4.6.1.1). */
+const encryptedKey = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m;
+
 const pemCertificates = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** `configFile`: paths are from its folder. */
@@ -265,11 +268,14 @@ class Reader {
   #parseKey(pem: string, written: string, path: ConfigPath): KeyObject | undefined {
     try {
       return createPrivateKey(pem);
-    } catch (error) {
-      const encrypted =
-        error instanceof Error && 'code' in error && error.code === 'ERR_MISSING_PASSPHRASE';
+    } catch {
+      // By its text: the codes of OpenSSL's errors differ between versions of Node.
+      const encrypted = encryptedKey.test(pem);
       const what = encrypted ? 'is encrypted' : 'has none';
-      this.#report(path, `expected a private key in PEM but ${this.#shown(written)} ${what}`);
+      const hint = encrypted
+        ? '`openssl pkey -in KEY -out NEW` writes it without its password'
+        : undefined;
+      this.#report(path, `expected a private key in PEM but ${this.#shown(written)} ${what}`, hint);
       return undefined;
     }
   }
