@@ -16,7 +16,10 @@ struct TlsFacts {
   // recorded (RFC 8446 8). Turns false, and then stays so.
   bool early = false;
   std::string_view ja4;  // of the client's first message
-  // Of the client's certificate, which has been verified; empty where it showed none.
+  // Of the client's certificate: "ok", or what is wrong with it in OpenSSL's words; empty where it
+  // showed none.
+  std::string_view verification;
+  // Of a client's certificate that has been verified; otherwise empty.
   std::string_view subject;      // RFC 2253: "CN=api,O=Example"
   std::string_view sans;         // "DNS:a.example,URI:spiffe://…"
   std::string_view fingerprint;  // SHA-256 of it, in hexadecimal digits

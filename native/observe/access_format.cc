@@ -329,7 +329,7 @@ void jsonTls(LineWriter& line, const AccessRecord& record) {
     line.literal(
         ",\"tls_version\":null,\"tls_cipher\":null,\"sni\":null,\"alpn\":null,\"tls_resumed\":null,"
         "\"early_data\":null,\"client_subject\":null,\"client_sans\":null,\"client_fingerprint\":"
-        "null,\"ja4\":null");
+        "null,\"client_verification\":null,\"ja4\":null");
     return;
   }
   line.literal(",\"tls_version\":");
@@ -355,6 +355,8 @@ void jsonTls(LineWriter& line, const AccessRecord& record) {
   jsonClientText(line, tls->sans);
   line.literal(",\"client_fingerprint\":");
   jsonClientText(line, tls->fingerprint);
+  line.literal(",\"client_verification\":");
+  jsonClientText(line, tls->verification);
   line.literal(",\"ja4\":");
   jsonClientText(line, tls->ja4);
 }

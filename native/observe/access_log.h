@@ -87,7 +87,7 @@ struct AccessRecord {
 // consumer, policies (a list of {name, us}, and replayed or allowed in place of us), request_id,
 // referer, user_agent, reason (its code), retries, reused, policy_us, queue_us, connect_us,
 // first_byte_us, total_us, tls_version, tls_cipher, sni, alpn, tls_resumed, early_data,
-// client_subject, client_sans, client_fingerprint, ja4, upstream_tls_error,
+// client_subject, client_sans, client_fingerprint, client_verification, ja4, upstream_tls_error,
 // upstream_http2_error.
 std::size_t formatAccess(AccessLogFormat format, const AccessRecord& record, char* out,
                          std::size_t capacity);

@@ -105,6 +105,8 @@ std::string_view tlsText(const TlsFacts& tls, TlsInput which) {
       return tls.fingerprint;
     case TlsInput::Ja4:
       return tls.ja4;
+    case TlsInput::Verification:
+      return tls.verification;
   }
   return {};
 }

@@ -43,6 +43,7 @@ enum class TlsInput : std::uint8_t {
   Sans,
   Fingerprint,
   Ja4,
+  Verification,  // of the client's certificate
 };
 
 struct PolicyInput {

@@ -268,8 +268,8 @@ constexpr std::array<std::string_view, 18> kInputKinds = {
     "responseBody",  "tls"};
 
 // In the order of TlsInput.
-constexpr std::array<std::string_view, 8> kTlsInputs = {"version", "cipher", "sni",         "alpn",
-                                                        "subject", "sans",   "fingerprint", "ja4"};
+constexpr std::array<std::string_view, 9> kTlsInputs = {
+    "version", "cipher", "sni", "alpn", "subject", "sans", "fingerprint", "ja4", "verification"};
 
 constexpr TextRule kMediaPattern = {3, limits::kNameBytes, isMediaPattern,
                                     "a media type such as application/json or text/*"};

@@ -62,7 +62,8 @@ bool ticketKey(Reader& reader, tls::TicketKey& target) {
   return true;
 }
 
-constexpr std::array<std::string_view, 3> kClientAuthModes = {"none", "optional", "required"};
+constexpr std::array<std::string_view, 4> kClientAuthModes = {"none", "optional", "required",
+                                                              "request"};
 
 constexpr Member<ClientAuthConfig> kClientAuth[] = {
     {"mode", [](Reader& r, ClientAuthConfig& c) { return r.oneOf(c.mode, kClientAuthModes); }},

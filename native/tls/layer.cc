@@ -327,7 +327,10 @@ void Layer::readFacts() {
 
 void Layer::readCertificate() {
   X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
-  if (certificate == nullptr || SSL_get_verify_result(ssl_.get()) != X509_V_OK) return;
+  if (certificate == nullptr) return;
+  const long verified = SSL_get_verify_result(ssl_.get());
+  facts_.verification = verified == X509_V_OK ? "ok" : X509_verify_cert_error_string(verified);
+  if (verified != X509_V_OK) return;
   unsigned char* der = nullptr;
   const int derBytes = i2d_X509(certificate, &der);
   if (derBytes <= 0) return;

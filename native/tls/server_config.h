@@ -25,6 +25,7 @@ enum class ClientAuth : std::uint8_t {
   None,
   Optional,  // one that is shown has to be good
   Required,
+  Request,  // whatever is shown or not; what is wrong with it is told
 };
 
 // Certificates of clients.

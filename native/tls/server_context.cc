@@ -130,7 +130,10 @@ bool ServerContext::setClientAuth(SSL_CTX* context, const ClientAuthConfig& conf
                                   ConfigError& error) {
   if (config.mode == ClientAuth::None) return true;
   const int need = config.mode == ClientAuth::Required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0;
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | need, nullptr);
+  // Without a callback, a certificate that is not good ends the handshake.
+  const auto letIn = [](int, X509_STORE_CTX*) { return 1; };
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | need,
+                     config.mode == ClientAuth::Request ? +letIn : nullptr);
   SSL_CTX_set_verify_depth(context, static_cast<int>(config.depth));
   X509_STORE* const store = SSL_CTX_get_cert_store(context);
   if (addAuthorities(store, config.authorities) <= 0) {

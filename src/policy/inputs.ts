@@ -103,13 +103,15 @@ export const tlsFacts = [
   'sans',
   'fingerprint',
   'ja4',
+  'verification',
 ] as const;
 export type TlsFact = (typeof tlsFacts)[number];
 
 /**
  * What was agreed on with the client: `version` (`TLSv1.3`), `cipher` (as IANA names it), `sni` (the name that the client asked
  * for), `alpn` (`http/1.1`), `ja4` (the fingerprint of the client's first message); of the client's verified certificate `subject` (`CN=api,O=Example`), `sans` (`DNS:a.example,URI:…`)
- * and `fingerprint` (the SHA-256 of it, in hexadecimal digits). Undefined in the clear, and where there is nothing to say.
+ * and `fingerprint` (the SHA-256 of it, in hexadecimal digits); of a certificate that it showed `verification`: `ok`, or what is wrong with it, in
+ * OpenSSL's words. Undefined in the clear, and where there is nothing to say.
  */
 export function tls(fact: TlsFact): HeadInput<string | undefined> {
   if (!tlsFacts.includes(fact)) {

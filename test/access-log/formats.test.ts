@@ -62,6 +62,7 @@ describe('a line of the access log', () => {
       client_subject: null,
       client_sans: null,
       client_fingerprint: null,
+      client_verification: null,
       ja4: null,
       upstream_tls_error: null,
       upstream_http2_error: null,

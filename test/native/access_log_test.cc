@@ -76,7 +76,7 @@ TEST("a JSON line has every key in a fixed order") {
       R"("reason":"none","retries":1,"reused":true,"policy_us":null,"queue_us":3,"connect_us":0,)"
       R"("first_byte_us":812,"total_us":1040,)"
       R"("tls_version":null,"tls_cipher":null,"sni":null,"alpn":null,"tls_resumed":null,"early_data":null,)"
-      R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"ja4":null,)"
+      R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"client_verification":null,"ja4":null,)"
       R"("upstream_tls_error":null,"upstream_http2_error":null})"
       "\n");
 }
@@ -95,7 +95,7 @@ TEST("what is not there is null in JSON") {
       R"("retries":0,"reused":false,"policy_us":null,"queue_us":null,"connect_us":null,)"
       R"("first_byte_us":null,"total_us":0,)"
       R"("tls_version":null,"tls_cipher":null,"sni":null,"alpn":null,"tls_resumed":null,"early_data":null,)"
-      R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"ja4":null,)"
+      R"("client_subject":null,"client_sans":null,"client_fingerprint":null,"client_verification":null,"ja4":null,)"
       R"("upstream_tls_error":null,"upstream_http2_error":null})"
       "\n");
 }

@@ -56,6 +56,7 @@ export interface AccessLine {
   client_subject: string | null;
   client_sans: string | null;
   client_fingerprint: string | null;
+  client_verification: string | null;
   ja4: string | null;
   upstream_tls_error: string | null;
   upstream_http2_error: string | null;

@@ -1,5 +1,8 @@
 // Certificates of clients: who is let in, and who hears of it.
+import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Authority } from '../support/certificates.js';
 import { get, requestText } from '../support/client.js';
@@ -48,6 +51,7 @@ describe('required', () => {
       client_subject: 'CN=robot',
       client_sans: 'DNS:robot.example',
       client_fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+      client_verification: 'ok',
     });
   });
 
@@ -83,8 +87,79 @@ test('optional: a client without one is served, one with a bad one is not', asyn
   const request = await origin.nextRequest();
   expect(request.headers('client-cert')).toEqual([]);
   expect(request.headers('client-cert-chain')).toEqual([]);
+  expect((await gateway.loggedTarget('/')).client_verification).toBeNull();
   const bad = { authority, cert: stranger.cert, key: stranger.key, maxVersion: 'TLSv1.2' as const };
   await expect(connectTls(gateway.address(), bad)).rejects.toThrow();
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('request, %s', (version) => {
+  const versions = { minVersion: version, maxVersion: version };
+
+  test.each([
+    ['a good one', known, 'ok'],
+    ['one of another authority', stranger, 'unable to verify the first certificate'],
+    ['none', undefined, null],
+  ])('a client with %s is served, and all hear what it is', async (_what, shown, verification) => {
+    const origin = await startOrigin();
+    const gateway = await startGateway(configOf(origin.address, 'request'));
+    const identity = shown && { cert: shown.cert, key: shown.key };
+    const client = await connectTls(gateway.address(), { authority, ...versions, ...identity });
+    const text = requestText('GET /first HTTP/1.1', 'client-cert: :Zm9yZ2Vk:');
+    expect((await client.request(text)).status).toBe(200);
+    const session = client.sessions.at(-1) ?? client.tls.getSession();
+    client.close();
+    // What was found stays with the session.
+    const again = await connectTls(gateway.address(), {
+      ...{ authority, ...versions, ...identity, session },
+    });
+    expect((await again.request(requestText('GET /again HTTP/1.1'))).status).toBe(200);
+    again.close();
+    for (const target of ['/first', '/again']) {
+      const line = await gateway.loggedTarget(target);
+      expect(line).toMatchObject({
+        tls_resumed: target === '/again',
+        client_verification: verification,
+        client_subject: verification === 'ok' ? 'CN=robot' : null,
+      });
+      expect(line.client_fingerprint === null).toBe(verification !== 'ok');
+      const told = (await origin.nextRequest()).headers('client-cert');
+      expect(told).toHaveLength(verification === 'ok' ? 1 : 0);
+    }
+  });
+});
+
+test('depth bounds the authorities between', async () => {
+  const origin = await startOrigin();
+  const between = clients.issue({
+    names: [],
+    commonName: 'Between',
+    extensions: ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'],
+  });
+  const far = new Authority('Far');
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
+      ...['-subj', '/CN=far', '-CA', between.certFile, '-CAkey', between.keyFile],
+      ...['-keyout', join(far.folder, 'far.key'), '-out', join(far.folder, 'far.pem')],
+      ...['-addext', 'basicConstraints=CA:FALSE'],
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const cert = readFileSync(join(far.folder, 'far.pem'), 'utf8') + between.cert;
+  const key = readFileSync(join(far.folder, 'far.key'), 'utf8');
+  const config = (depth: number) => configOf(origin.address, `required, depth: ${depth}`);
+  const gateway = await startGateway(config(1));
+  const ask = async () => {
+    const client = await connectTls(gateway.address(), { authority, cert, key });
+    const { status } = await client.request(requestText('GET / HTTP/1.1'));
+    client.close();
+    return status;
+  };
+  expect(await ask()).toBe(200);
+  expect(await gateway.reload(config(0))).toBe(true);
+  await expect(ask()).rejects.toThrow();
+  await gateway.metricIs('tidegate_tls_handshake_failures_total', 1, 'reason="certificate"');
 });
 
 test('http goes to https, and https says that it wants to stay', async () => {

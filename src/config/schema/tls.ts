@@ -73,9 +73,11 @@ const tickets = z
 
 const clientAuth = z
   .strictObject({
-    mode: choice(['optional', 'required'])
+    mode: choice(['optional', 'required', 'request'])
       .default('required')
-      .describe('Whether a client has to show a certificate. One that it shows has to be good.'),
+      .describe(
+        "Whether a client has to show a certificate; one that it shows has to be good. `request` asks for one and lets everybody in: policies judge by `tls('verification')`.",
+      ),
     ca: filePath('a PEM file').describe(
       'PEM file of the authorities whose certificates are accepted.',
     ),
