@@ -238,6 +238,10 @@ Napi::Value toValue(Napi::Env env, const ExplainResult& result) {
     candidates.Set(i, candidate);
   }
   object.Set("candidates", candidates);
+  auto certificates = Napi::Array::New(env, result.certificates.size());
+  for (std::uint32_t i = 0; i < result.certificates.size(); ++i)
+    certificates.Set(i, static_cast<double>(result.certificates[i]));
+  object.Set("certificates", certificates);
   return object;
 }
 

@@ -13,6 +13,7 @@
 #include "routing/router.h"
 #include "snapshot/decode.h"
 #include "snapshot/snapshot.h"
+#include "tls/server_context.h"
 
 namespace tidegate {
 namespace {
@@ -132,6 +133,7 @@ Result<ExplainResult, EngineError> explain(std::span<const std::uint8_t> bytes,
   result.listener = listener.name;
   result.host.resize(request.host.size());
   result.host = normalizeHost(request.host, result.host);
+  if (listener.tls) result.certificates = listener.tls->certificatesFor(result.host);
   if (questionMark != std::string_view::npos) result.query = target.substr(questionMark + 1);
 
   std::string pathBuffer(rawPath.size(), '\0');

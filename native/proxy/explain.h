@@ -37,6 +37,9 @@ struct ExplainResult {
   std::string host;
   std::string path;
   std::string query;
+  // Of the listener's certificates, by their places, those that a client may get which asks for
+  // that host; none where it is refused, and in the clear.
+  std::vector<std::size_t> certificates;
 
   // The request is refused before a route is looked for (a reason code: bad_path, trace_refused,
   // method_refused), or after that (route_not_found, method_not_allowed); empty when a route was

@@ -220,6 +220,7 @@ SSL_CTX* ServerContext::makeContext(const ServerConfig& config, std::string_view
   }
   setServerCallbacks(ctx);
   contexts_.push_back(std::move(context));
+  choices_.push_back(choice);
   return ctx;
 }
 
@@ -251,6 +252,13 @@ SSL_CTX* ServerContext::contextFor(std::string_view name) const {
   if (dot == std::string_view::npos || dot == 0) return nullptr;
   const auto found = wildcard_.find(wanted.substr(dot + 1));
   return found == wildcard_.end() ? nullptr : found->second;
+}
+
+std::vector<std::size_t> ServerContext::certificatesFor(std::string_view name) const {
+  const SSL_CTX* const wanted = contextFor(name);
+  if (wanted == nullptr) return strictSni_ ? Choice{} : choices_.front();
+  const auto found = std::ranges::find(contexts_, wanted, &SslContextPointer::get);
+  return choices_[static_cast<std::size_t>(found - contexts_.begin())];
 }
 
 }  // namespace tidegate::tls

@@ -40,6 +40,9 @@ class ServerContext {
 
   // The context for a name as a client asks for it; nullptr when there is none of that name.
   SSL_CTX* contextFor(std::string_view name) const;
+  // Which certificates of the configuration a client may get that asks for a name, by their places
+  // in its list: one of each kind of key. None where it is refused.
+  std::vector<std::size_t> certificatesFor(std::string_view name) const;
   bool strictSni() const { return strictSni_; }
   bool earlyData() const { return earlyData_; }
   // Names of protocols in the form of ALPN, the most wanted first.
@@ -66,6 +69,7 @@ class ServerContext {
                        ConfigError& error);
 
   std::vector<SslContextPointer> contexts_;  // the first one is the default
+  std::vector<Choice> choices_;              // of each of them
   NameTable exact_;
   NameTable wildcard_;  // by what follows "*."
   bool strictSni_ = false;

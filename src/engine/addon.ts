@@ -66,6 +66,8 @@ export interface ExplainResult {
   tail: string;
   /** In order of precedence. */
   candidates: ExplainCandidate[];
+  /** Places in the listener's list of certificates: of those that a client may get which asks for the host. */
+  certificates: number[];
 }
 
 /** The class `PolicyPort` of the addon: see native/addon/policy_port_object.h. `thread` is that of an I/O thread. */

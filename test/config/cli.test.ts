@@ -304,15 +304,37 @@ describe('tidegate explain', () => {
 
   describe('with an https listener', () => {
     const authority = new Authority();
-    const { certFile, keyFile } = authority.issue();
+    const { certFile, keyFile } = authority.issue({ names: ['a.example'] });
+    const rsa = authority.issue({ names: ['a.example', '*.b.example'], keyType: 'rsa' });
     const file = join(temporaryFolder(), 'https.yaml');
     writeFileSync(
       file,
       `
 listeners:
   - { name: plain, bind: "127.0.0.1:0", redirectToHttps: 8443 }
-  - { name: secure, bind: "127.0.0.1:0", protocol: https, tls: { certificates: [{ cert: ${certFile}, key: ${keyFile} }] } }
-routes: [{ name: all, respond: { status: 200, body: "{scheme} {host}" } }]
+  - name: secure
+    bind: "127.0.0.1:0"
+    protocol: https
+    hsts: true
+    tls: { certificates: [{ cert: ${certFile}, key: ${keyFile} }, { cert: ${rsa.certFile}, key: ${rsa.keyFile} }] }
+  - name: strict
+    bind: "127.0.0.1:0"
+    protocol: https
+    protocols: [http2]
+    tls:
+      minVersion: TLSv1.3
+      strictSni: true
+      earlyData: true
+      certificates: [{ cert: ${rsa.certFile}, key: ${rsa.keyFile} }]
+      clientAuth: { mode: request, ca: ${authority.certFile} }
+    forwarding: { clientCert: true }
+routes:
+  - { name: all, respond: { status: 200, body: "{scheme} {host}" } }
+  - { name: verified, match: { path: /verified }, upstream: verified }
+  - { name: any, match: { path: /any }, upstream: any }
+upstreams:
+  - { name: verified, protocol: auto, endpoints: ["app.internal:443"], tls: {} }
+  - { name: any, protocol: http2, endpoints: ["10.0.0.1:443"], tls: { verify: false, cert: ${certFile}, key: ${keyFile} } }
 `,
     );
     const ask = (...args: string[]) => tidegate(['explain', '-c', file, ...args]);
@@ -323,13 +345,46 @@ routes: [{ name: all, respond: { status: 200, body: "{scheme} {host}" } }]
       );
       expect(listener).toBe('secure');
       expect(request.scheme).toBe('https');
-      expect(route.plan.at(-1)).toEqual({
+      expect(route.plan.at(-2)).toEqual({
         phase: 'response',
         step: 'respond',
         detail: '200 with "https a.example"',
       });
       const named = JSON.parse((await ask('--json', '--listener', 'secure', '/b')).stdout);
       expect(named.request.scheme).toBe('https');
+    });
+
+    it('it says which certificate the host gets, and what is spoken', async () => {
+      const wireOf = async (url: string, listener = 'secure') => {
+        const { stdout } = await ask('--json', '--listener', listener, url);
+        const facts: { fact: string; detail: string }[] = JSON.parse(stdout).wire;
+        return Object.fromEntries(facts.map(({ fact, detail }) => [fact, detail]));
+      };
+      expect(await wireOf('https://A.example/')).toEqual({
+        speaks: 'HTTP/1.1 and HTTP/2 over TLS 1.2 to 1.3',
+        certificate: `${certFile} or ${rsa.certFile}`,
+      });
+      expect((await wireOf('https://x.b.example/'))['certificate']).toBe(rsa.certFile);
+      // Nobody's name: the default one.
+      expect((await wireOf('https://c.example/'))['certificate']).toContain(certFile);
+      expect(await wireOf('https://a.example/', 'strict')).toEqual({
+        speaks: 'HTTP/2 over TLS 1.3, with early data',
+        certificate: rsa.certFile,
+        'of clients': `asked for, whatever it is, by ${authority.certFile}`,
+      });
+      expect((await wireOf('https://c.example/', 'strict'))['certificate']).toMatch(/^none: /);
+      expect(await wireOf('/', 'plain')).toEqual({ speaks: 'HTTP/1.1 and HTTP/2 in the clear' });
+    });
+
+    it('it says what upstreams are spoken to in, and what TLS adds on the way', async () => {
+      const { stdout } = await ask('--listener', 'strict', 'https://a.example/verified');
+      expect(stdout).toMatch(/speaks +HTTP\/2 or HTTP\/1\.1, as the endpoint chooses, over TLS/);
+      expect(stdout).toMatch(/verified +as the endpoint's own name, by the authorities of the sys/);
+      expect(stdout).toContain("client-cert of the client's verified certificate");
+      const any = (await ask('https://a.example/any')).stdout;
+      expect(any).toContain(`HTTP/2 over TLS 1.2 to 1.3, shows ${certFile}`);
+      expect(any).toMatch(/verified +no: any certificate is taken/);
+      expect(any).toMatch(/set header +strict-transport-security: max-age=31536000/);
     });
 
     it('one that redirects to it says where to, and looks for no route', async () => {

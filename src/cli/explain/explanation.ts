@@ -7,9 +7,12 @@ import { answererOf, chainOf, inputTexts } from './chain.js';
 import { type Forwarded, type PlanStep, planOf } from './plan.js';
 import type { ExplainedRequest } from './request.js';
 import type { Run } from './run.js';
+import { clientWire, upstreamWire, type WireFact } from './wires.js';
 
 export interface Explanation {
   listener: string;
+  /** What its clients speak with it. */
+  wire: WireFact[];
   /** Host, path and query as they are matched; target as it was sent. */
   request: {
     /** Of the listener. */
@@ -34,6 +37,8 @@ export interface Explanation {
     upstream?: {
       name: string;
       balance: string;
+      /** What is spoken with its endpoints. */
+      wire: WireFact[];
       endpoints: { address: string; weight: number }[];
       request: Forwarded;
     };
@@ -73,11 +78,13 @@ export function explainRequest(
     scheme: settings.protocol,
     ...{ method, target, host: seenHost, path, query, client },
   };
+  const wire = clientWire(settings, result.certificates);
   const { redirectToHttps } = settings;
   if (redirectToHttps !== false && routingRefusals.includes(result.refusal)) {
     const location = httpsLocation(result, target, redirectToHttps);
     return {
       listener: result.listener,
+      wire,
       request: seen,
       redirect: { status: 308, location },
       candidates: [],
@@ -85,6 +92,7 @@ export function explainRequest(
   }
   return {
     listener: result.listener,
+    wire,
     request: seen,
     ...(result.refusal === '' ? {} : { refusal: refusalOf(result, addon.reasons) }),
     ...(result.route === '' ? {} : { route: routeOf(result, config, settings, compiled, request) }),
@@ -155,6 +163,7 @@ function routeOf(
           upstream: {
             name: upstream.name,
             balance: upstream.balance,
+            wire: upstreamWire(upstream),
             endpoints: upstream.endpoints.map(({ address, weight }) => ({
               address: address.written,
               weight,

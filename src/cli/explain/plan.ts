@@ -92,6 +92,7 @@ function proxyPlan(input: PlanInput, upstream: UpstreamSettings): Plan {
     },
     ...reviewSteps(input),
     ...serverStep(listener),
+    ...hstsStep(listener),
     ...editSteps('response', route.headers.response, values),
   ];
   return { steps, forwarded, upstream };
@@ -114,7 +115,7 @@ function answerPlan(input: PlanInput): Plan {
     steps.push({ phase: 'response', step: 'respond', detail: `${respond.status} with ${body}` });
     steps.push(...fieldSteps('response', 'set', respond.headers, values));
   }
-  steps.push(...editSteps('response', route.headers.response, values));
+  steps.push(...editSteps('response', route.headers.response, values), ...hstsStep(listener));
   return { steps };
 }
 
@@ -234,12 +235,18 @@ function forwardingSteps({ forwarding, requestId }: ListenerSettings): PlanStep[
     `forwarded ${forwarding.forwarded}`,
     forwarding.via === false ? 'no via' : `via ${forwarding.via}`,
     requestId === false ? 'no request id' : `${requestId.header} (kept from: ${requestId.accept})`,
+    ...(forwarding.clientCert ? ["client-cert of the client's verified certificate"] : []),
   ];
   return [request('forwarding fields', fields.join(', '))];
 }
 
 function serverStep({ server }: ListenerSettings): PlanStep[] {
   return server === 'pass' ? [] : [{ phase: 'response', step: 'Server field', detail: server }];
+}
+
+function hstsStep({ hsts, protocol }: ListenerSettings): PlanStep[] {
+  if (hsts === '' || protocol !== 'https') return [];
+  return [{ phase: 'response', step: 'set header', detail: `strict-transport-security: ${hsts}` }];
 }
 
 type Phase = 'request' | 'response';

@@ -7,7 +7,7 @@ import { runRows } from './runReport.js';
 
 export function renderExplanation(explanation: Explanation, color: boolean): string {
   const paint = painter(color);
-  const { request, listener, route, redirect, refusal, candidates } = explanation;
+  const { request, listener, wire, route, redirect, refusal, candidates } = explanation;
   const lines: string[] = [];
   const heading = (text: string) => lines.push('', paint('bold', text));
   const row = (name: string, value: string) =>
@@ -15,6 +15,7 @@ export function renderExplanation(explanation: Explanation, color: boolean): str
 
   lines.push(paint('bold', `${request.method} ${request.target}`));
   row('listener', listener);
+  for (const { fact, detail } of wire) row(fact, detail);
   row('client', request.client);
   if (request.scheme === 'https') row('scheme', request.scheme);
   row('host', request.host === '' ? 'none' : request.host);
@@ -44,6 +45,7 @@ export function renderExplanation(explanation: Explanation, color: boolean): str
     }
     if (route.upstream !== undefined) {
       heading(`upstream ${paint('cyan', route.upstream.name)}`);
+      for (const { fact, detail } of route.upstream.wire) row(fact, detail);
       for (const { address, weight } of route.upstream.endpoints) row(address, `weight ${weight}`);
       const sent = sentTo(route.upstream, route.run);
       row('gets', sent === undefined ? 'nothing' : `${sent.method} ${sent.target}`);
