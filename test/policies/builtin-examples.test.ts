@@ -1,5 +1,6 @@
 // The examples of built-in policies, each run as it stands.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { get } from '../support/client.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
@@ -8,9 +9,14 @@ import { type Origin, startOrigin } from '../support/origin.js';
 const example = (name: string) =>
   new URL(`../../examples/policies/${name}/tidegate.yaml`, import.meta.url);
 
-function start(name: string, env: NodeJS.ProcessEnv = {}): Promise<Gateway> {
+function start(
+  name: string,
+  env: NodeJS.ProcessEnv = {},
+  edit: (config: string) => string = (config) => config,
+): Promise<Gateway> {
   const flags = ['--policy-workers', '1'];
-  return startGateway(readFileSync(example(name), 'utf8'), { env: { PORT: '0', ...env }, flags });
+  const config = edit(readFileSync(example(name), 'utf8'));
+  return startGateway(config, { env: { PORT: '0', ...env }, flags });
 }
 
 // The bare host has no workers of Node's.
@@ -51,6 +57,20 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('the example of', () => {
       'Bearer realm="tidegate", error="insufficient_scope", scope="admin"',
     ]);
     expect((await get(gateway.address(), '/orders')).status).toBe(401);
+  });
+
+  it('ip-access keeps the admin area for the office, and some networks out of all else', async () => {
+    const gateway = await start('ip-access', {}, (config) =>
+      config.replace('./denied.txt', fileURLToPath(new URL('./denied.txt', example('ip-access')))),
+    );
+    const ask = async (target: string, client: string) => {
+      const { status, text } = await get(gateway.address(), target, `x-forwarded-for: ${client}`);
+      return [status, status === 200 ? text : JSON.parse(text).detail];
+    };
+    expect(await ask('/admin/', '10.1.2.3')).toEqual([200, 'admin\n']);
+    expect(await ask('/admin/', '192.0.2.1')).toEqual([403, 'only from the office']);
+    expect(await ask('/', '192.0.2.1')).toEqual([200, 'hello 192.0.2.1\n']);
+    expect((await ask('/', '203.0.113.9'))[0]).toBe(403);
   });
 
   describe('transform', () => {
