@@ -138,6 +138,9 @@ describe('requests are counted', () => {
     expect(await one({ cookie: 'c' }, { headers: { cookie: 'c=v' } })).toBe('limit|cookie=1:v');
     expect(await one({ query: 'q' }, { url: '/?q=v' })).toBe('limit|query=1:v');
     expect(await one({ param: 'id' }, { params: { id: 'v' } })).toBe('limit|param=1:v');
+    expect(await one('scheme', { url: 'https://a.example/' })).toBe('limit|scheme=5:https');
+    expect(await one({ tls: 'ja4' }, { tls: { ja4: 't13d' } })).toBe('limit|tls=4:t13d');
+    expect(await one({ tls: 'ja4' }, {})).toBe('limit|no tls address=9:127.0.0.1');
     const attributes = { plans: { tier: 7 } };
     expect(await one({ attribute: { policy: 'plans', name: 'tier' } }, { attributes })).toBe(
       'limit|attribute=1:7',

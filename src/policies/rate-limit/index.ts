@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { choice, expected, headerName, wholeNumber } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
-import type { Input } from '../../policy/inputs.js';
+import { type Input, tlsFacts } from '../../policy/inputs.js';
 import {
   type AllowFields,
   allow,
@@ -39,10 +39,15 @@ const part = z.union(
     z.strictObject({
       param: z.string(expected('a name')).min(1).describe("This parameter of the route's path."),
     }),
+    z.strictObject({
+      tls: choice(tlsFacts).describe(
+        "This fact of the client's TLS, such as `ja4` or the `fingerprint` of its certificate.",
+      ),
+    }),
     z.strictObject({ attribute }),
   ],
   expected(
-    'consumer, address, route, host, method, path, or a map with header, cookie, query, param or attribute',
+    'consumer, address, route, host, method, path, scheme, or a map with header, cookie, query, param, tls or attribute',
   ),
 );
 

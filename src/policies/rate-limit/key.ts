@@ -4,7 +4,7 @@ import * as input from '../../policy/inputs.js';
 import { propertyName } from '../propertyName.js';
 import { sha256Hex } from '../sha256.js';
 
-const plain = ['consumer', 'address', 'route', 'host', 'method', 'path'] as const;
+const plain = ['consumer', 'address', 'route', 'host', 'method', 'path', 'scheme'] as const;
 export type PlainPart = (typeof plain)[number];
 export const plainParts: readonly PlainPart[] = plain;
 
@@ -14,6 +14,7 @@ export type Part =
   | { readonly cookie: string }
   | { readonly query: string }
   | { readonly param: string }
+  | { readonly tls: input.TlsFact }
   | { readonly attribute: { readonly policy: string; readonly name: string } };
 
 export type Values = Readonly<Record<string, unknown>>;
@@ -32,11 +33,14 @@ export function inputOf(part: Part): input.Input<unknown> {
       return input.method();
     case 'path':
       return input.path();
+    case 'scheme':
+      return input.scheme();
   }
   if ('header' in part) return input.header(part.header);
   if ('cookie' in part) return input.cookie(part.cookie);
   if ('query' in part) return input.query(part.query);
   if ('param' in part) return input.param(part.param);
+  if ('tls' in part) return input.tls(part.tls);
   return input.attribute(part.attribute.policy, part.attribute.name);
 }
 
