@@ -63,7 +63,12 @@ export interface SnapshotTls {
   groups: string;
   strictSni: boolean;
   earlyData: boolean;
-  clientAuth?: { mode: 'optional' | 'required' | 'request'; ca: string; crl: string; depth: number };
+  clientAuth?: {
+    mode: 'optional' | 'required' | 'request';
+    ca: string;
+    crl: string;
+    depth: number;
+  };
   tickets: boolean;
   ticketRotation?: number;
   /** 80 bytes each; none: the core makes its own. */

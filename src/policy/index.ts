@@ -63,6 +63,7 @@ export {
   type ResponseInputRecord,
   response,
 } from './responseInputs.js';
+export { type JsonFunction, type JsonTransform, transformJson } from './transformJson.js';
 export {
   type AllowFields,
   allow,

@@ -4,6 +4,7 @@ import { expected, headerName, size, text } from '../../config/schema/scalars.js
 import { definePolicy } from '../../policy/define.js';
 import { whyRefused } from '../../policy/fields.js';
 import * as input from '../../policy/inputs.js';
+import { isJsonType, jsonTypes } from '../../policy/jsonType.js';
 import { response } from '../../policy/responseInputs.js';
 import {
   allow,
@@ -351,23 +352,14 @@ class Transformer {
 
   /** Undefined where it stays as it is. */
   #bodyOf(text: string, values: Values): string | undefined {
-    return isJson(values[typeKey]) ? this.#json?.edits.make(text, values) : undefined;
+    const type = values[typeKey] as string | undefined;
+    return isJsonType(type) ? this.#json?.edits.make(text, values) : undefined;
   }
 }
 
 // Keys that no text in braces has.
 const bodyKey = 'the body';
 const typeKey = 'its type';
-const jsonTypes = ['application/json', 'application/*+json'];
-
-/** RFC 8259, 11 and RFC 6839, 3.1. */
-function isJson(contentType: unknown): boolean {
-  return (
-    typeof contentType === 'string' &&
-    /^application\/(?:json|[\w!#$&^.+-]+\+json)[ \t]*(?:;|$)/i.test(contentType)
-  );
-}
-
 function refusalOf(error: unknown): string | undefined {
   if (error instanceof Outside) return 'the request names what cannot be a part of a path';
   return error instanceof NoJson ? 'the body is not JSON' : undefined;
