@@ -27,13 +27,26 @@ export interface Cell {
   prefix: string;
 }
 
+/** What a test adds to the configuration. */
+export interface MatrixMore {
+  /** Items of `policies`. */
+  policies: string;
+  /** Items of `routes` for upstreams that speak the protocol. */
+  routes(protocol: Protocol): string;
+}
+
 export class Matrix {
   readonly #authority = new Authority();
   readonly #site = this.#authority.issue({ names: ['localhost'] });
   readonly #clients = new Map<Protocol, MatrixClient>();
   readonly #origins = new Map<Protocol, MatrixOrigin>();
+  readonly #more: MatrixMore | undefined;
   #dead = '';
   #gateway: Gateway | undefined;
+
+  constructor(more?: MatrixMore) {
+    this.#more = more;
+  }
 
   get gateway(): Gateway {
     if (this.#gateway === undefined) throw new Error('the matrix has not been started');
@@ -77,8 +90,10 @@ listeners:
     bind: "127.0.0.1:0"
     protocol: https
     tls: { certificates: [{ cert: ${certFile}, key: ${keyFile} }] }
+policies:
+${this.#more?.policies ?? '  []'}
 routes:
-${protocols.map((protocol) => this.#routes(protocol, mark)).join('')}
+${protocols.map((protocol) => this.#routes(protocol, mark) + (this.#more?.routes(protocol) ?? '')).join('')}
 upstreams:
 ${protocols.map((protocol) => this.#upstreams(protocol)).join('')}
 `;
