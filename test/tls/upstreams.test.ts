@@ -1,23 +1,26 @@
 // TLS towards endpoints: whom the gateway believes, and what happens when it does not.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { renameSync, writeFileSync } from 'node:fs';
 import {
   createSecureServer,
   type Http2SecureServer,
   type Http2ServerRequest,
   type SecureServerOptions,
 } from 'node:http2';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, test } from 'vitest';
 import { addressOf } from '../support/address.js';
-import { Authority } from '../support/certificates.js';
+import { Authority, type Certificate } from '../support/certificates.js';
 import { endLater } from '../support/cleanup.js';
 import { connectTo, get, requestText } from '../support/client.js';
+import { temporaryFolder } from '../support/folder.js';
 import { type Gateway, startGateway } from '../support/gateway.js';
 import { openHttp2, responseOf } from '../support/http2Client.js';
 import { startOrigin, startRawOrigin } from '../support/origin.js';
-import { within } from '../support/patience.js';
+import { eventually, within } from '../support/patience.js';
 import { startTlsOrigin } from '../support/tlsOrigin.js';
 
 const authority = new Authority();
@@ -361,6 +364,46 @@ describe('an upstream over TLS', () => {
     expect((await get(gateway.address(), '/')).status).toBe(200);
     expect(origin.requests[1]?.client).toBeUndefined();
     expect(origin.requests[1]?.port).not.toBe(origin.requests[0]?.port);
+  });
+
+  test('its files are watched: whom it believes and what it shows follow them', async () => {
+    const other = new Authority('Other');
+    const folder = temporaryFolder();
+    const file = (name: string) => join(folder, name);
+    const put = (name: string, text: string) => {
+      writeFileSync(`${file(name)}.new`, text);
+      renameSync(`${file(name)}.new`, file(name));
+    };
+    const show = ({ cert, key }: Certificate) => {
+      put('own.key', key);
+      put('own.pem', cert);
+    };
+    const origin = await startTlsOrigin(
+      {
+        ...{ cert: site.cert, key: site.key, ca: authority.cert },
+        ...{ requestCert: true, rejectUnauthorized: false },
+      },
+      (_, response) => void response.setHeader('connection', 'close').end('ok'),
+    );
+    show(authority.issue({ names: [], commonName: 'first' }));
+    put('ca.pem', other.cert);
+    const gateway = await startGateway(
+      configOf(
+        `localhost:${origin.port}`,
+        `{ ca: ${file('ca.pem')}, cert: ${file('own.pem')}, key: ${file('own.key')} }`,
+      ),
+    );
+    expect((await get(gateway.address(), '/')).problem.reason).toBe('upstream_tls_failed');
+    put('ca.pem', authority.cert);
+    await eventually('an endpoint that is believed', async () => {
+      return (await get(gateway.address(), '/')).status === 200;
+    });
+    expect(origin.requests.at(-1)?.client).toBe('first');
+    show(authority.issue({ names: [], commonName: 'second' }));
+    await eventually('the new certificate', async () => {
+      expect((await get(gateway.address(), '/')).status).toBe(200);
+      return origin.requests.at(-1)?.client === 'second';
+    });
   });
 
   test('bodies of MiB pass both ways', async () => {
