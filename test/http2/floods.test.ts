@@ -19,6 +19,7 @@ import { eventually } from '../support/patience.js';
 let gateway: Gateway;
 let origin: Origin;
 let silent: Origin;
+let quiet: Origin;
 let untouched: Origin;
 
 beforeAll(async () => {
@@ -26,6 +27,7 @@ beforeAll(async () => {
     connection.respond(request.target === '/large' ? 'x'.repeat(1_000_000) : 'ok'),
   );
   silent = await startRawOrigin();
+  quiet = await startRawOrigin();
   untouched = await startRawOrigin();
   gateway = await startGateway(`
 listeners:
@@ -35,11 +37,14 @@ listeners:
     limits: { streams: 20 }
 routes:
   - { name: silent, match: { path: /silent/* }, upstream: silent }
+  - { name: quiet, match: { path: /quiet/* }, upstream: quiet }
   - { name: untouched, match: { path: /untouched/* }, upstream: untouched }
   - { name: all, upstream: origin }
 upstreams:
   - { name: origin, endpoints: ["${origin.address}"] }
   - { name: silent, endpoints: ["${silent.address}"], timeouts: { firstByte: 60s } }
+  # One connection for a hundred of them.
+  - { name: quiet, protocol: http2, endpoints: ["${quiet.address}"], timeouts: { firstByte: 60s } }
   - { name: untouched, endpoints: ["${untouched.address}"] }
 `);
 });
@@ -333,6 +338,37 @@ describe('what is held open', () => {
     await eventually('a line for each', () => lines().length === 20);
     for (const text of lines()) expect(JSON.parse(text)).toMatchObject({ reason });
     client.close();
+  });
+
+  it('two thousand bodies that stop, on a hundred connections, hold up nobody and end in time', async () => {
+    const target = '/quiet/half-open';
+    const clients = await Promise.all(
+      Array.from({ length: 100 }, () => connectHttp2(gateway.address())),
+    );
+    const from = gateway.output.all.length;
+    for (const client of clients) {
+      client.send(
+        many(20, (i) =>
+          frame(
+            frameType.headers,
+            flag.endHeaders,
+            2 * i + 1,
+            fieldBlock(getFields(target, [':method', 'POST'])),
+          ),
+        ),
+      );
+    }
+    const bystander = await connectHttp2(gateway.address());
+    bystander.headers(1, getFields('/fine'));
+    expect(await bystander.body(1)).toBe('ok');
+    bystander.close();
+    const ended = () =>
+      gateway.output.all
+        .slice(from)
+        .filter((text) => text.includes(target) && text.includes('request_body_timeout'));
+    await eventually('the end of them all', () => ended().length === 2_000);
+    await gateway.metricIs('tidegate_http2_streams_active', 0);
+    for (const client of clients) client.close();
   });
 
   it('bodies that stop end when the time for them is over', async () => {
