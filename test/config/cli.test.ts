@@ -1,5 +1,6 @@
 // The commands check, explain and schema as people run them, with the real core.
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -473,6 +474,17 @@ describe('the request of tidegate explain', () => {
 });
 
 describe('tidegate schema', () => {
+  it('ends in peace when its reader has seen enough', async () => {
+    const line = '{ "$0" "$1" schema; echo "ends with $?" >&2; } | head -c 1';
+    const child = spawn('sh', ['-c', line, process.execPath, join(root, 'dist/cli/main.js')]);
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    await once(child, 'close');
+    expect(said).toBe('ends with 0\n');
+  });
+
   it('prints the JSON Schema', async () => {
     const { status, stdout } = await tidegate(['schema']);
     expect(status).toBe(0);
