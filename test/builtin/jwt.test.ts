@@ -168,6 +168,11 @@ describe('a token is refused', () => {
     expect(await at({ nbf: now + 11 })).toBe(invalid('has a claim nbf that is not accepted'));
     expect(await at({ iat: now - 71 }, { maxAge: '1m' })).toBe(invalid('has expired'));
     expect(await at({}, { maxAge: '1m' })).toBe(invalid('has no claim iat'));
+    const lifetime = { maxLifetime: '1h', clockSkew: '10s' } as const;
+    expect(await at({ exp: now + 3600 + 10 }, lifetime)).toBe('undefined undefined');
+    expect(await at({ exp: now + 3600 + 11 }, lifetime)).toBe(invalid('is good for too long'));
+    const none = { ...lifetime, requiredClaims: [] };
+    expect(await at({ exp: undefined }, none)).toBe(invalid('has no claim exp'));
   });
 
   test('whose claims are not those that are wanted', async () => {

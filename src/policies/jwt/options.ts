@@ -107,6 +107,9 @@ const shape = {
     .prefault('30s')
     .describe('How far the clock of the issuer may be off, for `exp`, `nbf` and `iat`.'),
   maxAge: duration(1000).optional().describe('How old a token may be, by `iat`.'),
+  maxLifetime: duration(1000)
+    .optional()
+    .describe('How far in the future `exp` may be; a token without `exp` is refused then.'),
   requiredClaims: z
     .array(filled('the name of a claim'), expected('a list of claims'))
     .prefault(['exp'])

@@ -72,11 +72,20 @@ export class Verifier {
           ...(maxAge === undefined ? {} : { maxTokenAge: maxAge / 1000 }),
         },
       );
-      return { ok: true, claims: payload, owner };
+      const reason = this.#tooLong(payload, now);
+      return reason === undefined ? { ok: true, claims: payload, owner } : { ok: false, reason };
     } catch (error) {
       if (error instanceof KeysUnavailable) throw error;
       return { ok: false, reason: reasonOf(error) };
     }
+  }
+
+  /** Completes "the token …". */
+  #tooLong({ exp }: JWTPayload, now: number): string | undefined {
+    const { maxLifetime, clockSkew } = this.#options;
+    if (maxLifetime === undefined) return undefined;
+    if (exp === undefined) return 'has no claim exp';
+    return exp * 1000 - now > maxLifetime + clockSkew ? 'is good for too long' : undefined;
   }
 }
 
