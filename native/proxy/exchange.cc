@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "http/grpc.h"
 #include "http/web_socket.h"
 #include "http1/writer.h"
@@ -925,8 +926,11 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
   }
   state_ = State::Responding;
   const bool bodyless = out.status < 200 || out.status == 204 || out.status == 304;
-  if (!listener().hsts.empty())
-    services_.fields.push_back({"Strict-Transport-Security", listener().hsts});
+  // What the answer says itself stays: clients read the first line alone (RFC 6797 8.1).
+  constexpr std::string_view kHsts = "Strict-Transport-Security";
+  const auto isHsts = [](const OutgoingField& f) { return equalsIgnoreCase(f.name, kHsts); };
+  if (!listener().hsts.empty() && std::ranges::none_of(services_.fields, isHsts))
+    services_.fields.push_back({kHsts, listener().hsts});
   out.fields = {nullptr, services_.fields};
   out.announceLength = !bodyless;
   out.contentLength = body.size();

@@ -165,10 +165,15 @@ test('depth bounds the authorities between', async () => {
 test('http goes to https, and https says that it wants to stay', async () => {
   const origin = await startOrigin();
   const gateway = await startGateway(
-    `${configOf(origin.address, 'optional', 'hsts: { includeSubDomains: true }')}`.replace(
-      'listeners:',
-      'listeners:\n  - { name: plain, bind: "127.0.0.1:0", redirectToHttps: 8443 }',
-    ),
+    configOf(origin.address, 'optional', 'hsts: { includeSubDomains: true }')
+      .replace(
+        'listeners:',
+        'listeners:\n  - { name: plain, bind: "127.0.0.1:0", redirectToHttps: 8443 }',
+      )
+      .replace(
+        'routes: [',
+        'routes: [{ name: own, match: { path: /own }, respond: { headers: { strict-transport-security: max-age=1 } } }, ',
+      ),
   );
   const redirect = await get(gateway.address('plain'), '/a%20b?x=1', 'host: API.example.com:8080');
   expect(redirect.status).toBe(308);
@@ -181,5 +186,8 @@ test('http goes to https, and https says that it wants to stay', async () => {
   const refused = await client.request(requestText('GET /%00 HTTP/1.1'));
   expect(refused.status).toBe(400);
   expect(refused.header('strict-transport-security')).toContain('max-age');
+  // Browsers read the first line alone.
+  const own = await client.request(requestText('GET /own HTTP/1.1'));
+  expect(own.headers('strict-transport-security')).toEqual(['max-age=1']);
   client.close();
 });

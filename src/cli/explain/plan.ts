@@ -115,7 +115,9 @@ function answerPlan(input: PlanInput): Plan {
     steps.push({ phase: 'response', step: 'respond', detail: `${respond.status} with ${body}` });
     steps.push(...fieldSteps('response', 'set', respond.headers, values));
   }
-  steps.push(...editSteps('response', route.headers.response, values), ...hstsStep(listener));
+  steps.push(...editSteps('response', route.headers.response, values));
+  const saysItself = steps.some(({ detail }) => /^strict-transport-security: /i.test(detail));
+  if (!saysItself) steps.push(...hstsStep(listener));
   return { steps };
 }
 
