@@ -1,4 +1,4 @@
-// gRPC calls through the gateway, with the stock library of Node.js on both sides.
+// gRPC calls through the gateway, with the stock library of Node.js on both sides, in the clear and over TLS.
 import { once } from 'node:events';
 import {
   type ClientDuplexStream,
@@ -18,7 +18,8 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Authority } from '../support/certificates.js';
 import { startGateway } from '../support/gateway.js';
 import { eventually } from '../support/patience.js';
 
@@ -87,27 +88,40 @@ const fail: handleUnaryCall<Buffer, Buffer> = (_call, reply) => {
 };
 
 const Echo = makeGenericClientConstructor(service, 'test.Echo');
-let client: InstanceType<typeof Echo>;
-let stranger: InstanceType<typeof Echo>;
+type EchoClient = InstanceType<typeof Echo>;
+
+const listeners = ['plain', 'secure'] as const;
+const authority = new Authority();
+const site = authority.issue();
+const clients = new Map<string, { client: EchoClient; stranger: EchoClient }>();
+
+function bind(how: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', how, (error, port) => (error ? reject(error) : resolve(port)));
+  });
+}
 
 beforeAll(async () => {
   server.addService(service, { unary, count, sum, chat, hang, fail });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    );
-  });
+  const pair = { cert_chain: Buffer.from(site.cert), private_key: Buffer.from(site.key) };
+  const plain = await bind(ServerCredentials.createInsecure());
+  const secure = await bind(ServerCredentials.createSsl(null, [pair]));
   const gateway = await startGateway(`
-listeners: [{ name: public, bind: "127.0.0.1:0" }]
+listeners:
+  - { name: plain, bind: "127.0.0.1:0" }
+  - name: secure
+    bind: "127.0.0.1:0"
+    protocol: https
+    tls: { certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }] }
 routes:
-  - { name: echo, match: { grpc: test.Echo }, upstream: echo }
+  - { name: plain, listeners: [plain], match: { grpc: test.Echo }, upstream: plain }
+  - { name: secure, listeners: [secure], match: { grpc: test.Echo }, upstream: secure }
   - { name: down, match: { grpc: test.Down }, upstream: down }
 upstreams:
-  - { name: echo, protocol: http2, endpoints: ["127.0.0.1:${port}"] }
+  - { name: plain, protocol: http2, endpoints: ["127.0.0.1:${plain}"] }
+  - { name: secure, protocol: http2, endpoints: ["localhost:${secure}"], tls: { ca: ${authority.certFile} } }
   - { name: down, protocol: http2, endpoints: ["127.0.0.1:1"], health: { passive: false } }
 `);
-  const options = { 'grpc.max_receive_message_length': -1, 'grpc.enable_retries': 0 };
-  client = new Echo(gateway.address(), credentials.createInsecure(), options);
   const Stranger = makeGenericClientConstructor(
     {
       nobody: { ...service.unary, path: '/test.Nobody/Unary' },
@@ -115,14 +129,37 @@ upstreams:
     },
     'test',
   );
-  stranger = new Stranger(gateway.address(), credentials.createInsecure(), options);
+  const options = {
+    'grpc.max_receive_message_length': -1,
+    'grpc.enable_retries': 0,
+    'grpc.ssl_target_name_override': 'localhost',
+  };
+  for (const listener of listeners) {
+    const address = gateway.address(listener);
+    const channel =
+      listener === 'plain'
+        ? credentials.createInsecure()
+        : credentials.createSsl(Buffer.from(authority.cert));
+    clients.set(listener, {
+      client: new Echo(address, channel, options),
+      stranger: new Stranger(address, channel, options),
+    });
+  }
 });
 
 afterAll(() => {
-  client?.close();
-  stranger?.close();
+  for (const { client, stranger } of clients.values()) {
+    client.close();
+    stranger.close();
+  }
   server.forceShutdown();
 });
+
+function of(listener: string): { client: EchoClient; stranger: EchoClient } {
+  const found = clients.get(listener);
+  if (found === undefined) throw new Error(`there are no clients of ${listener}`);
+  return found;
+}
 
 interface Outcome {
   error?: ServiceError;
@@ -133,7 +170,7 @@ interface Outcome {
 }
 
 function ask(
-  from: InstanceType<typeof Echo>,
+  from: EchoClient,
   name: string,
   request: Buffer,
   metadata = new Metadata(),
@@ -162,7 +199,13 @@ function ask(
   });
 }
 
-describe('calls through the gateway', () => {
+describe.each(listeners)('calls through the gateway, %s on both sides,', (listener) => {
+  let client: EchoClient;
+
+  beforeEach(() => {
+    client = of(listener).client;
+  });
+
   it('carry messages, metadata, binary metadata and trailers', async () => {
     const metadata = new Metadata();
     metadata.add('x-echo', 'one');
@@ -272,7 +315,13 @@ describe('calls through the gateway', () => {
   });
 });
 
-describe("the gateway's own answers", () => {
+describe.each(listeners)("the gateway's own answers, %s,", (listener) => {
+  let stranger: EchoClient;
+
+  beforeEach(() => {
+    stranger = of(listener).stranger;
+  });
+
   it('are UNIMPLEMENTED where no route takes a call', async () => {
     const { error } = await ask(stranger, 'nobody', Buffer.from(''));
     expect(error?.code).toBe(status.UNIMPLEMENTED);
