@@ -1,4 +1,5 @@
-// Order of this file: the BIO, the handshake, reading, writing, the end.
+// Order of this file: the BIO, the handshake, reading, what is read that is no data, writing, the
+// end.
 #include "tls/layer.h"
 
 #include <openssl/sslerr.h>
@@ -124,6 +125,7 @@ class Layer::Use {
       layer_.kept_.consume(layer_.kept_.view().size() - rest.size());
     }
     layer_.socket_ = nullptr;
+    layer_.leaveLibssl();
     if (layer_.state_ == State::Open || layer_.state_ == State::PeerEnded) layer_.holdBuffers();
   }
 
@@ -230,12 +232,12 @@ void Layer::attachBio() {
 Layer::~Layer() {
   giveBuffersBack();
   // Not to be taken for a failure, for which OpenSSL would drop the session.
-  SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  if (!independent()) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   if (counted_) buffers_.counters.tlsConnections.sub();
 }
 
 IoResult Layer::establish(Socket& socket) {
-  if (state_ == State::Open) return {.drained = drained_ && kept_.empty() && early_.empty()};
+  if (state_ == State::Open) return {.drained = drained_ && kept_.empty() && unread_.empty()};
   if (state_ != State::Handshake && state_ != State::Early) return broken(0);
   const Use use(*this, socket);
   const int rc = !readsEarly_ || takeEarly() ? SSL_do_handshake(ssl_.get()) : 0;
@@ -254,7 +256,7 @@ IoResult Layer::establish(Socket& socket) {
       if (sendSealed(socket).status == IoResult::Status::Failed) return broken(writeError_);
       if (protocolMissing_) return broken(0);
     }
-    return {.drained = drained_ && arrived_.empty() && early_.empty()};
+    return {.drained = drained_ && arrived_.empty() && unread_.empty()};
   }
   const int why = SSL_get_error(ssl_.get(), rc);
   // Also an alert on why it failed.
@@ -283,7 +285,7 @@ bool Layer::takeEarly() {
     std::size_t n = 0;
     switch (SSL_read_early_data(ssl_.get(), buffers_.record.data(), buffers_.record.size(), &n)) {
       case SSL_READ_EARLY_DATA_SUCCESS:
-        early_.keep(buffers_.pool, {buffers_.record.data(), n});
+        unread_.keep(buffers_.pool, {buffers_.record.data(), n});
         state_ = State::Early;
         facts_.early = true;
         noteOpen();
@@ -303,7 +305,24 @@ void Layer::setServerName(std::string_view name) {
   std::ranges::transform(name, serverName_.begin(), toLower);
 }
 
+// Where nothing is under way that libssl alone knows of. What a client has to say once it has sent
+// data is in records that the ciphers open.
+void Layer::leaveLibssl() {
+  if (context_ == nullptr || state_ != State::Open || independent()) return;
+  if (!between_ || stuck_ || !ciphers_.complete() || endSaid() ||
+      SSL_get_key_update_type(ssl_.get()) != SSL_KEY_UPDATE_NONE)
+    return;
+  if (linked()) {
+    unlink();
+    --buffers_.holderCount;
+  }
+  // Not to be taken for a failure, for which OpenSSL would drop the session.
+  SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  ciphers_.outlive(std::move(ssl_));
+}
+
 std::string_view Layer::protocol() const {
+  if (independent()) return facts_.alpn;
   const unsigned char* alpn = nullptr;
   unsigned int length = 0;
   SSL_get0_alpn_selected(ssl_.get(), &alpn, &length);
@@ -318,7 +337,7 @@ void Layer::readFacts() {
     const char* name = SSL_CIPHER_standard_name(cipher);
     facts_.cipher = name != nullptr ? name : SSL_CIPHER_get_name(cipher);
   }
-  facts_.alpn = protocol();
+  facts_.alpn = context_->protocolNamed(protocol());
   facts_.sni = serverName_;
   facts_.ja4 = ja4_;
   facts_.resumed = SSL_session_reused(ssl) == 1;
@@ -359,7 +378,7 @@ IoResult Layer::read(Socket& socket, std::span<char> into) {
   switch (state_) {
     case State::Early:
       if (const IoResult io = establish(socket); io.status != IoResult::Status::Ok)
-        return early_.empty() || state_ == State::Broken ? io : readEarly(into);
+        return unread_.empty() || state_ == State::Broken ? io : readUnread(into);
       break;
     case State::Open:
       break;
@@ -369,7 +388,7 @@ IoResult Layer::read(Socket& socket, std::span<char> into) {
     case State::Broken:
       return broken(0);
   }
-  if (!early_.empty()) return readEarly(into);
+  if (!unread_.empty()) return readUnread(into);
   const Use use(*this, socket);
   const std::uint32_t sealedBefore = sealedEnd_;
   const IoResult result = receive(into);
@@ -378,15 +397,16 @@ IoResult Layer::read(Socket& socket, std::span<char> into) {
   return result;
 }
 
-IoResult Layer::readEarly(std::span<char> into) {
-  const std::string_view bytes = early_.view().substr(0, into.size());
+IoResult Layer::readUnread(std::span<char> into) {
+  const std::string_view bytes = unread_.view().substr(0, into.size());
   std::memcpy(into.data(), bytes.data(), bytes.size());
-  early_.consume(bytes.size());
+  unread_.consume(bytes.size());
   return {.bytes = bytes.size()};
 }
 
 Layer::Record Layer::openRecord(std::span<char> into, std::size_t& bytes) {
-  if (!between_ || flooded() || !ciphers_.read.ready()) return Record::Libssl;
+  if (!independent() && (!between_ || flooded() || !ciphers_.read.ready())) return Record::Libssl;
+  if (flooded()) return refuse(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_TOO_MANY_KEY_UPDATES);
   const auto lacks = [this](std::size_t size) {
     while (arrived_.size() < size) {
       if (peerClosed_ || socketError_ != 0) return true;
@@ -394,25 +414,52 @@ Layer::Record Layer::openRecord(std::span<char> into, std::size_t& bytes) {
     }
     return false;
   };
-  // What the socket has ended within is for libssl to judge.
   const auto incomplete = [this] {
-    return peerClosed_ || socketError_ != 0 ? Record::Libssl : Record::Incomplete;
+    if (!peerClosed_ && socketError_ == 0) return Record::Incomplete;
+    // What the socket has ended within is for libssl to judge.
+    if (!independent()) return Record::Libssl;
+    // An end that the peer has not announced: what came may not be all.
+    state_ = State::Broken;
+    return Record::Ended;
   };
   if (lacks(kRecordHeaderBytes)) return incomplete();
   const auto* const header = reinterpret_cast<const unsigned char*>(arrived_.data());
   const std::size_t size = kRecordHeaderBytes + (std::size_t{header[3]} << 8 | header[4]);
-  const bool data = header[0] == SSL3_RT_APPLICATION_DATA && header[1] == 3 && header[2] == 3;
-  if (!data || size > kMaxSealedBytes || size > into.size()) return Record::Libssl;
+  const bool sealed = header[0] == SSL3_RT_APPLICATION_DATA && header[1] == 3 && header[2] == 3;
+  const bool fits = size <= into.size();
+  if (!independent()) {
+    if (!sealed || size > kMaxSealedBytes || !fits) return Record::Libssl;
+  } else if (!sealed) {
+    return refuse(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_RECORD_TYPE);
+  } else if (size > kMaxSealedBytes) {
+    return refuse(SSL_AD_RECORD_OVERFLOW, SSL_R_ENCRYPTED_LENGTH_TOO_LONG);
+  }
   if (lacks(size)) return incomplete();
-  const RecordCipher::Opened opened = ciphers_.read.open(arrived_.substr(0, size), into.data());
-  if (!opened.data) return Record::Libssl;
+  char* const out = fits ? into.data() : buffers_.record.data();
+  const RecordCipher::Opened opened = ciphers_.read.open(arrived_.substr(0, size), out);
+  if (!independent()) {
+    if (!opened.authentic || opened.type != ContentType::Data) return Record::Libssl;
+  } else if (!opened.authentic) {
+    return refuse(SSL_AD_BAD_RECORD_MAC, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
+  }
+  ciphers_.read.accept();
   arrived_.remove_prefix(size);
-  bytes = opened.bytes;
-  if (bytes == 0) {
+  const std::string_view content(out, opened.bytes);
+  if (opened.type == ContentType::Handshake) return takeHandshake(content);
+  if (keyUpdate_.incomplete()) return refuse(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_UNEXPECTED_MESSAGE);
+  if (opened.type == ContentType::Alert) return takeAlert(content);
+  if (opened.type != ContentType::Data)
+    return refuse(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_RECORD_TYPE);
+  if (content.empty()) {
     ++emptyRecords_;
-  } else {
-    emptyRecords_ = 0;
-    produced_ = true;
+    return Record::Data;
+  }
+  emptyRecords_ = 0;
+  produced_ = true;
+  bytes = content.size();
+  if (!fits) {
+    unread_.keep(buffers_.pool, content);
+    bytes = readUnread(into).bytes;
   }
   return Record::Data;
 }
@@ -429,6 +476,11 @@ IoResult Layer::receive(std::span<char> into) {
     if (record == Record::Incomplete) {
       if (bytes == 0) return {.status = IoResult::Status::WouldBlock};
       return {.bytes = bytes, .drained = true};
+    }
+    if (record == Record::Ended) {
+      if (bytes > 0) return {.bytes = bytes};
+      if (state_ == State::PeerEnded) return {.status = IoResult::Status::End};
+      return broken(socketError_);
     }
     if (SSL_read_ex(ssl_.get(), into.data() + bytes, into.size() - bytes, &n) == 1) {
       bytes += n;
@@ -467,8 +519,16 @@ IoResult Layer::receive(std::span<char> into) {
 }
 
 bool Layer::hasInput(Socket& socket) {
-  if (state_ != State::Open) return true;
+  if (state_ != State::Open || !unread_.empty()) return true;
   const Use use(*this, socket);
+  if (independent()) {
+    std::size_t none = 0;
+    for (;;) {
+      const Record record = openRecord({}, none);
+      if (record != Record::Data) return record == Record::Ended;
+      if (!unread_.empty()) return true;
+    }
+  }
   char byte = 0;
   std::size_t n = 0;
   // Takes tickets and new keys in, and leaves bytes of a message where they are.
@@ -476,6 +536,75 @@ bool Layer::hasInput(Socket& socket) {
   const int why = SSL_get_error(ssl_.get(), 0);
   clearErrors();
   return why != SSL_ERROR_WANT_READ || flooded();
+}
+
+// What is read that is no data, where libssl does not read it
+
+Layer::Record Layer::takeAlert(std::string_view content) {
+  constexpr std::size_t kAlertBytes = 2;
+  if (content.size() != kAlertBytes) return refuse(SSL_AD_DECODE_ERROR, SSL_R_BAD_LENGTH);
+  ++emptyRecords_;
+  // RFC 8446 6: how grave it is follows from what it says.
+  const auto alert = static_cast<unsigned char>(content[1]);
+  switch (alert) {
+    case SSL_AD_CLOSE_NOTIFY:
+      state_ = State::PeerEnded;
+      return Record::Ended;
+    case SSL_AD_USER_CANCELLED:
+      return Record::Data;
+    default:
+      error_ = ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert);
+      state_ = State::Broken;
+      return Record::Ended;
+  }
+}
+
+Layer::Record Layer::takeHandshake(std::string_view content) {
+  using Result = KeyUpdateReader::Result;
+  ++emptyRecords_;
+  const Result result = keyUpdate_.read(content);
+  switch (result) {
+    case Result::Incomplete:
+      return Record::Data;
+    case Result::Renew:
+    case Result::RenewBoth:
+      break;
+    case Result::Unexpected:
+      return refuse(SSL_AD_UNEXPECTED_MESSAGE, SSL_R_UNEXPECTED_MESSAGE);
+    case Result::BadLength:
+      return refuse(SSL_AD_DECODE_ERROR, SSL_R_BAD_KEY_UPDATE);
+    case Result::BadRequest:
+      return refuse(SSL_AD_ILLEGAL_PARAMETER, SSL_R_BAD_KEY_UPDATE);
+  }
+  bool renewed = ciphers_.read.renew();
+  // One answer that has not gone out yet answers all that the peer asks for meanwhile.
+  if (result == Result::RenewBoth && !endSaid_ && !answerWaits_) {
+    const auto answer = keyUpdate(false);
+    answerWaits_ = sealSmall(ContentType::Handshake, {answer.data(), answer.size()});
+    if (answerWaits_) renewed = ciphers_.write.renew() && renewed;
+  }
+  return renewed ? Record::Data : refuse(SSL_AD_INTERNAL_ERROR, ERR_R_INTERNAL_ERROR);
+}
+
+Layer::Record Layer::refuse(int alert, int reason) {
+  clearErrors();
+  sealAlert(SSL3_AL_FATAL, alert);
+  error_ = ERR_PACK(ERR_LIB_SSL, 0, reason);
+  state_ = State::Broken;
+  return Record::Ended;
+}
+
+bool Layer::sealSmall(ContentType type, std::string_view content) {
+  if (sealedEnd_ - sealedBegin_ > kMaxUnsent) return false;
+  const std::size_t size =
+      ciphers_.write.seal(content, roomForSealed(content.size() + kSealBytes), type);
+  sealedEnd_ += static_cast<std::uint32_t>(size);
+  return size > 0;
+}
+
+void Layer::sealAlert(int level, int alert) {
+  const std::array<char, 2> content = {static_cast<char>(level), static_cast<char>(alert)};
+  sealSmall(ContentType::Alert, {content.data(), content.size()});
 }
 
 // Writing
@@ -496,10 +625,7 @@ IoResult Layer::write(Socket& socket, std::span<const iovec> parts) {
         error_ = takeError();
         return broken(EPROTO);
       }
-      if (lastWrite_ && state_ == State::Open && done + sealedBytes_ == total) {
-        SSL_shutdown(ssl_.get());
-        clearErrors();
-      }
+      if (lastWrite_ && state_ == State::Open && done + sealedBytes_ == total) sealEnd();
     }
     const IoResult io = sendSealed(socket);
     if (io.status == IoResult::Status::Failed) return io;
@@ -581,6 +707,7 @@ IoResult Layer::sendSealed(Socket& socket) {
   }
   sealed_.release();
   sealedBegin_ = sealedEnd_ = 0;
+  answerWaits_ = false;
   if (writeError_ != 0) return {.status = IoResult::Status::Failed, .error = writeError_};
   return {};
 }
@@ -589,19 +716,33 @@ IoResult Layer::sendSealed(Socket& socket) {
 
 void Layer::sayEnd(Socket& socket) {
   if (state_ != State::Open && state_ != State::PeerEnded) return;
-  if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0) return;
+  if (endSaid()) return;
   const Use use(*this, socket);
   // Behind a part of a record it would say that the rest is not missing.
   if (sealedBytes_ > 0) return;
-  SSL_shutdown(ssl_.get());
-  clearErrors();
+  sealEnd();
   sendSealed(socket);
+}
+
+bool Layer::endSaid() const {
+  return endSaid_ || (!independent() && (SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) != 0);
+}
+
+void Layer::sealEnd() {
+  if (endSaid()) return;
+  if (independent()) {
+    endSaid_ = true;
+    sealAlert(SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY);
+  } else {
+    SSL_shutdown(ssl_.get());
+    clearErrors();
+  }
 }
 
 std::string_view Layer::failure() const {
   if (protocolMissing_) return "the endpoint did not choose HTTP/2 (ALPN)";
   // Which rule a certificate breaks says more than that it breaks one.
-  const long verified = SSL_get_verify_result(ssl_.get());
+  const long verified = independent() ? X509_V_OK : SSL_get_verify_result(ssl_.get());
   if (ERR_GET_REASON(error_) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
     return X509_verify_cert_error_string(verified);
   if (error_ != 0) return errorReason(error_);
@@ -611,7 +752,7 @@ std::string_view Layer::failure() const {
 void Layer::rest() { giveBuffersBack(); }
 
 void Layer::holdBuffers() {
-  if (linked()) return;
+  if (linked() || independent()) return;
   buffers_.holders.pushBack(this);
   if (++buffers_.holderCount > ThreadBuffers::kMostHolders)
     buffers_.holders.front()->giveBuffersBack();

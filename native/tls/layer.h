@@ -5,6 +5,10 @@
 // of a thread share, and gathers the records of one write in a pooled block that goes out in one
 // call. Plain data of TLS 1.3 passes libssl by: see record_cipher.h. Between two events a
 // connection holds no buffer of ours unless part of a record is left over; OpenSSL's go in rest().
+//
+// On the server's side of TLS 1.3 libssl's object, some 10 KiB, goes as soon as the first data has
+// come: what is left to be said then are alerts and new keys (RFC 8446 4.6.3, 6), for which the
+// ciphers are enough. A client's side may get tickets for as long as it is open, and keeps it.
 #pragma once
 
 #include <array>
@@ -22,6 +26,7 @@
 #include "io/input.h"
 #include "io/transport.h"
 #include "observe/stats.h"
+#include "tls/key_update.h"
 #include "tls/openssl_types.h"
 #include "tls/record_cipher.h"
 
@@ -35,8 +40,6 @@ struct BuffersLink;  // of those that hold OpenSSL's buffers, in the order in wh
 // What one system call reads at most, with what is there of a record before it: four full records
 // and a piece of the next.
 inline constexpr std::size_t kCipherReadBytes = 68 * 1024;
-
-inline constexpr std::size_t kMaxRecordBytes = 16 * 1024;
 
 // What the TLS connections of one I/O thread share.
 struct ThreadBuffers {
@@ -52,8 +55,9 @@ struct ThreadBuffers {
   std::size_t holderCount = 0;
   // Used up within one call.
   alignas(64) std::array<char, kCipherReadBytes> cipher;
-  // A record's bytes, where they come in several parts.
-  std::array<char, kMaxRecordBytes> record;
+  // A record's bytes, where those to be sealed come in several parts, and those that were opened
+  // have no room elsewhere.
+  std::array<char, kMaxRecordBytes + 1> record;
 };
 
 // How far records are filled: small ones first, so that the client has something to decode before
@@ -106,6 +110,9 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   // The peer's first message was complete, and the costly part of the handshake is done.
   bool answered() const { return answered_; }
 
+  // It does without libssl now: the ciphers have all that is needed.
+  bool independent() const { return ssl_ == nullptr; }
+
   // The socket's end, or an error, waits behind what is there to read. Without that word, a
   // handshake that took all that was there does not look for more.
   void expectEnd() { endComes_ = true; }
@@ -149,8 +156,21 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
     Data,
     Incomplete,  // there is no more for now
     Libssl,      // to be read by libssl
+    Ended,       // the peer has ended, or the connection is broken
   };
+  // Opens the next one to `into`, and to unread_ what does not fit; `bytes`: how many are in
+  // `into`.
   Record openRecord(std::span<char> into, std::size_t& bytes);
+  void leaveLibssl();
+  // What is no data, of a connection that does without libssl.
+  Record takeAlert(std::string_view content);
+  Record takeHandshake(std::string_view content);
+  Record refuse(int alert, int reason);
+  // Behind what is sealed already. False where the peer takes too little of that.
+  bool sealSmall(ContentType type, std::string_view content);
+  void sealAlert(int level, int alert);
+  bool endSaid() const;
+  void sealEnd();
   // 0 where OpenSSL fails.
   std::size_t sealRecord(std::string_view data);
   // At the end of sealed_, `bytes` more.
@@ -167,13 +187,13 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   void giveBuffersBack();
   void noteOpen();
   bool takeEarly();
-  IoResult readEarly(std::span<char> into);
+  IoResult readUnread(std::span<char> into);
   void readFacts();
   void readCertificate();
 
   ThreadBuffers& buffers_;
   RecordCiphers ciphers_;  // refers to what ssl_ owns, which refers to it while it works
-  SslPointer ssl_;
+  SslPointer ssl_;         // empty: the ciphers own what they need
   std::shared_ptr<const ServerContext> context_;  // on the server's side
   Connector* connector_ = nullptr;                // on the client's side
   std::string_view requiredProtocol_;             // on the client's side
@@ -181,7 +201,7 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   // Ciphertext that was received and not used: a view into the shared memory, or into kept_.
   std::string_view arrived_;
   Input kept_;
-  Input early_;  // plaintext of early data that nobody has read yet
+  Input unread_;  // plaintext that nobody has read yet: early data, or the rest of a record
   // Records on their way out, and how much of the caller's bytes is in them.
   Block sealed_;
   std::uint32_t sealedBegin_ = 0;
@@ -194,13 +214,16 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   bool endComes_ = false;    // or it fails, behind what is there
   bool peerClosed_ = false;  // the socket has ended
   bool answered_ = false;
-  bool between_ = false;     // libssl holds nothing of a record that is to come or to be read
-  bool stuck_ = false;       // libssl holds a record that it could not write
-  bool lastWrite_ = false;   // close_notify goes out with what is written next
-  bool readsEarly_ = false;  // early data may still come
+  bool between_ = false;      // libssl holds nothing of a record that is to come or to be read
+  bool stuck_ = false;        // libssl holds a record that it could not write
+  bool endSaid_ = false;      // close_notify is sealed; where libssl does not know it
+  bool answerWaits_ = false;  // new keys of ours are sealed and not sent
+  bool lastWrite_ = false;    // close_notify goes out with what is written next
+  bool readsEarly_ = false;   // early data may still come
   bool serverNameRefused_ = false;
-  bool protocolMissing_ = false;    // the peer has not chosen the required one
-  bool counted_ = false;            // in the gauge of open connections
+  bool protocolMissing_ = false;  // the peer has not chosen the required one
+  bool counted_ = false;          // in the gauge of open connections
+  KeyUpdateReader keyUpdate_;
   std::uint32_t emptyRecords_ = 0;  // since the last data, the one included that is being read
   int socketError_ = 0;             // of a read
   int writeError_ = 0;

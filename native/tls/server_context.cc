@@ -238,6 +238,15 @@ SslPointer ServerContext::newConnection() const {
   return ssl;
 }
 
+std::string_view ServerContext::protocolNamed(std::string_view name) const {
+  for (std::string_view rest = protocols_; !rest.empty();) {
+    const std::string_view its = rest.substr(1, static_cast<unsigned char>(rest.front()));
+    if (its == name) return its;
+    rest.remove_prefix(1 + its.size());
+  }
+  return {};
+}
+
 // The choice by name
 
 SSL_CTX* ServerContext::contextFor(std::string_view name) const {

@@ -47,6 +47,8 @@ class ServerContext {
   bool earlyData() const { return earlyData_; }
   // Names of protocols in the form of ALPN, the most wanted first.
   const std::string& protocols() const { return protocols_; }
+  // One of them, in words that live as long as this object; empty where it is none.
+  std::string_view protocolNamed(std::string_view name) const;
   TicketKeys* ticketKeys() const { return ticketKeys_.get(); }
 
  private:

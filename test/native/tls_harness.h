@@ -163,7 +163,7 @@ class Connection {
   }
 
   Layer& layer() { return *layer_; }
-  SSL* client() { return client_.get(); }
+  SSL* client() const { return client_.get(); }
   Socket& socket() { return socket_; }
   int far() const { return far_.get(); }
 

@@ -1,5 +1,7 @@
 // The TLS layer over a socket pair: handshakes and records cut at every byte, ends of all kinds,
 // new keys, full sockets.
+#include <openssl/hmac.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -38,6 +40,92 @@ std::string pattern(std::size_t size) {
 }
 
 constexpr int kVersions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+constexpr const char* kSuites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                   "TLS_CHACHA20_POLY1305_SHA256"};
+
+// As the layer has it once it does without libssl.
+void exchangeData(Connection& connection) {
+  std::string text;
+  connection.clientWrite("data");
+  connection.give(connection.takeFromClient());
+  REQUIRE_EQ(connection.read(text).status, Status::Ok);
+  CHECK_EQ(text, "data");
+}
+
+// Seals records in place of the client's libssl, of any type, once its keys are there.
+class ClientRecords {
+ public:
+  // Before the handshake.
+  explicit ClientRecords(const Connection& connection) {
+    SSL_CTX* const context = SSL_get_SSL_CTX(connection.client());
+    SSL_CTX_set_keylog_callback(context, [](const SSL* ssl, const char* line) {
+      constexpr std::string_view kName = "CLIENT_TRAFFIC_SECRET_0 ";
+      const std::string_view text = line;
+      if (text.starts_with(kName))
+        static_cast<ClientRecords*>(SSL_get_app_data(ssl))->begin(text.substr(text.rfind(' ') + 1));
+    });
+    SSL_set_ciphersuites(connection.client(), kSuites[0]);
+    SSL_set_app_data(connection.client(), this);
+  }
+
+  std::string sealed(ContentType type, std::string_view content) {
+    const std::string inner = std::string(content) + static_cast<char>(type);
+    std::string record = {23, 3, 3, 0, static_cast<char>(inner.size() + kTagBytes)};
+    std::array<unsigned char, 12> nonce = nonce_;
+    nonce[11] ^= static_cast<unsigned char>(number_++);
+    const std::unique_ptr<EVP_CIPHER_CTX, Releaser<EVP_CIPHER_CTX_free>> context(
+        EVP_CIPHER_CTX_new());
+    record.resize(kRecordHeaderBytes + inner.size() + kTagBytes);
+    auto* const bytes = reinterpret_cast<unsigned char*>(record.data());
+    int size = 0;
+    EVP_EncryptInit_ex(context.get(), EVP_aes_128_gcm(), nullptr, key_.data(), nonce.data());
+    EVP_EncryptUpdate(context.get(), nullptr, &size, bytes, kRecordHeaderBytes);
+    EVP_EncryptUpdate(context.get(), bytes + kRecordHeaderBytes, &size,
+                      reinterpret_cast<const unsigned char*>(inner.data()),
+                      static_cast<int>(inner.size()));
+    EVP_EncryptFinal_ex(context.get(), bytes, &size);
+    EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, kTagBytes,
+                        bytes + kRecordHeaderBytes + inner.size());
+    return record;
+  }
+
+  // RFC 8446 7.2.
+  void renew() {
+    expand("traffic upd", secret_);
+    setKey();
+    number_ = 0;
+  }
+
+ private:
+  void begin(std::string_view hex) {
+    for (std::size_t i = 0; i < secret_.size(); ++i)
+      secret_[i] =
+          static_cast<unsigned char>(std::stoul(std::string(hex.substr(2 * i, 2)), nullptr, 16));
+    setKey();
+    // The first record is that of exchangeData().
+    number_ = 1;
+  }
+  void setKey() {
+    expand("key", key_);
+    expand("iv", nonce_);
+  }
+  // HKDF-Expand-Label, whose first block is enough for all of them.
+  void expand(std::string_view label, std::span<unsigned char> out) const {
+    std::string info = {0, static_cast<char>(out.size()), static_cast<char>(6 + label.size())};
+    info += "tls13 ";
+    info += label;
+    info += std::string("\0\x01", 2);
+    std::array<unsigned char, 32> block{};
+    HMAC(EVP_sha256(), secret_.data(), static_cast<int>(secret_.size()),
+         reinterpret_cast<const unsigned char*>(info.data()), info.size(), block.data(), nullptr);
+    std::copy_n(block.begin(), out.size(), out.begin());
+  }
+
+  std::array<unsigned char, 32> secret_{};
+  std::array<unsigned char, 16> key_{};
+  std::array<unsigned char, 12> nonce_{};
+  std::uint64_t number_ = 0;
+};
 
 TEST("a handshake tells what was agreed on") {
   test::Thread thread;
@@ -301,6 +389,151 @@ TEST("new keys may come for ever where data comes with them, and not without") {
   CHECK_EQ(connection.read(text).status, Status::Failed);
   CHECK_EQ(connection.layer().failure(), "too many key updates");
   CHECK(connection.takeFromServer().size() < 100 * 27);
+}
+
+TEST("with TLS 1.3 the first data ends what libssl is needed for, and not with TLS 1.2") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    Connection connection(thread, server(), withVersion(version));
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    CHECK(!connection.layer().independent());
+    exchangeData(connection);
+    CHECK_EQ(connection.layer().independent(), version == TLS1_3_VERSION);
+    connection.write("answer");
+    CHECK_EQ(connection.clientRead(), "answer");
+    CHECK_EQ(connection.layer().facts().version, version == TLS1_3_VERSION ? "TLSv1.3" : "TLSv1.2");
+  }
+}
+
+TEST("new keys one after the other, of every suite, without libssl") {
+  test::Thread thread;
+  for (const char* suite : kSuites) {
+    Connection connection(thread, server());
+    SSL_set_ciphersuites(connection.client(), suite);
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    exchangeData(connection);
+    REQUIRE(connection.layer().independent());
+    for (int i = 0; i < 40; ++i) {
+      SSL_key_update(connection.client(),
+                     i % 3 == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED);
+      exchangeData(connection);
+      for (int j = 0; j < 3; ++j) {
+        connection.write("under whatever key");
+        CHECK_EQ(connection.clientRead(), "under whatever key");
+        exchangeData(connection);
+      }
+    }
+    SSL_shutdown(connection.client());
+    connection.give(connection.takeFromClient());
+    std::string text;
+    CHECK_EQ(connection.read(text).status, Status::End);
+    connection.layer().sayEnd(connection.socket());
+    CHECK_EQ(connection.clientRead(), "");
+    CHECK(connection.clientHeardEnd());
+  }
+}
+
+TEST("one answer that waits for a full socket answers all that asked for new keys meanwhile") {
+  test::Thread thread;
+  Connection connection(thread, server());
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  exchangeData(connection);
+  const std::string body = pattern(4'000'000);
+  const std::size_t sent = connection.write(body).bytes;
+  REQUIRE(sent < body.size());
+  for (int i = 0; i < 200; ++i) {
+    SSL_key_update(connection.client(), SSL_KEY_UPDATE_REQUESTED);
+    exchangeData(connection);
+  }
+  // What was begun goes on, under the old key and the new one.
+  std::string got = connection.clientRead();
+  for (std::size_t at = sent; at < body.size(); got += connection.clientRead()) {
+    const IoResult io = connection.write(std::string_view(body).substr(at));
+    REQUIRE(io.status == Status::Ok || io.status == Status::WouldBlock);
+    at += io.bytes;
+  }
+  connection.layer().write(connection.socket(), {});
+  got += connection.clientRead();
+  CHECK(got == body);
+}
+
+TEST("a record that breaks the rules is answered with the alert that says which") {
+  struct Case {
+    ContentType type;
+    std::string_view content;
+    int alert;  // that the client hears
+  };
+  using namespace std::string_view_literals;
+  const Case cases[] = {
+      {ContentType::None, "", SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType{20}, "\x01", SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType{99}, "?", SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType::Handshake, "", SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType::Handshake, "\x01\0\0\0"sv, SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType::Handshake, "\x18\0\0\x01\0\x18"sv, SSL_R_SSLV3_ALERT_UNEXPECTED_MESSAGE},
+      {ContentType::Handshake, "\x18\0\0\x02\0\0"sv, SSL_R_TLSV1_ALERT_DECODE_ERROR},
+      {ContentType::Handshake, "\x18\0\0\x01\x02"sv, SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER},
+      {ContentType::Alert, "\x01", SSL_R_TLSV1_ALERT_DECODE_ERROR},
+  };
+  test::Thread thread;
+  for (const Case& c : cases) {
+    Connection connection(thread, server());
+    ClientRecords client(connection);
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    exchangeData(connection);
+    connection.give(client.sealed(c.type, c.content));
+    std::string text;
+    CHECK_EQ(connection.read(text).status, Status::Failed);
+    connection.deliver();
+    clearErrors();
+    char byte = 0;
+    CHECK(SSL_read(connection.client(), &byte, 1) <= 0);
+    CHECK_EQ(ERR_GET_REASON(takeError()), c.alert);
+  }
+}
+
+TEST("new keys may come in pieces, and nothing else between them") {
+  using namespace std::string_view_literals;
+  for (const bool interrupted : {false, true}) {
+    test::Thread thread;
+    Connection connection(thread, server());
+    ClientRecords client(connection);
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    exchangeData(connection);
+    connection.give(client.sealed(ContentType::Handshake, "\x18\0"sv));
+    std::string text;
+    CHECK_EQ(connection.read(text).status, Status::WouldBlock);
+    if (interrupted) {
+      connection.give(client.sealed(ContentType::Data, "data"));
+      CHECK_EQ(connection.read(text).status, Status::Failed);
+      continue;
+    }
+    connection.give(client.sealed(ContentType::Handshake, "\0\x01\0"sv));
+    CHECK_EQ(connection.read(text).status, Status::WouldBlock);
+    client.renew();
+    connection.give(client.sealed(ContentType::Data, "under the new key"));
+    REQUIRE_EQ(connection.read(text).status, Status::Ok);
+    CHECK_EQ(text, "under the new key");
+  }
+}
+
+TEST("an alert of the client's ends the connection, but for the word that it gives up") {
+  using namespace std::string_view_literals;
+  test::Thread thread;
+  Connection connection(thread, server());
+  ClientRecords client(connection);
+  REQUIRE_EQ(connection.handshake().status, Status::Ok);
+  exchangeData(connection);
+  std::string text;
+  connection.give(client.sealed(ContentType::Alert, "\x01\x5a"sv));
+  CHECK_EQ(connection.read(text).status, Status::WouldBlock);
+  connection.give(client.sealed(ContentType::Data, "more"));
+  connection.give(client.sealed(ContentType::Alert, "\x02\x30"sv));
+  REQUIRE_EQ(connection.read(text).status, Status::Ok);
+  CHECK_EQ(text, "more");
+  CHECK_EQ(connection.read(text).status, Status::Failed);
+  CHECK_EQ(connection.layer().failure(), "tlsv1 alert unknown ca");
+  CHECK_EQ(connection.takeFromServer(), "");
 }
 
 TEST("the end goes out with the last write, and once") {
