@@ -12,7 +12,10 @@ std::size_t Question::describe(PolicyCallId id, std::span<std::byte> out) {
 }
 
 // Somebody waits as long as the call is under way.
-PolicyFetch& Question::makeFetch() { return waiters_.front()->makeFetch(); }
+PolicyFetch& Question::makeFetch() {
+  fetched_ = true;
+  return waiters_.front()->makeFetch();
+}
 
 void Question::onVerdict(const Verdict& verdict, Block bytes, std::size_t size) {
   call_ = {};
@@ -49,13 +52,15 @@ Decisions::Asked Decisions::ask(DecisionWaiter& waiter, const ChainInputs& chain
       return Asked::Replayed;
     }
     stale = std::move(kept.verdict);
-    if (Question* const question = openQuestion(key)) {
-      waiter.question_ = question;
-      question->waiters_.pushBack(&waiter);
-      return Asked::Waiting;
-    }
   }
-  Question& question = makeQuestion(chain.chain, chain.timeoutMillis, chain.inputs.size(), inputs);
+  const bool early = waiter.fetchesEarly();
+  if (Question* const question = key.hash == 0 ? nullptr : openQuestion(key, early)) {
+    waiter.question_ = question;
+    question->waiters_.pushBack(&waiter);
+    return Asked::Waiting;
+  }
+  Question& question =
+      makeQuestion(chain.chain, chain.timeoutMillis, chain.inputs.size(), inputs, early);
   question.hash_ = key.hash;
   question.stale_ = std::move(stale);
   if (!begin(question)) return Asked::TooLarge;
@@ -65,7 +70,8 @@ Decisions::Asked Decisions::ask(DecisionWaiter& waiter, const ChainInputs& chain
 }
 
 Question& Decisions::makeQuestion(std::uint32_t chain, std::uint64_t timeoutMillis,
-                                  std::size_t inputCount, std::span<const std::byte> inputs) {
+                                  std::size_t inputCount, std::span<const std::byte> inputs,
+                                  bool early) {
   Question& question = *questions_.create(*this);
   question.inputs_ = pool_.acquire(inputs.size());
   std::memcpy(question.inputs_.data(), inputs.data(), inputs.size());
@@ -73,6 +79,7 @@ Question& Decisions::makeQuestion(std::uint32_t chain, std::uint64_t timeoutMill
   question.inputCount_ = inputCount;
   question.timeoutMillis_ = timeoutMillis;
   question.chain_ = chain;
+  question.early_ = early;
   return question;
 }
 
@@ -87,11 +94,12 @@ bool Decisions::begin(Question& question) {
   return true;
 }
 
-Question* Decisions::openQuestion(const VerdictKey& key) {
+Question* Decisions::openQuestion(const VerdictKey& key, bool early) {
   auto& bucket = open_[key.hash % kBuckets];
   Question* question = bucket.front();
   while (question != nullptr &&
-         (question->hash_ != key.hash || question->inputBytes_ != key.inputs.size() ||
+         (question->hash_ != key.hash || question->early_ != early ||
+          question->inputBytes_ != key.inputs.size() ||
           std::memcmp(question->inputs_.data(), key.inputs.data(), key.inputs.size()) != 0)) {
     question = bucket.after(question);
   }
@@ -115,14 +123,16 @@ void Decisions::answered(Question& question, const Verdict& verdict, Block bytes
     return;
   }
   const bool repeatable = verdict.replayMillis > 0 && verdict.kind != VerdictKind::Failed;
-  if (repeatable) {
+  // What an upstream says of a replay is for replays alone.
+  const bool keeps = repeatable && !(question.early_ && question.fetched_);
+  if (keeps) {
     // One that was asked while its chain gave verdicts for one request only has no key yet.
     const VerdictKey key =
         question.hash_ != 0 ? question.key() : store_.keyOf(question.chain_, question.inputs());
     store_.keep(key, {reinterpret_cast<const std::uint8_t*>(bytes.data()), size},
                 loop_.nowMillis());
     if (!unrepeatable_.empty()) unrepeatable_.erase(question.chain_);
-  } else if (verdict.kind != VerdictKind::Failed) {
+  } else if (!repeatable && verdict.kind != VerdictKind::Failed) {
     unrepeatable_.insert(question.chain_);
   }
   question.unlink();
@@ -144,7 +154,7 @@ void Decisions::answered(Question& question, const Verdict& verdict, Block bytes
   while (DecisionWaiter* const waiter = question.waiters_.popFront()) {
     waiter->question_ = nullptr;
     Question& own = makeQuestion(question.chain_, question.timeoutMillis_, question.inputCount_,
-                                 question.inputs());
+                                 question.inputs(), question.early_);
     if (!begin(own)) {
       rest.pushBack(waiter);
       continue;

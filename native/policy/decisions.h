@@ -30,6 +30,9 @@ class DecisionWaiter : private ListNode<WaiterLink> {
  public:
   // A fetch for policies that decide about this request (and others with equal inputs).
   virtual PolicyFetch& makeFetch() = 0;
+  // Such fetches tell upstreams that they may be a replay (RFC 8470 5.1), which changes what is
+  // decided: by a 425, say. Once false, it stays so.
+  virtual bool fetchesEarly() const = 0;
   // The end of a wait, one of the two; never from within ask(). `replayed`: it was not decided for
   // this request.
   virtual void onVerdict(VerdictRef verdict, bool replayed) = 0;
@@ -45,7 +48,8 @@ class DecisionWaiter : private ListNode<WaiterLink> {
   Question* question_ = nullptr;
 };
 
-// What a worker is asked once, and the requests with those inputs that wait for the answer.
+// What a worker is asked once, and the requests with those inputs that wait for the answer: either
+// all of them came as early data or none.
 class Question final : private PolicyWaiter, private ListNode<QuestionLink> {
  private:
   friend class Decisions;
@@ -72,7 +76,9 @@ class Question final : private PolicyWaiter, private ListNode<QuestionLink> {
   std::uint64_t hash_ = 0;  // 0 where nobody else can join
   std::uint64_t timeoutMillis_ = 0;
   std::uint32_t chain_ = 0;
-  VerdictRef stale_;  // given out when this question gets no answer
+  bool early_ = false;    // of those who wait: fetchesEarly() when they asked
+  bool fetched_ = false;  // for its policies
+  VerdictRef stale_;      // given out when this question gets no answer
   IntrusiveList<DecisionWaiter, WaiterLink> waiters_;
 };
 
@@ -117,8 +123,8 @@ class Decisions {
   static constexpr std::size_t kBuckets = 256;  // of open questions
 
   Question& makeQuestion(std::uint32_t chain, std::uint64_t timeoutMillis, std::size_t inputCount,
-                         std::span<const std::byte> inputs);
-  Question* openQuestion(const VerdictKey& key);
+                         std::span<const std::byte> inputs, bool early);
+  Question* openQuestion(const VerdictKey& key, bool early);
   bool begin(Question& question);
   void answered(Question& question, const Verdict& verdict, Block bytes, std::size_t size);
   void unanswered(Question& question, Reason reason);

@@ -403,10 +403,11 @@ void Exchange::askPolicies() {
 
 PolicyFetch& Exchange::makeFetch() {
   const PeerInfo client{identity_.address, identity_.port, client_.peer().isUnix && !trustedPeer_};
-  const bool early = isEarly() || saysEarlyData(head_);
-  return *services_.fetches.create(services_,
-                                   FetchAsker{snapshot_, listener_, client, requestId_, early});
+  return *services_.fetches.create(
+      services_, FetchAsker{snapshot_, listener_, client, requestId_, fetchesEarly()});
 }
+
+bool Exchange::fetchesEarly() const { return isEarly() || saysEarlyData(head_); }
 
 void Exchange::onVerdict(VerdictRef verdict, bool replayed) {
   if (state_ == State::Reviewing) {

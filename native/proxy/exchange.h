@@ -82,6 +82,7 @@ class Exchange final : public ClientStreamEvents,
 
   // DecisionWaiter
   PolicyFetch& makeFetch() override;
+  bool fetchesEarly() const override;
   void onVerdict(VerdictRef verdict, bool replayed) override;
   void onNoVerdict(Reason reason) override;
 

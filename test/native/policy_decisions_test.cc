@@ -33,6 +33,7 @@ class NoFetch final : public PolicyFetch {
 class Waiter final : public DecisionWaiter {
  public:
   PolicyFetch& makeFetch() override { return fetch; }
+  bool fetchesEarly() const override { return early; }
   void onVerdict(VerdictRef verdict, bool replayed) override {
     ended = std::string(verdict->consumer) + (replayed ? " replayed" : " decided");
     if (then) then();
@@ -45,6 +46,7 @@ class Waiter final : public DecisionWaiter {
   std::string ended;
   std::function<void()> then;
   NoFetch fetch;
+  bool early = false;
 };
 
 struct Call {
@@ -118,6 +120,10 @@ class Fixture {
   void goOn(const Call& call, const std::string& consumer, int replay = 0, int stale = 0) {
     give(call, "0, [\"" + consumer + "\", [], " + std::to_string(replay) + ", " +
                    std::to_string(stale) + ", [], []], null, null, [], [], []]");
+  }
+  // Its policies begin one.
+  void fetch(const Call& call) {
+    give(call, R"(5, 1, "orders", "GET", "/", null, [], null, null])");
   }
   void failed(const Call& call) { give(call, R"(3, [null, [], 0, 0, [], []], 0, "p"])"); }
 
@@ -208,6 +214,44 @@ TEST("where the verdict was for one of them, the others are asked about by thems
   f.goOn(asked[1], "dan", 1'000'000);
   Waiter last;
   CHECK_EQ(f.ask(last, "/a"), "dan");
+}
+
+TEST("early data is decided apart from what is none, and each from its like at once") {
+  Fixture f;
+  std::vector<Waiter> waiters(6);
+  for (std::size_t i = 0; i < waiters.size(); ++i) {
+    waiters[i].early = i % 2 == 0;
+    CHECK_EQ(f.ask(waiters[i], "/a"), "waiting");
+  }
+  const std::vector<Call> asked = f.take();
+  REQUIRE_EQ(asked.size(), 2);
+  f.goOn(asked[0], "early", 1'000'000);
+  CHECK_EQ(waiters[0].ended, "early decided");
+  CHECK_EQ(waiters[4].ended, "early replayed");
+  CHECK_EQ(waiters[1].ended, "");
+  f.goOn(asked[1], "late", 1'000'000);
+  CHECK_EQ(waiters[1].ended, "late decided");
+  CHECK_EQ(waiters[5].ended, "late replayed");
+}
+
+TEST("a verdict for early data is kept where nobody was asked about that") {
+  for (const bool fetches : {false, true}) {
+    Fixture f;
+    std::vector<Waiter> waiters(2);
+    for (Waiter& waiter : waiters) {
+      waiter.early = true;
+      CHECK_EQ(f.ask(waiter, "/a"), "waiting");
+    }
+    const std::vector<Call> asked = f.take();
+    REQUIRE_EQ(asked.size(), 1);
+    if (fetches) f.fetch(asked[0]);
+    f.goOn(asked[0], "ann", 1'000'000);
+    for (const Waiter& waiter : waiters) CHECK(waiter.ended.starts_with("ann "));
+    CHECK_EQ(f.store.count(), fetches ? 0u : 1u);
+    Waiter next;
+    CHECK_EQ(f.ask(next, "/a"), fetches ? "waiting" : "ann");
+    f.decisions.cancel(next);
+  }
 }
 
 TEST("a verdict that is no longer fresh serves while deciding anew fails") {
