@@ -148,7 +148,7 @@ class ServerConnection final : public AcceptedConnection, public ClientStream {
   bool closeAfter_ = false;
   bool clientCloses_ = false;  // nothing follows this request, the client says
   bool watched_ = false;       // registered with the loop
-  bool unwatchable_ = false;   // it cannot be
+  bool lost_ = false;          // it cannot be, or the client is gone: what is under way has to end
   bool draining_ = false;
   bool rested_ = true;  // idle, and the transport knows
   bool handedOver_ = false;

@@ -210,5 +210,98 @@ TEST("http1 server: where the server ends a connection, what it has not heard of
   CHECK_EQ(server.exchanges(), 1u);
 }
 
+// Several connections of one loop, and what became of their requests, in order.
+class Crowd final : public ServerHost {
+ public:
+  explicit Crowd(std::size_t size) {
+    settings_.bodyBytes = settings_.headTimeout = settings_.bodyTimeout = settings_.idleTimeout =
+        settings_.writeTimeout = settings_.maxRequests = kForever;
+    for (std::size_t i = 0; i < size; ++i) {
+      std::array<int, 2> files{};
+      test::require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, files.data()) == 0,
+                    "a pair of sockets");
+      clients_.emplace_back(files[1]);
+      connections_.push_back(slab_.create(
+          *context_, *this, settings_, Transport(Socket(FileHandle(files[0]))), PeerInfo{}, slab_));
+      connections_.back()->start(false);
+    }
+  }
+  ~Crowd() {
+    for (ServerConnection* connection : connections_) {
+      if (connection != nullptr) connection->closeNow();
+    }
+    loop_.turn(0);
+  }
+
+  void say(std::size_t client, std::string_view bytes) {
+    test::require(write(clients_[client].get(), bytes.data(), bytes.size()) > 0, "room");
+  }
+  void leave(std::size_t client) { clients_[client].reset(); }
+  void turn() { loop_.turn(0); }
+  std::string take() { return std::exchange(log_, {}); }
+
+  // ServerHost
+  ClientStreamEvents& onRequest(ClientStream&, RequestHead&) override {
+    log_ += "begun ";
+    return *requests_.emplace_back(std::make_unique<Request>(log_));
+  }
+  ClientStreamEvents& onRefused(ClientStream&, Protocol, Reason) override {
+    log_ += "refused ";
+    return *requests_.emplace_back(std::make_unique<Request>(log_));
+  }
+  void onProtocol(AcceptedConnection&, Transport, const PeerInfo&, Protocol,
+                  const Received&) override {}
+  void onClosed(AcceptedConnection& closed) override {
+    for (ServerConnection*& connection : connections_) {
+      if (connection == &closed) connection = nullptr;
+    }
+  }
+
+ private:
+  class Request final : public ClientStreamEvents {
+   public:
+    explicit Request(std::string& log) : log_(log) {}
+    void onClientBegin() override {}
+    void onClientBody(std::string_view) override {}
+    void onClientEnd(const HeadFields*) override {}
+    void onClientBodyFailure(Reason) override {}
+    void onClientGone(Reason) override { log_ += "gone "; }
+    void onClientBlocked() override {}
+    void onClientDrained() override {}
+    void onClientConfirmed() override {}
+    void onClientDone() override {}
+
+   private:
+    std::string& log_;
+  };
+
+  EventLoop loop_;
+  BufferPool pool_;
+  ThreadCounters counters_;
+  std::unique_ptr<CodecContext> context_{new CodecContext{loop_, pool_, counters_, {}, {}, {}, {}}};
+  ServerSettings settings_;
+  Slab<ServerConnection> slab_;
+  std::vector<FileHandle> clients_;
+  std::vector<ServerConnection*> connections_;
+  std::vector<std::unique_ptr<Request>> requests_;
+  std::string log_;
+};
+
+TEST("http1 server: requests whose clients go let one through that has come, and end then") {
+  Crowd crowd(4);
+  for (std::size_t i = 0; i < 3; ++i) crowd.say(i, kMore);
+  crowd.turn();
+  CHECK_EQ(crowd.take(), "begun begun begun ");
+  for (std::size_t i = 0; i < 3; ++i) crowd.leave(i);
+  crowd.say(3, kMore);
+  crowd.turn();
+  std::string log = crowd.take();
+  CHECK(log.starts_with("begun "));
+  // As many a turn as fit its share.
+  for (; log.size() < std::string_view("begun gone gone gone ").size(); log += crowd.take())
+    crowd.turn();
+  CHECK_EQ(log, "begun gone gone gone ");
+}
+
 }  // namespace
 }  // namespace tidegate::http1
