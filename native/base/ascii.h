@@ -5,6 +5,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "base/short_text.h"
+
 namespace tidegate {
 
 constexpr char toLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
@@ -21,8 +23,7 @@ constexpr int hexValue(char c) {
 
 constexpr bool equalsIgnoreCase(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
-  // Mostly they are the same bytes, which the library compares many at a time.
-  if (!std::is_constant_evaluated() && a == b) return true;
+  if (!std::is_constant_evaluated()) return sameTextInAnyCase(a, b);
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (toLower(a[i]) != toLower(b[i])) return false;
   }

@@ -49,20 +49,24 @@ FieldBlock::FieldBlock(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder
       begin_(out.reserve(pool, roomFor(size))),
       at_(encoder.begin(reinterpret_cast<std::uint8_t*>(begin_ + kFrameHeaderBytes))) {}
 
-void FieldBlock::add(std::string_view name, std::string_view value, bool secret) {
-  at_ = encoder_.add(at_, name, value, secret);
+void FieldBlock::add(std::span<const OutgoingField> fields) {
+  std::uint8_t* at = at_;
+  for (const OutgoingField& f : fields) at = encoder_.add(at, f.name, f.value);
+  at_ = at;
 }
 
 void FieldBlock::addAll(const OutgoingFields& fields, std::string_view except) {
   if (fields.source != nullptr) {
+    std::uint8_t* at = at_;
     for (const Field& f : fields.source->fields()) {
       if (!isSent(f)) continue;
       const std::string_view name = fields.source->name(f);
       if (!except.empty() && equalsIgnoreCase(name, except)) continue;
-      add(name, fields.source->value(f), f.neverIndexed);
+      at = encoder_.add(at, name, fields.source->value(f), f.neverIndexed);
     }
+    at_ = at;
   }
-  for (const OutgoingField& f : fields.extra) add(f.name, f.value);
+  add(fields.extra);
 }
 
 std::uint64_t FieldBlock::end(std::uint32_t stream, bool endStream) {
@@ -97,9 +101,9 @@ std::uint64_t writeResponseHead(FrameBuffer& out, BufferPool& pool, HpackEncoder
   FieldBlock::Size size;
   size.with(":status", status.view()).with("content-length", length.view()).with(head.fields);
   FieldBlock block(out, pool, encoder, size);
-  block.add(":status", status.view());
+  block.add({{":status", status.view()}});
   block.addAll(head.fields, switched ? "sec-websocket-accept" : std::string_view{});
-  if (hasLength && !switched) block.add("content-length", length.view());
+  if (hasLength && !switched) block.add({{"content-length", length.view()}});
   return block.end(stream, false);
 }
 

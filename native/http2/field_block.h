@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <span>
 #include <string_view>
 
 #include "http/stream.h"
@@ -28,7 +30,10 @@ class FieldBlock {
 
   FieldBlock(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder, const Size& size);
 
-  void add(std::string_view name, std::string_view value, bool secret = false);
+  void add(std::span<const OutgoingField> fields);
+  void add(std::initializer_list<OutgoingField> fields) {
+    add(std::span(fields.begin(), fields.size()));
+  }
   // Without those that are dropped or meant for one hop, and without Host and Content-Length, which
   // the codec writes itself. `except`: the name of one more that is left out.
   void addAll(const OutgoingFields& fields, std::string_view except = {});

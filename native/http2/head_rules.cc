@@ -9,6 +9,7 @@
 
 #include "base/ascii.h"
 #include "base/byte_set.h"
+#include "base/short_text.h"
 #include "http1/scan.h"
 
 namespace tidegate::http2 {
@@ -34,6 +35,10 @@ constexpr std::uint8_t kProtocol = 16;
 constexpr std::uint64_t kConnectionFields =
     bitOf(FieldId::Connection) | bitOf(FieldId::KeepAlive) | bitOf(FieldId::ProxyConnection) |
     bitOf(FieldId::TransferEncoding) | bitOf(FieldId::Upgrade);
+
+// Those, and others that have rules of their own.
+constexpr std::uint64_t kRuledFields =
+    kConnectionFields | bitOf(FieldId::Te) | bitOf(FieldId::Cookie);
 
 constexpr ByteSet kNameBytes = ByteSet("!#$%&'*+-.^_`|~").with('a', 'z').with('0', '9');
 
@@ -74,11 +79,12 @@ std::array<char, 24> webSocketKey() {
 // Fields
 
 FieldCollector::FieldCollector(HeadFields& head, std::span<char> room,
-                               const http1::HeadLimits& limits)
+                               const http1::HeadLimits& limits, std::uint64_t noted)
     : head_(head),
       base_(room.data()),
       bytesLeft_(limits.headBytes),
-      maxFields_(std::min(limits.fieldCount, static_cast<std::uint32_t>(kMaxFields))) {
+      maxFields_(std::min(limits.fieldCount, static_cast<std::uint32_t>(kMaxFields))),
+      noted_(noted) {
   head_.clear();
   head_.rebase(base_);
 }
@@ -87,14 +93,14 @@ void FieldCollector::fail(HeadFault fault) {
   if (fault_ == HeadFault::None) fault_ = fault;
 }
 
-Slice FieldCollector::put(std::string_view text) {
-  if (!text.empty()) std::memcpy(base_ + size_, text.data(), text.size());
+inline Slice FieldCollector::put(std::string_view text) {
+  copyText(base_ + size_, text);
   const Slice slice{size_, static_cast<std::uint32_t>(text.size())};
   size_ += slice.length;
   return slice;
 }
 
-bool FieldCollector::charge(std::string_view name, std::string_view value) {
+inline bool FieldCollector::charge(std::string_view name, std::string_view value) {
   const std::size_t bytes = name.size() + value.size() + kFieldOverhead;
   if (bytes > bytesLeft_) {
     fail(HeadFault::HeadTooLarge);
@@ -104,30 +110,40 @@ bool FieldCollector::charge(std::string_view name, std::string_view value) {
   return true;
 }
 
-void FieldCollector::add(std::string_view name, std::string_view value, bool neverIndexed,
-                         bool request) {
+void FieldCollector::add(std::string_view name, std::string_view value, FieldMark& mark) {
   regular_ = true;
-  if (!isName(name)) return fail(HeadFault::BadName);
-  if (!isValue(value)) return fail(HeadFault::BadValue);
+  if (!mark.goodName) {
+    if (!isName(name)) return fail(HeadFault::BadName);
+    mark.id = fieldIdOf(name);
+    mark.goodName = true;
+  }
+  if (!mark.goodValue) {
+    if (!isValue(value)) return fail(HeadFault::BadValue);
+    mark.goodValue = true;
+  }
   if (!charge(name, value)) return;
   Field field;
-  field.id = fieldIdOf(name);
+  field.id = mark.id;
   const std::uint64_t bit = bitOf(field.id);
-  if ((kConnectionFields & bit) != 0) return fail(HeadFault::ConnectionField);
-  if (field.id == FieldId::Te && !equalsIgnoreCase(value, "trailers"))
-    return fail(HeadFault::BadTe);
-  const std::uint64_t noted = request ? http1::kRequestFacts : http1::kResponseFacts;
-  if ((noted & bit) != 0) {
-    const ParseError error = http1::noteField(field.id, value, facts_);
-    if (error == ParseError::BadExpect) return fail(HeadFault::BadExpect);
-    if (error != ParseError::None) return fail(HeadFault::BadContentLength);
+  if (((noted_ | kRuledFields) & bit) != 0) {
+    if (const HeadFault fault = note(field.id, value); fault != HeadFault::None) return fail(fault);
   }
-  if (field.id == FieldId::Cookie) ++cookies_;
   field.name = put(name);
   field.value = put(value);
   field.hopByHop = (http1::kHopByHopFields & bit) != 0;
-  field.neverIndexed = neverIndexed;
+  field.neverIndexed = neverIndexed_;
   if (head_.fields().size() == maxFields_ || !head_.add(field)) fail(HeadFault::TooManyFields);
+}
+
+HeadFault FieldCollector::note(FieldId id, std::string_view value) {
+  const std::uint64_t bit = bitOf(id);
+  if ((kConnectionFields & bit) != 0) return HeadFault::ConnectionField;
+  if (id == FieldId::Te && !equalsIgnoreCase(value, "trailers")) return HeadFault::BadTe;
+  if (id == FieldId::Cookie) ++cookies_;
+  if ((noted_ & bit) == 0) return HeadFault::None;
+  const ParseError error = http1::noteField(id, value, facts_);
+  if (error == ParseError::BadExpect) return HeadFault::BadExpect;
+  return error == ParseError::None ? HeadFault::None : HeadFault::BadContentLength;
 }
 
 void FieldCollector::addOwn(std::string_view name, Slice value) {
@@ -163,19 +179,22 @@ void FieldCollector::joinCookies() {
 
 RequestCollector::RequestCollector(RequestHead& head, std::span<char> room,
                                    const http1::HeadLimits& limits)
-    : FieldCollector(head, room, limits), request_(head), lineBytes_(limits.lineBytes) {
+    : FieldCollector(head, room, limits, http1::kRequestFacts),
+      request_(head),
+      lineBytes_(limits.lineBytes) {
   head.line = RequestLine();
   head.line.majorVersion = 2;
   head.size = 0;
 }
 
-void RequestCollector::onField(std::string_view name, std::string_view value, bool neverIndexed) {
+void RequestCollector::onMarkedField(std::string_view name, std::string_view value,
+                                     FieldMark& mark) {
   if (failed()) return;
   if (name.starts_with(':')) {
     onPseudoField(name, value);
     return;
   }
-  add(name, value, neverIndexed, true);
+  add(name, value, mark);
   if (failed()) return;
   const Field& added = head_.fields().back();
   if (added.id == FieldId::Host) onHost(added.value);
@@ -327,16 +346,17 @@ HeadFault RequestCollector::finish(bool endStream) {
 
 ResponseCollector::ResponseCollector(ResponseHead& head, std::span<char> room,
                                      const http1::HeadLimits& limits)
-    : FieldCollector(head, room, limits), response_(head) {
+    : FieldCollector(head, room, limits, http1::kResponseFacts), response_(head) {
   head.line = StatusLine();
   head.line.majorVersion = 2;
   head.size = 0;
 }
 
-void ResponseCollector::onField(std::string_view name, std::string_view value, bool neverIndexed) {
+void ResponseCollector::onMarkedField(std::string_view name, std::string_view value,
+                                      FieldMark& mark) {
   if (failed()) return;
   if (!name.starts_with(':')) {
-    add(name, value, neverIndexed, false);
+    add(name, value, mark);
     return;
   }
   std::uint16_t& status = response_.line.status;
@@ -374,12 +394,13 @@ HeadFault ResponseCollector::finish(bool endStream, Method requestMethod) {
 
 TrailerCollector::TrailerCollector(HeadFields& fields, std::span<char> room,
                                    const http1::HeadLimits& limits)
-    : FieldCollector(fields, room, limits) {}
+    : FieldCollector(fields, room, limits, http1::kResponseFacts) {}
 
-void TrailerCollector::onField(std::string_view name, std::string_view value, bool neverIndexed) {
+void TrailerCollector::onMarkedField(std::string_view name, std::string_view value,
+                                     FieldMark& mark) {
   if (failed()) return;
   if (name.starts_with(':')) return fail(HeadFault::BadPseudoField);
-  add(name, value, neverIndexed, false);
+  add(name, value, mark);
   if (failed()) return;
   const Field& added = head_.fields().back();
   if (!http1::isTrailerAllowed(added.id, name)) fail(HeadFault::BadTrailer);

@@ -50,13 +50,26 @@ constexpr bool isMalformed(HeadFault fault) {
 // Room for the bytes of one head, whatever its limits are.
 inline constexpr std::size_t kHeadRoom = 2 * kMaxHeadBytes + 1024;
 
-// Checks the fields that are no pseudo-fields, and gathers them.
+// Checks the fields that are no pseudo-fields, and gathers them. Marks names and values that are
+// good ones, whatever the kind of the message.
 class FieldCollector : public HpackSink {
- protected:
-  // `room`: of kHeadRoom; the head's bytes stand there as long as it is in use.
-  FieldCollector(HeadFields& head, std::span<char> room, const http1::HeadLimits& limits);
+ public:
+  void onField(std::string_view name, std::string_view value, bool neverIndexed) final {
+    FieldMark unknown;
+    neverIndexed_ = neverIndexed;
+    onMarkedField(name, value, unknown);
+    neverIndexed_ = false;
+  }
 
-  void add(std::string_view name, std::string_view value, bool neverIndexed, bool request);
+ protected:
+  // `room`: of kHeadRoom; the head's bytes stand there as long as it is in use. `noted`: a bit for
+  // each field that noteField() is to read.
+  FieldCollector(HeadFields& head, std::span<char> room, const http1::HeadLimits& limits,
+                 std::uint64_t noted);
+
+  void add(std::string_view name, std::string_view value, FieldMark& mark);
+  // What a field says of its message; or what is wrong with that.
+  HeadFault note(FieldId id, std::string_view value);
   // One of the gateway's own.
   void addOwn(std::string_view name, Slice value);
   Slice put(std::string_view text);
@@ -71,7 +84,9 @@ class FieldCollector : public HpackSink {
   std::uint32_t size_ = 0;
   std::uint32_t bytesLeft_;
   const std::uint32_t maxFields_;
-  bool regular_ = false;  // a field that is no pseudo-field has come
+  const std::uint64_t noted_;
+  bool neverIndexed_ = false;  // the field that is looked at
+  bool regular_ = false;       // a field that is no pseudo-field has come
   std::uint32_t cookies_ = 0;
   http1::FieldFacts facts_;
   HeadFault fault_ = HeadFault::None;
@@ -81,7 +96,7 @@ class RequestCollector final : public FieldCollector {
  public:
   RequestCollector(RequestHead& head, std::span<char> room, const http1::HeadLimits& limits);
 
-  void onField(std::string_view name, std::string_view value, bool neverIndexed) override;
+  void onMarkedField(std::string_view name, std::string_view value, FieldMark& mark) override;
 
   // The block has ended. None: `head` is complete, over the room. A body of unknown length is
   // BodyKind::Chunked. An extended CONNECT for a WebSocket has become the GET with Upgrade that
@@ -108,7 +123,7 @@ class ResponseCollector final : public FieldCollector {
  public:
   ResponseCollector(ResponseHead& head, std::span<char> room, const http1::HeadLimits& limits);
 
-  void onField(std::string_view name, std::string_view value, bool neverIndexed) override;
+  void onMarkedField(std::string_view name, std::string_view value, FieldMark& mark) override;
 
   // As above. With `endStream` there is no body; otherwise a body without a length is
   // BodyKind::Chunked.
@@ -122,7 +137,7 @@ class TrailerCollector final : public FieldCollector {
  public:
   TrailerCollector(HeadFields& fields, std::span<char> room, const http1::HeadLimits& limits);
 
-  void onField(std::string_view name, std::string_view value, bool neverIndexed) override;
+  void onMarkedField(std::string_view name, std::string_view value, FieldMark& mark) override;
   HeadFault finish() const { return fault_; }
 };
 

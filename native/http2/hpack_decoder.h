@@ -27,6 +27,12 @@ class HpackSink {
   // sink that has had enough ignores what follows: the block has to be read to its end, so that
   // the tables of the two sides stay alike (RFC 9113 4.3).
   virtual void onField(std::string_view name, std::string_view value, bool neverIndexed) = 0;
+  // The same of a field that may be indexed, with what a sink of the connection has found out about
+  // the texts when they came to the table; what this one finds out stays there. Sinks that look at
+  // `mark` agree on its meaning.
+  virtual void onMarkedField(std::string_view name, std::string_view value, FieldMark& /*mark*/) {
+    onField(name, value, false);
+  }
 
  protected:
   ~HpackSink() = default;
@@ -47,6 +53,8 @@ class HpackDecoder {
   HpackError decode(std::span<const std::uint8_t> block, std::span<char> room, HpackSink& sink);
 
  private:
+  FieldMark* find(std::uint32_t index, HpackField& field, FieldMark& fixed);
+
   DynamicTable table_;
 };
 

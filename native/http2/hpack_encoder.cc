@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "base/ascii.h"
+#include "base/short_text.h"
 #include "http2/hpack_forms.h"
 #include "http2/huffman.h"
 
@@ -19,6 +19,9 @@ constexpr std::size_t kShortText = 126;
 // A field that takes more than this share of the table would push out what is of more use.
 constexpr std::size_t kLargestShare = 2;
 
+// So many texts that find no room are a reason to forget all of them.
+constexpr std::uint32_t kMostRefused = 256;
+
 std::uint8_t* putNumber(std::uint8_t* out, HpackForm form, std::size_t value) {
   const std::size_t mask = (std::size_t{1} << form.prefix) - 1;
   if (value < mask) {
@@ -31,20 +34,6 @@ std::uint8_t* putNumber(std::uint8_t* out, HpackForm form, std::size_t value) {
   return out;
 }
 
-// Up to eight bytes as a number; the same one for the same bytes on this machine.
-template <typename Word>
-constexpr std::uint64_t load(const char* at) {
-  if (!std::is_constant_evaluated()) {
-    Word word{};
-    std::memcpy(&word, at, sizeof word);
-    return word;
-  }
-  std::uint64_t word = 0;
-  for (std::size_t i = 0; i < sizeof(Word); ++i)
-    word |= std::uint64_t{static_cast<unsigned char>(at[i])} << (8 * i);
-  return word;
-}
-
 constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
   hash = (hash ^ word) * 0x9e3779b97f4a7c15;
   return hash ^ (hash >> 29);
@@ -55,49 +44,53 @@ constexpr std::uint64_t hashOf(std::uint64_t seed, std::string_view text, std::u
   std::uint64_t hash = mix(seed, text.size());
   const char* at = text.data();
   std::size_t left = text.size();
-  for (; left > 8; left -= 8, at += 8) hash = mix(hash, load<std::uint64_t>(at) | fold);
-  if (left >= 4) {
-    hash = mix(hash, (load<std::uint32_t>(at) | load<std::uint32_t>(at + left - 4) << 32) | fold);
-  } else if (left > 0) {
-    const std::uint64_t word = load<std::uint8_t>(at) | load<std::uint8_t>(at + left / 2) << 8 |
-                               load<std::uint8_t>(at + left - 1) << 16;
-    hash = mix(hash, word | fold);
-  }
-  return hash;
+  for (; left > 8; left -= 8, at += 8) hash = mix(hash, loadWord<std::uint64_t>(at) | fold);
+  return left > 0 ? mix(hash, gatherWord(at, left) | fold) : hash;
 }
 
 constexpr std::uint64_t hashOfName(std::string_view name) {
   return hashOf(0, name, 0x2020202020202020);
 }
 
-// Places by hash of the names of the static table: the first index of each, and how many entries of
-// the name follow one another.
-struct StaticNames {
-  static constexpr std::size_t kPlaces = 128;
-  struct Place {
-    std::uint8_t index;
-    std::uint8_t count;
+// The names of the static table by their hashes: the first index of each. Entries of one name
+// follow one another.
+class StaticNames {
+ public:
+  // Indices of entries of the same name.
+  struct Run {
+    std::uint8_t begin;
+    std::uint8_t end;
   };
-  std::array<Place, kPlaces> places{};
 
   constexpr StaticNames() {
-    for (std::uint32_t i = 1; i <= kStaticFields; ++i) {
+    for (std::uint32_t i = 1; i <= kStaticFields;) {
       const std::string_view name = staticField(i).name;
-      if (i > 1 && staticField(i - 1).name == name) continue;
       std::uint32_t end = i + 1;
       while (end <= kStaticFields && staticField(end).name == name) ++end;
+      const auto first = static_cast<std::uint8_t>(i);
       std::size_t at = hashOfName(name) % kPlaces;
-      while (places[at].index != 0) at = (at + 1) % kPlaces;
-      places[at] = {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(end - i)};
+      while (places_[at] != 0) at = (at + 1) % kPlaces;
+      places_[at] = first;
+      for (; i < end; ++i) runs_[i] = {first, static_cast<std::uint8_t>(end)};
     }
   }
 
-  Place find(std::uint64_t hash, std::string_view name) const {
-    for (std::size_t at = hash % kPlaces; places[at].index != 0; at = (at + 1) % kPlaces) {
-      if (equalsIgnoreCase(staticField(places[at].index).name, name)) return places[at];
+  // 0 where there is none.
+  std::uint32_t find(std::uint64_t hash, std::string_view name) const {
+    for (std::size_t at = hash % kPlaces; places_[at] != 0; at = (at + 1) % kPlaces) {
+      if (equalsIgnoreCase(staticField(places_[at]).name, name)) return places_[at];
     }
-    return {};
+    return 0;
   }
+
+  // `index`: 1..kStaticFields.
+  Run runOf(std::uint32_t index) const { return runs_[index]; }
+
+ private:
+  static constexpr std::size_t kPlaces = 128;
+
+  std::array<std::uint8_t, kPlaces> places_{};
+  std::array<Run, kStaticFields + 1> runs_{};
 };
 
 constexpr StaticNames kStaticNames;
@@ -125,6 +118,7 @@ void HpackEncoder::setPeerLimit(std::uint32_t bytes) {
 
 void HpackEncoder::rest() {
   index_.reset();
+  knownPlaces_ = 0;
   begun_ = false;
   if (table_.count() > 0) {
     lowestLimit_ = 0;
@@ -135,7 +129,10 @@ void HpackEncoder::rest() {
 
 std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
   place_ = 0;
-  if (index_ == nullptr && std::exchange(begun_, true)) index_ = std::make_unique<Index>();
+  if (index_ == nullptr && std::exchange(begun_, true)) {
+    index_ = std::make_unique<Index>();
+    knownPlaces_ = kPlaces;
+  }
   if (!limitChanged_) return out;
   // RFC 7541 4.2: the smallest one first, which says what the peer has to drop.
   if (lowestLimit_ < table_.limit()) out = putNumber(out, kTableSize, lowestLimit_);
@@ -143,44 +140,41 @@ std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
   return putNumber(out, kTableSize, table_.limit());
 }
 
-std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::string_view value,
-                                bool secret) {
-  const std::uint32_t place = place_++;
-  if (!secret) {
-    if (const std::uint32_t sent = sentAt(place, name, value); sent != 0)
-      return putNumber(out, kIndexed, sent);
-  }
-  const std::uint64_t nameHash = hashOfName(name);
-  const StaticNames::Place known = kStaticNames.find(nameHash, name);
-  for (std::uint32_t i = 0; i < known.count; ++i) {
-    // An empty value says that there is only a name.
-    const std::string_view there = staticField(known.index + i).value;
-    if (there == value && !there.empty()) {
-      rememberSent(place, {known.index + i, 0});
-      return putNumber(out, kIndexed, known.index + i);
+std::uint8_t* HpackEncoder::addOther(std::uint8_t* out, std::uint32_t place, std::string_view name,
+                                     std::string_view value, bool secret) {
+  Known known = nameAt(place, name);
+  if (known.fixed != 0) {
+    const StaticNames::Run run = kStaticNames.runOf(known.fixed);
+    for (known.fixed = run.begin; known.fixed < run.end; ++known.fixed) {
+      // An empty value says that there is only a name.
+      const std::string_view there = staticField(known.fixed).value;
+      if (!there.empty() && there == value) return addIndexed(out, place, known, name, value);
     }
+    known.fixed = run.begin;
   }
-  const auto nameKey = static_cast<std::uint32_t>(nameHash >> 16);
   const std::size_t cost = DynamicTable::kOverhead + name.size() + value.size();
+  const bool indexable = index_ != nullptr && cost <= table_.limit() / kLargestShare;
   HpackForm form = kWithoutIndexing;
   std::uint32_t key = 0;
-  if (secret || isSecret(known.index)) {
+  if (secret || isSecret(known.fixed)) {
     form = kNeverIndexed;
-  } else if (index_ != nullptr && cost <= table_.limit() / kLargestShare) {
-    key = static_cast<std::uint32_t>(hashOf(nameHash, value, 0) >> 16);
-    if (const std::uint32_t found = find(key, name, value); found != 0) {
-      rememberSent(place, {0, table_.inserted() - (found - kStaticFields - 1)});
-      return putNumber(out, kIndexed, found);
-    }
+  } else if (indexable) {
+    key = static_cast<std::uint32_t>(hashOf(known.key, value, 0) >> 16);
+    const Known found{known.key, find(key, name, value), 0};
+    if (wireIndex(found) != 0) return addIndexed(out, place, found, name, value);
     if (wasSeen(key)) form = kWithIndexing;
   }
-  const std::uint32_t nameIndex = known.index != 0 ? known.index : findName(nameKey, name);
+  const std::uint32_t nameIndex = wireIndex(known);
   // With a value that nobody asks for again, so that the name is there.
-  if (nameIndex == 0 && key != 0 && wasSeen(nameKey)) form = kWithIndexing;
+  if (nameIndex == 0 && form.bits == kWithoutIndexing.bits && indexable && wasSeen(known.key))
+    form = kWithIndexing;
   out = putNumber(out, form, nameIndex);
   std::array<char, 64> folded;
   std::unique_ptr<char[]> large;
-  if (nameIndex == 0 || form.bits == kWithIndexing.bits) {
+  std::string_view sent = name;
+  if (nameIndex != 0) {
+    sent = fieldOf(known).name;
+  } else {
     if (!isLowerCase(name)) {
       char* lower = folded.data();
       if (name.size() > folded.size()) {
@@ -188,18 +182,48 @@ std::uint8_t* HpackEncoder::add(std::uint8_t* out, std::string_view name, std::s
         lower = large.get();
       }
       std::ranges::transform(name, lower, toLower);
-      name = {lower, name.size()};
+      sent = {lower, name.size()};
     }
-    if (nameIndex == 0) out = putText(out, name);
+    out = putText(out, sent);
   }
   out = putText(out, value);
   if (form.bits == kWithIndexing.bits) {
-    table_.insert(name, value);
+    table_.insert(sent, value);
     note(key);
-    if (known.index == 0) note(nameKey);
-    rememberSent(place, {0, table_.inserted()});
+    if (known.fixed == 0) note(known.key);
+    // Serials begin anew: no older one may be taken for one that is to come.
+    if (table_.inserted() == 0) forgetSent();
+    rememberSent(place, {known.key, table_.inserted(), 0}, name, value);
+  } else if (nameIndex != 0) {
+    rememberName(place, known, name);
   }
   return out;
+}
+
+std::uint8_t* HpackEncoder::addIndexed(std::uint8_t* out, std::uint32_t place, const Known& known,
+                                       std::string_view name, std::string_view value) {
+  rememberSent(place, known, name, value);
+  return putIndex(out, wireIndex(known));
+}
+
+std::uint8_t* HpackEncoder::putIndex(std::uint8_t* out, std::uint32_t index) {
+  return putNumber(out, kIndexed, index);
+}
+
+HpackEncoder::Known HpackEncoder::nameAt(std::uint32_t place, std::string_view name) const {
+  if (place < knownPlaces_) {
+    const Sent& sent = index_->sent[place];
+    const std::string_view there(index_->texts.data() + sent.offset, sent.nameLength);
+    if (wireIndex(sent.entry) != 0 && sameText(there, name)) return sent.entry;
+  }
+  return knownName(name);
+}
+
+HpackEncoder::Known HpackEncoder::knownName(std::string_view name) const {
+  const std::uint64_t hash = hashOfName(name);
+  const auto key = static_cast<std::uint32_t>(hash >> 16);
+  if (const std::uint32_t fixed = kStaticNames.find(hash, name); fixed != 0) return {key, 0, fixed};
+  return {key, findName(key, name), 0};
 }
 
 std::uint8_t* HpackEncoder::putText(std::uint8_t* out, std::string_view text) const {
@@ -221,19 +245,43 @@ std::uint8_t* HpackEncoder::putText(std::uint8_t* out, std::string_view text) co
   return out + text.size();
 }
 
-std::uint32_t HpackEncoder::sentAt(std::uint32_t place, std::string_view name,
-                                   std::string_view value) const {
-  if (index_ == nullptr || place >= index_->sent.size()) return 0;
-  const Sent& sent = index_->sent[place];
-  const std::uint32_t age = table_.inserted() - sent.serial;
-  if (sent.fixed == 0 && age >= table_.count()) return 0;
-  const HpackField field = sent.fixed == 0 ? table_.at(age) : staticField(sent.fixed);
-  if (field.value != value || !equalsIgnoreCase(field.name, name)) return 0;
-  return sent.fixed == 0 ? kStaticFields + 1 + age : sent.fixed;
+void HpackEncoder::rememberName(std::uint32_t place, const Known& known, std::string_view name) {
+  if (place >= knownPlaces_) return;
+  Sent& sent = index_->sent[place];
+  // Mostly it is there already.
+  const bool there = sent.valueLength == kNoValue && sent.entry.serial == known.serial &&
+                     sent.entry.fixed == known.fixed && sent.nameLength == name.size();
+  if (there && sent.entry.key == known.key) return;
+  rememberSent(place, known, name, {});
+  sent.valueLength = kNoValue;
 }
 
-void HpackEncoder::rememberSent(std::uint32_t place, Sent sent) {
-  if (index_ != nullptr && place < index_->sent.size()) index_->sent[place] = sent;
+void HpackEncoder::rememberSent(std::uint32_t place, const Known& known, std::string_view name,
+                                std::string_view value) {
+  if (place >= knownPlaces_) return;
+  Index& all = *index_;
+  Sent& sent = all.sent[place];
+  const std::size_t size = name.size() + value.size();
+  if (size > sent.room) {
+    // Room that is not used any more is found again when many have asked for some.
+    if (all.textsEnd + size > all.texts.size() && ++all.refused % kMostRefused == 0) forgetSent();
+    if (all.textsEnd + size > all.texts.size()) {
+      sent = {};
+      return;
+    }
+    sent.offset = static_cast<std::uint16_t>(all.textsEnd);
+    sent.room = static_cast<std::uint16_t>(size);
+    all.textsEnd += static_cast<std::uint32_t>(size);
+  }
+  sent.entry = known;
+  sent.nameLength = static_cast<std::uint16_t>(name.size());
+  sent.valueLength = static_cast<std::uint32_t>(value.size());
+  copyText(copyText(all.texts.data() + sent.offset, name), value);
+}
+
+void HpackEncoder::forgetSent() {
+  index_->sent.fill({});
+  index_->textsEnd = 0;
 }
 
 std::uint32_t HpackEncoder::find(std::uint32_t hash, std::string_view name,
@@ -244,21 +292,21 @@ std::uint32_t HpackEncoder::find(std::uint32_t hash, std::string_view name,
     const std::uint32_t age = table_.inserted() - slot.serial;
     if (slot.hash != hash || age >= table_.count()) continue;
     const HpackField field = table_.at(age);
-    if (field.value == value && equalsIgnoreCase(field.name, name)) return kStaticFields + 1 + age;
+    if (field.value == value && equalsIgnoreCase(field.name, name)) return slot.serial;
   }
-  return 0;
+  return none();
 }
 
 std::uint32_t HpackEncoder::findName(std::uint32_t hash, std::string_view name) const {
-  if (index_ == nullptr) return 0;
+  if (index_ == nullptr) return none();
   const std::size_t first = hash % index_->slots.size();
   for (const std::size_t at : {first, first ^ 1}) {
     const Slot& slot = index_->slots[at];
     const std::uint32_t age = table_.inserted() - slot.serial;
     if (slot.hash != hash || age >= table_.count()) continue;
-    if (equalsIgnoreCase(table_.at(age).name, name)) return kStaticFields + 1 + age;
+    if (equalsIgnoreCase(table_.at(age).name, name)) return slot.serial;
   }
-  return 0;
+  return none();
 }
 
 // The newest entry has that hash.

@@ -3,8 +3,9 @@
 //
 // The first head of a connection is written without memory of it, as on many there is no other.
 //
-// Heads of a connection resemble the one before: a field is first held against what was written at
-// its place in that one, and only looked for when it is another.
+// Heads of a connection resemble the one before: a field is first held against what was sent at its
+// place in that one, whose texts are kept as they were given, and only looked for when it is
+// another.
 #pragma once
 
 #include <array>
@@ -13,6 +14,8 @@
 #include <memory>
 #include <string_view>
 
+#include "base/short_text.h"
+#include "http2/hpack_forms.h"
 #include "http2/hpack_table.h"
 
 namespace tidegate::http2 {
@@ -49,42 +52,99 @@ class HpackEncoder {
   // The name in any case; it is sent in lower case. `secret`: never in a table, neither here nor at
   // whoever sends it on; so are the fields whose values are secrets by their names.
   std::uint8_t* add(std::uint8_t* out, std::string_view name, std::string_view value,
-                    bool secret = false);
+                    bool secret = false) {
+    const std::uint32_t place = place_++;
+    if (place < knownPlaces_ && !secret) {
+      const Sent& sent = index_->sent[place];
+      const std::uint32_t index = wireIndex(sent.entry);
+      const char* const text = index_->texts.data() + sent.offset;
+      if (sent.nameLength == name.size() && sent.valueLength == value.size() && index != 0 &&
+          sameText({text, name.size()}, name) &&
+          sameText({text + name.size(), value.size()}, value)) {
+        if (index >= kOneByte) return putIndex(out, index);
+        *out = static_cast<std::uint8_t>(kIndexed.bits | index);
+        return out + 1;
+      }
+    }
+    return addOther(out, place, name, value, secret);
+  }
 
  private:
+  // Fields of a block that are remembered.
+  static constexpr std::uint32_t kPlaces = 32;
+  static constexpr std::uint32_t kNoValue = 0xffffffff;
+  // Indices that take a byte are below.
+  static constexpr std::uint32_t kOneByte = 127;
+
   // Where texts are in the table, by their hash: two places each, the later one wins.
   struct Slot {
     std::uint32_t hash;
     std::uint32_t serial;  // DynamicTable::inserted() when it was new
   };
-  // What a field was sent as: an entry of the static table, or one of the dynamic table.
+  // An entry that has a field's name, and its value as well where the field was sent as its index.
+  struct Known {
+    std::uint32_t key;     // of the name: its hash
+    std::uint32_t serial;  // as in Slot; of an entry that is not there any more: there is none
+    std::uint32_t fixed;   // of the static table; 0: of the dynamic one
+  };
+  // How the field at a place in a block was sent last, and its texts as they were given: a name
+  // that is written in another case is looked for.
   struct Sent {
-    std::uint32_t fixed;   // 0: of the dynamic table
-    std::uint32_t serial;  // as in Slot
+    Known entry;
+    std::uint32_t valueLength = kNoValue;  // that: there is the name alone
+    std::uint16_t nameLength;
+    std::uint16_t offset;  // of the texts
+    std::uint16_t room;    // for them
   };
   struct Index {
     std::array<Slot, 128> slots;
-    // By place in a block.
-    std::array<Sent, 32> sent;
+    std::array<Sent, kPlaces> sent;
+    std::array<char, 768> texts;
+    std::uint32_t textsEnd;
+    std::uint32_t refused;  // how many texts found no room
     // Hashes of fields that were sent lately, by their hashes; in each place the latest first.
     std::array<std::array<std::uint32_t, 4>, 16> seen;
   };
 
-  // Of the place's field in an earlier block, if it is this one: the index on the wire, or 0.
-  std::uint32_t sentAt(std::uint32_t place, std::string_view name, std::string_view value) const;
-  void rememberSent(std::uint32_t place, Sent sent);
+  // The index on the wire; 0: there is no such entry.
+  std::uint32_t wireIndex(const Known& known) const {
+    if (known.fixed != 0) return known.fixed;
+    const std::uint32_t age = table_.inserted() - known.serial;
+    return age < table_.count() ? kStaticFields + 1 + age : 0;
+  }
+  // Of an entry that is there.
+  HpackField fieldOf(const Known& known) const {
+    return known.fixed != 0 ? staticField(known.fixed)
+                            : table_.at(table_.inserted() - known.serial);
+  }
+  // What add() does where the place had another field.
+  std::uint8_t* addOther(std::uint8_t* out, std::uint32_t place, std::string_view name,
+                         std::string_view value, bool secret);
+  // What is known of a field's name: by its place, or of itself.
+  Known nameAt(std::uint32_t place, std::string_view name) const;
+  Known knownName(std::string_view name) const;
+  std::uint8_t* addIndexed(std::uint8_t* out, std::uint32_t place, const Known& known,
+                           std::string_view name, std::string_view value);
+  static std::uint8_t* putIndex(std::uint8_t* out, std::uint32_t index);
+  void rememberName(std::uint32_t place, const Known& known, std::string_view name);
+  void rememberSent(std::uint32_t place, const Known& known, std::string_view name,
+                    std::string_view value);
+  void forgetSent();
   std::uint8_t* putText(std::uint8_t* out, std::string_view text) const;
-  // The index on the wire, or 0.
+  // The serial of the entry, or none().
   std::uint32_t find(std::uint32_t hash, std::string_view name, std::string_view value) const;
   std::uint32_t findName(std::uint32_t hash, std::string_view name) const;
+  // The serial of no entry.
+  std::uint32_t none() const { return table_.inserted() - table_.count(); }
   // Where there is an index:
   void note(std::uint32_t hash);
   bool wasSeen(std::uint32_t hash);
 
   DynamicTable table_;
   const HpackTexts texts_;
-  std::uint32_t place_ = 0;       // of the block's next field
-  std::unique_ptr<Index> index_;  // none before the second block
+  std::uint32_t place_ = 0;        // of the block's next field
+  std::uint32_t knownPlaces_ = 0;  // kPlaces where there is an index
+  std::unique_ptr<Index> index_;   // none before the second block
   bool begun_ = false;
   bool limitChanged_ = false;
   std::size_t lowestLimit_ = 0;  // since the last begin(); where limitChanged_

@@ -31,7 +31,7 @@ void DynamicTable::clear() {
   size_ = 0;
 }
 
-void DynamicTable::insert(std::string_view name, std::string_view value) {
+void DynamicTable::insert(std::string_view name, std::string_view value, FieldMark mark) {
   const std::size_t texts = name.size() + value.size();
   // A name may be that of an entry, whose place others take while room is made.
   std::unique_ptr<char[]> large;
@@ -55,8 +55,8 @@ void DynamicTable::insert(std::string_view name, std::string_view value) {
   copy(at + name.size(), value);
   ++inserted_;
   ++count_;
-  entry(0) = {end_, static_cast<std::uint32_t>(name.size()),
-              static_cast<std::uint32_t>(value.size())};
+  entry(0) = {end_, static_cast<std::uint16_t>(name.size()),
+              static_cast<std::uint16_t>(value.size()), mark};
   end_ += static_cast<std::uint32_t>(texts);
   size_ += kOverhead + texts;
 }

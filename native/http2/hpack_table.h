@@ -2,16 +2,27 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
+
+#include "http/field_id.h"
 
 namespace tidegate::http2 {
 
 struct HpackField {
   std::string_view name;
   std::string_view value;
+};
+
+// What the reader of a field's texts has found out about them. It stays with the table's entry, so
+// that what comes again need not be looked at again.
+struct alignas(4) FieldMark {
+  FieldId id = FieldId::Other;  // where goodName
+  bool goodName = false;
+  bool goodValue = false;
 };
 
 inline constexpr std::uint32_t kStaticFields = 61;
@@ -94,8 +105,10 @@ class DynamicTable {
   // RFC 7541 4.1: what an entry counts for beside its texts.
   static constexpr std::size_t kOverhead = 32;
 
-  // `capacity`: what limit() may set at most, in bytes.
-  explicit DynamicTable(std::size_t capacity) : capacity_(capacity), limit_(capacity) {}
+  // `capacity`: what limit() may set at most, in bytes; below 64 KiB.
+  explicit DynamicTable(std::size_t capacity) : capacity_(capacity), limit_(capacity) {
+    assert(capacity <= UINT16_MAX);
+  }
 
   std::size_t capacity() const { return capacity_; }
   std::size_t limit() const { return limit_; }
@@ -115,15 +128,18 @@ class DynamicTable {
     const char* const text = texts_.get() + found.offset;
     return {{text, found.nameLength}, {text + found.nameLength, found.valueLength}};
   }
+  // Of the same one.
+  FieldMark& mark(std::uint32_t age) { return entry(age).mark; }
   // Makes room by dropping the oldest; one that is larger than the limit leaves the table empty
   // (RFC 7541 4.4). The texts may be those of an entry.
-  void insert(std::string_view name, std::string_view value);
+  void insert(std::string_view name, std::string_view value, FieldMark mark = {});
 
  private:
   struct Entry {
     std::uint32_t offset;
-    std::uint32_t nameLength;
-    std::uint32_t valueLength;
+    std::uint16_t nameLength;
+    std::uint16_t valueLength;
+    FieldMark mark;
   };
 
   // The ring has a power of two of places.

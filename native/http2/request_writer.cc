@@ -30,14 +30,15 @@ void writeRequestHead(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder,
   size.with(":authority", head.host).with(":path", target);
   size.with(head.fields).with("content-length", length).with("te", "trailers");
   FieldBlock block(out, pool, encoder, size);
-  block.add(":method", method);
-  if (webSocket) block.add(":protocol", "websocket");
-  block.add(":scheme", scheme);
-  block.add(":authority", head.host);
-  block.add(":path", target);
+  if (webSocket) {
+    block.add({{":method", method}, {":protocol", "websocket"}});
+  } else {
+    block.add({{":method", method}});
+  }
+  block.add({{":scheme", scheme}, {":authority", head.host}, {":path", target}});
   block.addAll(head.fields, webSocket ? "sec-websocket-key" : "");
-  if (head.body == BodyKind::Length) block.add("content-length", length);
-  if (head.teTrailers) block.add("te", "trailers");
+  if (head.body == BodyKind::Length) block.add({{"content-length", length}});
+  if (head.teTrailers) block.add({{"te", "trailers"}});
   block.end(stream, endStream);
 }
 

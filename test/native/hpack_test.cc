@@ -1,5 +1,6 @@
 // HPACK (RFC 7541): the Huffman code, the tables, what is read and what is written.
 #include <array>
+#include <cctype>
 #include <cstdint>
 #include <deque>
 #include <random>
@@ -236,6 +237,48 @@ TEST("hpack decoder: a table size update drops what does not fit") {
   CHECK(decode(decoder, hex("203fe11fbe"), out) == HpackError::BadIndex);
 }
 
+TEST("hpack decoder: the static table's names have the ids that they have elsewhere") {
+  class Marks final : public HpackSink {
+   public:
+    void onField(std::string_view, std::string_view, bool) override { CHECK(false); }
+    void onMarkedField(std::string_view name, std::string_view, FieldMark& mark) override {
+      CHECK_EQ(mark.id, fieldIdOf(name));
+      CHECK_EQ(mark.goodName, !name.starts_with(':'));
+      ++count;
+    }
+    std::uint32_t count = 0;
+  };
+  HpackDecoder decoder;
+  Marks marks;
+  Bytes block;
+  for (std::uint32_t i = 1; i <= kStaticFields; ++i)
+    block.push_back(static_cast<std::uint8_t>(0x80 | i));
+  std::array<char, 64> room;
+  CHECK(decoder.decode(block, room, marks) == HpackError::None);
+  CHECK_EQ(marks.count, kStaticFields);
+}
+
+TEST("hpack decoder: what a sink finds out about an entry stays with it, and with its name") {
+  class Marks final : public HpackSink {
+   public:
+    void onField(std::string_view, std::string_view, bool) override { CHECK(false); }
+    void onMarkedField(std::string_view, std::string_view value, FieldMark& mark) override {
+      seen += mark.goodName ? 'n' : '-';
+      seen += mark.goodValue ? 'v' : '-';
+      mark.goodName = mark.goodValue = value != "bad";
+    }
+    std::string seen;
+  };
+  HpackDecoder decoder;
+  Marks marks;
+  std::array<char, 64> room;
+  // Inserted; by its index; its name with a value, inserted and not; and by their indices.
+  for (const std::string_view block :
+       {"4001610162", "be", "7e0163", "0f2f0162", "be", "bf", "400164 03626164", "be", "be", "c0"})
+    CHECK(decoder.decode(hex(block), room, marks) == HpackError::None);
+  CHECK_EQ(marks.seen, "--nvn-n-nvnv------nv");
+}
+
 TEST("dynamic table: as a model has it, also where names are its own") {
   std::mt19937 random(3);
   for (int round = 0; round < 40; ++round) {
@@ -396,6 +439,62 @@ TEST("hpack encoder: what it writes is what a decoder reads, whatever the sizes"
       CHECK(decode(decoder, encode(encoder, head), out) == HpackError::None);
       CHECK(out.fields == head);
     }
+  }
+}
+
+TEST("hpack encoder: what is like the head before and what is not, in any case of its names") {
+  std::mt19937 random(13);
+  for (int round = 0; round < 40; ++round) {
+    HpackEncoder encoder(kDefaultTableBytes,
+                         round % 2 == 0 ? HpackTexts::Plain : HpackTexts::Shortest);
+    HpackDecoder decoder;
+    std::vector<Pair> head = {{":method", "GET"}, {":path", "/"}};
+    for (int block = 0; block < 200; ++block) {
+      switch (random() % 12) {
+        case 0:
+          head.insert(head.begin() + static_cast<int>(random() % (head.size() + 1)),
+                      {"X-" + randomText(random, 20, 'a', 4), randomText(random, 120, 32, 95)});
+          break;
+        case 1:
+          if (head.size() > 2) head.erase(head.begin() + static_cast<int>(random() % head.size()));
+          break;
+        case 2:
+          if (random() % 4 == 0) encoder.setPeerLimit(random() % 4200);
+          break;
+        case 3:
+          if (random() % 8 == 0) encoder.rest();
+          break;
+        default: {
+          Pair& changed = head[random() % head.size()];
+          if (random() % 2 == 0) {
+            changed.value = randomText(random, 40, 'a', 3);
+          } else {
+            for (char& c : changed.name) c = static_cast<char>(random() % 2 == 0 ? toupper(c) : c);
+          }
+          break;
+        }
+      }
+      std::vector<Pair> expected = head;
+      for (Pair& field : expected) {
+        for (char& c : field.name) c = static_cast<char>(tolower(c));
+      }
+      for (int again = 0; again < 3; ++again) {
+        Collected out;
+        CHECK(decode(decoder, encode(encoder, head), out) == HpackError::None);
+        CHECK(out.fields == expected);
+      }
+    }
+  }
+}
+
+TEST("hpack encoder: a place whose value was another is no place with an empty one") {
+  HpackEncoder encoder;
+  HpackDecoder decoder;
+  for (const char* value : {"1", "2", "3", "4", "", "5", "", "", ""}) {
+    const std::vector<Pair> head = {{":path", "/"}, {"x-request-id", value}};
+    Collected out;
+    CHECK(decode(decoder, encode(encoder, head), out) == HpackError::None);
+    CHECK(out.fields == head);
   }
 }
 

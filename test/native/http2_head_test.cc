@@ -80,7 +80,58 @@ HeadFault trailerFault(const Fields& fields) {
   return collector.finish();
 }
 
+std::string literalOf(char form, std::string_view name, std::string_view value) {
+  std::string block(1, form);
+  if (!name.empty()) block.append(1, static_cast<char>(name.size())).append(name);
+  return block.append(1, static_cast<char>(value.size())).append(value);
+}
+
+// What comes of a response whose block follows ":status: 200".
+HeadFault responseFault(HpackDecoder& decoder, const std::string& block, ResponseHead& head) {
+  static std::array<char, kHeadRoom> room;
+  std::array<char, 1024> texts{};
+  const std::string whole = "\x88" + block;
+  ResponseCollector collector(head, room, {});
+  const std::span bytes(reinterpret_cast<const std::uint8_t*>(whole.data()), whole.size());
+  CHECK(decoder.decode(bytes, texts, collector) == HpackError::None);
+  return collector.finish(true, Method::Get);
+}
+
 }  // namespace
+
+TEST("http2 head: what is refused is refused again when a table brings it") {
+  constexpr char kInserted = 0x40;
+  const std::string newest = "\xbe";
+  ResponseHead head;
+  const struct {
+    std::string name;
+    std::string value;
+    HeadFault fault;
+  } cases[] = {{"X-Name", "v", HeadFault::BadName},
+               {"x-name", "a\x01z", HeadFault::BadValue},
+               {"connection", "x", HeadFault::ConnectionField},
+               {"te", "gzip", HeadFault::BadTe},
+               {"content-length", "x", HeadFault::BadContentLength},
+               {":path", "/", HeadFault::BadPseudoField}};
+  for (const auto& each : cases) {
+    HpackDecoder decoder;
+    CHECK(responseFault(decoder, literalOf(kInserted, each.name, each.value), head) == each.fault);
+    CHECK(responseFault(decoder, newest, head) == each.fault);
+    CHECK(responseFault(decoder, newest, head) == each.fault);
+  }
+}
+
+TEST("http2 head: a value is looked at where its name alone is known from a table") {
+  HpackDecoder decoder;
+  ResponseHead head;
+  CHECK(responseFault(decoder, literalOf(0x40, "x-name", "good"), head) == HeadFault::None);
+  for (const char form : {'\x7e', '\x7e'})  // inserted, with the newest entry's name
+    CHECK(responseFault(decoder, literalOf(form, {}, "b\x01"), head) == HeadFault::BadValue);
+  CHECK(responseFault(decoder, "\xc0", head) == HeadFault::None);
+  CHECK_EQ(head.value(head.fields()[0]), "good");
+  CHECK(responseFault(decoder, literalOf('\x5c', {}, "12"), head) == HeadFault::LengthMismatch);
+  CHECK(responseFault(decoder, "\xbe\xbe", head) == HeadFault::BadContentLength);
+}
 
 TEST("http2 head: a request is as HTTP/1 would have it") {
   const Parsed request(plain({{"accept", "*/*"}, {"te", "trailers"}}));
