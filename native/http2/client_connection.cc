@@ -668,6 +668,7 @@ void ClientConnection::onDeadline() {
       rested_ = true;
       transport_.rest();
       encoder_.rest();
+      headMemo_.rest();
     }
     if (pingedAt_ == 0 && now - heardAt_ >= settings_.pingInterval) {
       pingedAt_ = now;

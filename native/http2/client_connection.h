@@ -18,6 +18,7 @@
 #include "http2/flow_window.h"
 #include "http2/frame.h"
 #include "http2/frame_buffer.h"
+#include "http2/head_memo.h"
 #include "http2/hpack_decoder.h"
 #include "http2/hpack_encoder.h"
 #include "http2/stream_table.h"
@@ -132,6 +133,8 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   // then, and the stream with it.
   bool decode(std::span<const std::uint8_t> block, HpackSink& sink);
   bool skip(std::span<const std::uint8_t> block);
+  HpackDecoder::TableState tableState() const { return decoder_.tableState(); }
+  HeadMemo& headMemo() { return headMemo_; }
   void remove(EndpointStream& stream);
   void dispose(EndpointStream& stream) { slab_.destroy(&stream); }
 
@@ -180,6 +183,7 @@ class ClientConnection final : public Pollable, public ListNode<PoolLink> {
   FrameBuffer out_;
   HpackEncoder encoder_{kDefaultTableBytes, HpackTexts::Plain};
   HpackDecoder decoder_;
+  HeadMemo headMemo_;
   PeerSettings peer_;
   SendWindow sendWindow_;
   ReceiveWindow receiveWindow_;

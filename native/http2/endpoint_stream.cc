@@ -147,18 +147,14 @@ void EndpointStream::onFields(std::span<const std::uint8_t> block, bool endStrea
 void EndpointStream::onHead(std::span<const std::uint8_t> block, bool endStream) {
   ResponseHead& head = connection_.context().responseHead;
   const std::span<char> room = connection_.headRoom();
-  ResponseCollector collector(head, room, connection_.responseLimits());
-  if (!connection_.decode(block, collector)) return;
-  const HeadFault fault = collector.finish(endStream, method_);
-  if (fault == HeadFault::HeadTooLarge || fault == HeadFault::TooManyFields) {
-    refuse(StreamFailure::HeadTooLarge, ErrorCode::Cancel);
-    return;
+  const http1::HeadLimits& limits = connection_.responseLimits();
+  const HeadMemo::Circumstances now{connection_.tableState(), limits.headBytes, limits.fieldCount,
+                                    endStream, method_ == Method::Head};
+  if (!connection_.headMemo().recall(block, now, head, room)) {
+    if (!readHead(block, endStream, head)) return;
+    connection_.headMemo().keep(block, now, connection_.tableState(), head);
   }
   const std::uint16_t status = head.line.status;
-  if (fault != HeadFault::None || (status < 200 && endStream)) {
-    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
-    return;
-  }
   if (status < 200) {
     events_->onUpstreamInformational(head);
     return;
@@ -175,6 +171,23 @@ void EndpointStream::onHead(std::span<const std::uint8_t> block, bool endStream)
   bodyLeft_ = head.line.contentLength;
   events_->onUpstreamHead(head);
   if (endStream && !closed()) responseEnded(nullptr);
+}
+
+// False: the head was refused, and the stream is closed.
+bool EndpointStream::readHead(std::span<const std::uint8_t> block, bool endStream,
+                              ResponseHead& head) {
+  ResponseCollector collector(head, connection_.headRoom(), connection_.responseLimits());
+  if (!connection_.decode(block, collector)) return false;
+  const HeadFault fault = collector.finish(endStream, method_);
+  if (fault == HeadFault::HeadTooLarge || fault == HeadFault::TooManyFields) {
+    refuse(StreamFailure::HeadTooLarge, ErrorCode::Cancel);
+    return false;
+  }
+  if (fault != HeadFault::None) {
+    refuse(StreamFailure::Malformed, ErrorCode::ProtocolError);
+    return false;
+  }
+  return true;
 }
 
 // The answer to an extended CONNECT, as HTTP/1 says it.

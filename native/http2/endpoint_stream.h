@@ -94,6 +94,7 @@ class EndpointStream final : public UpstreamStream,
   void askUpgrade(const OutgoingRequest& head);
   void makeSwitching(ResponseHead& head, std::span<char> room);
   void onHead(std::span<const std::uint8_t> block, bool endStream);
+  bool readHead(std::span<const std::uint8_t> block, bool endStream, ResponseHead& head);
   void onTrailers(std::span<const std::uint8_t> block);
   void bodyEnded(const HeadFields* trailers);
   void responseEnded(const HeadFields* trailers);

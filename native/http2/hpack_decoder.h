@@ -45,12 +45,24 @@ class HpackDecoder {
   // allowed. A byte may stand for a whole table; whoever sends a bomb shall not have it counted.
   static constexpr std::size_t kMostDecoded = 512 * 1024;
 
+  // Two that are equal are of a table that has not changed in between, unless more than 2^32 fields
+  // were inserted.
+  struct TableState {
+    std::uint32_t inserted;
+    std::uint32_t count;
+    std::uint32_t limit;
+    bool operator==(const TableState&) const = default;
+  };
+
   // `tableBytes`: SETTINGS_HEADER_TABLE_SIZE as announced.
   explicit HpackDecoder(std::size_t tableBytes = kDefaultTableBytes) : table_(tableBytes) {}
 
   // A whole block. `room`: for what is decoded of one field; huffmanRoom() of the block is enough
   // for any. Anything but None means that the connection is of no use any more.
   HpackError decode(std::span<const std::uint8_t> block, std::span<char> room, HpackSink& sink);
+  TableState tableState() const {
+    return {table_.inserted(), table_.count(), static_cast<std::uint32_t>(table_.limit())};
+  }
 
  private:
   FieldMark* find(std::uint32_t index, HpackField& field, FieldMark& fixed);

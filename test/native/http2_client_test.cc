@@ -78,6 +78,12 @@ struct FakeExchange final : UpstreamStreamEvents {
   void onUpstreamInformational(ResponseHead&) override { events += "1xx "; }
   void onUpstreamHead(ResponseHead& head) override {
     events += "head:" + std::to_string(head.line.status) + " ";
+    for (Field& field : head.fields()) {
+      fields += std::string(head.name(field)) + "=" + std::string(head.value(field)) +
+                (field.dropped ? "! " : " ");
+      // As exchanges do with what they do not send on.
+      field.dropped = true;
+    }
   }
   void onUpstreamBody(std::string_view bytes) override { body += bytes; }
   void onUpstreamEnd(const HeadFields* trailers) override {
@@ -95,6 +101,7 @@ struct FakeExchange final : UpstreamStreamEvents {
   }
 
   std::string events;
+  std::string fields;  // of the head
   std::string body;
   EndpointStream* stream = nullptr;
 };
@@ -233,6 +240,49 @@ TEST("streams are found by their ids, whatever comes and goes") {
     CHECK(table.find(id) == (found == model.end() ? nullptr : &found->second));
   }
   for (auto& [id, stream] : model) CHECK(table.find(id) == &stream);
+}
+
+TEST("a head that comes again is the same one, until the table or the question is another") {
+  Fixture f;
+  f.greet();
+  std::uint32_t id = 1;
+  const auto ask = [&](std::string_view block, std::string_view method = "GET", bool end = true) {
+    auto exchange = std::make_unique<FakeExchange>();
+    OutgoingRequest head = get();
+    head.method = method;
+    f.open(*exchange, head).finish(nullptr);
+    f.loop.turn(0);
+    const std::uint8_t flags = kEndHeaders | (end ? kEndStream : 0);
+    f.say(frameBytes(FrameType::Headers, flags, id, block));
+    if (!end) f.say(frameBytes(FrameType::Data, kEndStream, id, "abcd"));
+    id += 2;
+    return exchange->events + exchange->fields + exchange->body;
+  };
+  using namespace std::string_literals;
+  const std::string steady = "\x88\xbe"s;                   // 200, and the newest entry
+  const std::string sized = "\x88\xbe\x0f\x0d\x01"s + "4";  // with content-length
+  CHECK_EQ(ask("\x88\x40\x01"s + "a\x01"s + "1"), "head:200 end a=1 ");  // inserted
+  for (int i = 0; i < 4; ++i) CHECK_EQ(ask(steady), "head:200 end a=1 ");
+  CHECK_EQ(ask("\x88\x40\x01"s + "b\x01"s + "2"), "head:200 end b=2 ");
+  for (int i = 0; i < 4; ++i) CHECK_EQ(ask(steady), "head:200 end b=2 ");
+  for (int i = 0; i < 4; ++i)
+    CHECK_EQ(ask(sized, "GET", false), "head:200 end b=2 content-length=4 abcd");
+  // A length without a body is for HEAD alone, and HEAD has no body.
+  CHECK_EQ(ask(sized), "failure:6 ");
+  for (int i = 0; i < 4; ++i) CHECK_EQ(ask(sized, "HEAD"), "head:200 end b=2 content-length=4 ");
+  CHECK_EQ(ask(sized), "failure:6 ");
+  CHECK_EQ(ask(sized, "HEAD", false), "head:200 failure:6 b=2 content-length=4 ");
+  // The table is emptied, and filled with another one.
+  CHECK_EQ(ask("\x20\x3f\xe1\x1f\x88\x40\x01"s + "c\x01"s + "3"), "head:200 end c=3 ");
+  for (int i = 0; i < 4; ++i) CHECK_EQ(ask(steady), "head:200 end c=3 ");
+  // Fewer bytes or fields are allowed now.
+  for (const http1::HeadLimits limits :
+       {http1::HeadLimits{8192, 5, 100}, http1::HeadLimits{8192, 8192, 0}}) {
+    f.settings.responseLimits = {8192, 8192, 100};
+    for (int i = 0; i < 3; ++i) CHECK_EQ(ask(steady), "head:200 end c=3 ");
+    f.settings.responseLimits = limits;
+    CHECK_EQ(ask(steady), "failure:7 ");
+  }
 }
 
 TEST("requests of one turn go out in one write") {
