@@ -40,6 +40,10 @@ enum class FieldId : std::uint8_t {
   XRequestId,
 };
 
+// A set of ids, one bit each; see bitOf().
+using FieldIds = std::uint64_t;
+constexpr FieldIds bitOf(FieldId id) { return FieldIds{1} << static_cast<unsigned>(id); }
+
 // Case-insensitive; FieldId::Other for names that the core does not act on. Never allocates.
 FieldId fieldIdOf(std::string_view name);
 

@@ -75,7 +75,7 @@ constexpr bool hasBody(BodyKind kind, std::uint64_t contentLength) {
 }
 
 // The fields of a head, over a table and bytes that others own. The views that the accessors return
-// live as long as the bytes at base().
+// live as long as the bytes at base(). What a field is, its id, does not change once it is added.
 class HeadFields {
  public:
   // An empty head with room for as many fields as the table has places. The table outlives it.
@@ -93,19 +93,27 @@ class HeadFields {
   std::string_view name(const Field& f) const { return view(f.name); }
   std::string_view value(const Field& f) const { return view(f.value); }
 
+  // Whether there is a field of any of those ids.
+  bool has(FieldIds ids) const { return (ids_ & ids) != 0; }
+
   // The first field of that id; nullptr when there is none.
   const Field* find(FieldId id) const {
+    if (!has(bitOf(id))) return nullptr;
     for (const Field& f : fields()) {
       if (f.id == id) return &f;
     }
     return nullptr;
   }
 
-  void clear() { count_ = 0; }
+  void clear() {
+    count_ = 0;
+    ids_ = 0;
+  }
   // False when the table is full.
   bool add(const Field& f) {
     if (count_ == capacity_) return false;
     table_[count_++] = f;
+    ids_ |= bitOf(f.id);
     return true;
   }
 
@@ -114,6 +122,8 @@ class HeadFields {
   void removeIf(Predicate&& unwanted) {
     count_ = static_cast<std::size_t>(
         std::remove_if(table_, table_ + count_, std::forward<Predicate>(unwanted)) - table_);
+    ids_ = 0;
+    for (const Field& f : fields()) ids_ |= bitOf(f.id);
   }
 
   // Becomes a copy of `other` in the memory given: a table of at least as many places as `other`
@@ -121,6 +131,7 @@ class HeadFields {
   void assign(const HeadFields& other, Field* table, const char* base) {
     table_ = table;
     capacity_ = count_ = other.count_;
+    ids_ = other.ids_;
     base_ = base;
     std::copy_n(other.table_, other.count_, table_);
   }
@@ -130,6 +141,7 @@ class HeadFields {
   Field* table_;
   std::size_t count_ = 0;
   std::size_t capacity_;
+  FieldIds ids_ = 0;  // of all fields
 };
 
 // Fields with a table of their own, of the largest size. Not for each exchange: five KiB.

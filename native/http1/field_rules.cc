@@ -75,11 +75,11 @@ ParseError noteTransferEncoding(std::string_view value, FieldFacts& facts) {
 
 // Fields that must reach every recipient: dropping them on a client's word would change how the
 // message is framed, where it goes, or on whose behalf.
-constexpr std::uint64_t kNeverNamed =
-    bitOf(FieldId::Authorization) | bitOf(FieldId::ContentLength) | bitOf(FieldId::Cookie) |
-    bitOf(FieldId::Forwarded) | bitOf(FieldId::Host) | bitOf(FieldId::TransferEncoding) |
-    bitOf(FieldId::XForwardedFor) | bitOf(FieldId::XForwardedHost) |
-    bitOf(FieldId::XForwardedProto);
+constexpr FieldIds kNeverNamed = bitOf(FieldId::Authorization) | bitOf(FieldId::ContentLength) |
+                                 bitOf(FieldId::Cookie) | bitOf(FieldId::Forwarded) |
+                                 bitOf(FieldId::Host) | bitOf(FieldId::TransferEncoding) |
+                                 bitOf(FieldId::XForwardedFor) | bitOf(FieldId::XForwardedHost) |
+                                 bitOf(FieldId::XForwardedProto);
 
 // Each is looked for among all fields, so their number bounds what a head can cost.
 constexpr std::uint8_t kMaxNamedFields = 32;
@@ -129,10 +129,10 @@ void markField(HeadFields& head, std::string_view name) {
   }
 }
 
-constexpr std::uint64_t kNeverInTrailers = kHopByHopFields | kNeverNamed |
-                                           bitOf(FieldId::ContentType) | bitOf(FieldId::Date) |
-                                           bitOf(FieldId::Expect) | bitOf(FieldId::Location) |
-                                           bitOf(FieldId::Via) | bitOf(FieldId::XRequestId);
+constexpr FieldIds kNeverInTrailers = kHopByHopFields | kNeverNamed | bitOf(FieldId::ContentType) |
+                                      bitOf(FieldId::Date) | bitOf(FieldId::Expect) |
+                                      bitOf(FieldId::Location) | bitOf(FieldId::Via) |
+                                      bitOf(FieldId::XRequestId);
 
 // Framing, routing, request modifiers, authentication, response control, and how to process the
 // content (RFC 7230 4.1.2 lists them; RFC 9110 6.5.1 has the principle).

@@ -28,18 +28,15 @@ struct FieldFacts {
   bool upgrade() const { return upgradeOption && hasUpgrade && minorVersion >= 1; }
 };
 
-// One bit per id.
-constexpr std::uint64_t bitOf(FieldId id) { return std::uint64_t{1} << static_cast<unsigned>(id); }
-
 // Fields that noteField() reads, in a response and in a request.
-inline constexpr std::uint64_t kResponseFacts =
+inline constexpr FieldIds kResponseFacts =
     bitOf(FieldId::Connection) | bitOf(FieldId::ContentLength) | bitOf(FieldId::TransferEncoding) |
     bitOf(FieldId::Upgrade);
-inline constexpr std::uint64_t kRequestFacts =
+inline constexpr FieldIds kRequestFacts =
     kResponseFacts | bitOf(FieldId::Expect) | bitOf(FieldId::Te);
 
 // Fields that are always meant for one hop.
-inline constexpr std::uint64_t kHopByHopFields =
+inline constexpr FieldIds kHopByHopFields =
     bitOf(FieldId::Connection) | bitOf(FieldId::KeepAlive) | bitOf(FieldId::ProxyAuthenticate) |
     bitOf(FieldId::ProxyAuthorization) | bitOf(FieldId::ProxyConnection) | bitOf(FieldId::Te) |
     bitOf(FieldId::Trailer) | bitOf(FieldId::TransferEncoding) | bitOf(FieldId::Upgrade);

@@ -133,7 +133,7 @@ std::string_view framingValue(const char* value, const char* valueEnd) {
 }
 
 // Adds fields to a head and gathers what they say.
-template <std::uint64_t NotedFields>
+template <FieldIds NotedFields>
 class FieldSink {
  public:
   FieldSink(HeadFields& head, const HeadLimits& limits, std::uint8_t minorVersion)

@@ -16,7 +16,6 @@ namespace tidegate::http2 {
 
 namespace {
 
-using http1::bitOf;
 using http1::ParseError;
 
 // What a field counts for beside its texts: ": " and CRLF, as an HTTP/1 head would have them, so

@@ -54,13 +54,12 @@ Outcome ExchangeCharges::make(CounterTable& table, CounterTime time, std::vector
   return outcome;
 }
 
-void ExchangeCharges::addRetryAfter(TextArena& arena, std::vector<OutgoingField>& added) const {
+void ExchangeCharges::addRetryAfter(TextArena& arena, ExtraFields& added) const {
   if (retryAfterNanos_ == 0) return;
-  added.push_back({"Retry-After", numberText(secondsUp(retryAfterNanos_), arena)});
+  added.add("Retry-After", numberText(secondsUp(retryAfterNanos_), arena));
 }
 
-void ExchangeCharges::addFields(HeadFields* head, TextArena& arena,
-                                std::vector<OutgoingField>& added) const {
+void ExchangeCharges::addFields(HeadFields* head, TextArena& arena, ExtraFields& added) const {
   const Target target{head, arena, added};
   if (shows(shown_, LimitFields::RateLimit)) addRateLimit(target);
   if (shows(shown_, LimitFields::XRateLimit)) addXRateLimit(target);
@@ -74,9 +73,8 @@ void ExchangeCharges::replace(const Target& target, std::string_view name, std::
         field.dropped = true;
     }
   }
-  std::erase_if(target.added,
-                [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
-  target.added.push_back({name, value});
+  target.added.remove(name);
+  target.added.add(name, value);
 }
 
 // draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.

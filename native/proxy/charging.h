@@ -8,8 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "http/stream.h"
+#include "http/message.h"
 #include "policy/verdict_store.h"
+#include "proxy/extra_fields.h"
 #include "proxy/text_arena.h"
 #include "shared/counter_table.h"
 
@@ -31,17 +32,17 @@ class ExchangeCharges {
   std::string_view refusedReason() const { return refusedReason_; }
 
   // Adds Retry-After where waiting helps.
-  void addRetryAfter(TextArena& arena, std::vector<OutgoingField>& added) const;
+  void addRetryAfter(TextArena& arena, ExtraFields& added) const;
 
   // Adds what the client is told of its limits, in place of fields of that name in `added` or (it
   // may be nullptr) in `head`. The texts are the arena's.
-  void addFields(HeadFields* head, TextArena& arena, std::vector<OutgoingField>& added) const;
+  void addFields(HeadFields* head, TextArena& arena, ExtraFields& added) const;
 
  private:
   struct Target {
     HeadFields* head;
     TextArena& arena;
-    std::vector<OutgoingField>& added;
+    ExtraFields& added;
   };
   void addRateLimit(const Target& target) const;
   void addXRateLimit(const Target& target) const;

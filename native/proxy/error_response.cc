@@ -60,10 +60,10 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view de
 }
 
 void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
-                  std::vector<OutgoingField>& fields) {
-  fields.push_back({"Content-Type", "application/grpc"});
-  fields.push_back({kGrpcStatus, grpcStatus(status)});
-  fields.push_back({kGrpcMessage, grpcMessage(reason, detail, arena)});
+                  ExtraFields& fields) {
+  fields.add("Content-Type", "application/grpc");
+  fields.add(kGrpcStatus, grpcStatus(status));
+  fields.add(kGrpcMessage, grpcMessage(reason, detail, arena));
 }
 
 void addGrpcTrailers(Reason reason, TextArena& arena, HeadFields& trailers) {

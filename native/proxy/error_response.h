@@ -3,11 +3,10 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "http/message.h"
 #include "http/reason.h"
-#include "http/stream.h"
+#include "proxy/extra_fields.h"
 #include "proxy/text_arena.h"
 
 namespace tidegate {
@@ -26,7 +25,7 @@ ErrorBody makeErrorBody(Reason reason, std::uint16_t status, std::string_view de
 // The same for a gRPC call, whose answer has status 200 and no body ("Trailers-Only"): adds
 // Content-Type, grpc-status and grpc-message to `fields`. They live as the body above.
 void addGrpcError(Reason reason, std::uint16_t status, std::string_view detail, TextArena& arena,
-                  std::vector<OutgoingField>& fields);
+                  ExtraFields& fields);
 
 // The same for a call whose response has begun: what its trailers say. Needs two places; the texts
 // are the arena's.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/ascii.h"
 #include "http/grpc.h"
@@ -301,9 +302,9 @@ void Exchange::answerRedirect(std::uint16_t status, const TextTemplate& location
   services_.fields.clear();
   OutgoingResponse out;
   out.status = status;
-  services_.fields.push_back(
-      {"Location", renderTemplate(location, templateValues(), TemplateUse::Uri, services_.arena)});
-  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  services_.fields.add(
+      "Location", renderTemplate(location, templateValues(), TemplateUse::Uri, services_.arena));
+  services_.fields.add("Date", services_.date.at(services_.loop.wallMillis()));
   sendAnswer(out, {});
 }
 
@@ -316,13 +317,13 @@ void Exchange::answerRoute(const RouteConfig& route) {
   std::string_view body;
   if (route.action == RouteAction::Redirect) {
     reason_ = Reason::RouteRedirect;
-    services_.fields.push_back(
-        {"Location", renderTemplate(route.location, values, TemplateUse::Uri, services_.arena)});
+    services_.fields.add("Location",
+                         renderTemplate(route.location, values, TemplateUse::Uri, services_.arena));
   } else {
     reason_ = Reason::RouteRespond;
     body = renderTemplate(route.body, values, TemplateUse::Text, services_.arena);
   }
-  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  services_.fields.add("Date", services_.date.at(services_.loop.wallMillis()));
   applyEdits(verdict().responseEdits, nullptr, services_);
   if (charges_) charges_->addFields(nullptr, services_.arena, services_.fields);
   applyEdits(route.responseEdits, nullptr, values, services_);
@@ -503,7 +504,7 @@ void Exchange::answerVerdict(const Verdict& verdict) {
   bool hasDate = false;
   verdict.fields.each([&](const VerdictEdit& field) {
     hasDate = hasDate || field.id == FieldId::Date;
-    services_.fields.push_back({field.name, field.value});
+    services_.fields.add(field.name, field.value);
   });
   if (charges_) charges_->addFields(nullptr, services_.arena, services_.fields);
   if (!verdict.hasBody) {
@@ -513,8 +514,7 @@ void Exchange::answerVerdict(const Verdict& verdict) {
   OutgoingResponse out;
   out.status = verdict.status;
   // A response that a policy has fetched and passes on keeps its own.
-  if (!hasDate)
-    services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
+  if (!hasDate) services_.fields.add("Date", services_.date.at(services_.loop.wallMillis()));
   sendAnswer(out, verdict.body);
 }
 
@@ -577,11 +577,22 @@ void Exchange::releaseUpstream() {
 void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
-  const TemplateValues values = templateValues();
-  const ForwardedRequest what{
-      listener(), *plan_,         upstream,     upstream.endpoints[endpoint_],
-      values,     client_.peer(), trustedPeer_, head_.view(line_.authority),
-      verdict(),  own_,           isEarly()};
+  std::optional<TemplateValues> values;
+  if (plan_->rendersRequest()) values = templateValues();
+  const ForwardedRequest what{.listener = listener(),
+                              .plan = *plan_,
+                              .upstream = upstream,
+                              .endpoint = upstream.endpoints[endpoint_],
+                              .values = values ? &*values : nullptr,
+                              .peer = client_.peer(),
+                              .trustedPeer = trustedPeer_,
+                              .clientText = clientText_,
+                              .path = path_,
+                              .originalHost = head_.view(line_.authority),
+                              .requestId = requestId_,
+                              .verdict = verdict(),
+                              .own = own_,
+                              .early = isEarly()};
   markedEarly_ = what.early && !saysEarlyData(head_);
   OutgoingRequest out;
   if (!composeRequest(head_, line_, what, services_, out)) {
@@ -809,8 +820,10 @@ void Exchange::finishHeld(const HeadFields* trailers) {
 void Exchange::composeHead(HeadFields& fields, const StatusLine& line, const Verdict* review,
                            OutgoingResponse& out) {
   services_.arena.reset();
-  const TemplateValues values = templateValues();
-  composeResponse({fields, line, listener(), *plan_, values, verdict(), charges_.get(), review},
+  std::optional<TemplateValues> values;
+  if (plan_->has(PlanStep::EditResponse)) values = templateValues();
+  composeResponse({fields, line, listener(), *plan_, values ? &*values : nullptr, verdict(),
+                   charges_.get(), review},
                   services_, out);
 }
 
@@ -930,9 +943,9 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
   // What the answer says itself stays: clients read the first line alone (RFC 6797 8.1).
   constexpr std::string_view kHsts = "Strict-Transport-Security";
   const auto isHsts = [](const OutgoingField& f) { return equalsIgnoreCase(f.name, kHsts); };
-  if (!listener().hsts.empty() && std::ranges::none_of(services_.fields, isHsts))
-    services_.fields.push_back({kHsts, listener().hsts});
-  out.fields = {nullptr, services_.fields};
+  if (!listener().hsts.empty() && std::ranges::none_of(services_.fields.all(), isHsts))
+    services_.fields.add(kHsts, listener().hsts);
+  out.fields = {nullptr, services_.fields.all()};
   out.announceLength = !bodyless;
   out.contentLength = body.size();
   if (!isHead() && !bodyless && !body.empty()) out.body = BodyKind::Length;
@@ -972,21 +985,21 @@ void Exchange::answerError(std::uint16_t status, std::string_view detail) {
     const ErrorBody error = makeErrorBody(
         reason_, status, detail, requestId_,
         accept != nullptr ? head_.value(*accept) : std::string_view{}, services_.arena);
-    services_.fields.push_back({"Content-Type", error.contentType});
+    services_.fields.add("Content-Type", error.contentType);
     body = error.body;
   }
-  services_.fields.push_back({"Date", services_.date.at(services_.loop.wallMillis())});
-  if (!requestId_.empty()) services_.fields.push_back({"X-Request-Id", requestId_});
+  services_.fields.add("Date", services_.date.at(services_.loop.wallMillis()));
+  if (!requestId_.empty()) services_.fields.add("X-Request-Id", requestId_);
   if (reason_ == Reason::MethodNotAllowed) {
     const std::span<char> room(services_.arena.allocate(Router::kMaxAllowBytes),
                                Router::kMaxAllowBytes);
-    services_.fields.push_back({"Allow", snapshot_->tables().router->writeAllow(match_, room)});
+    services_.fields.add("Allow", snapshot_->tables().router->writeAllow(match_, room));
   } else if (reason_ == Reason::TraceRefused) {
-    services_.fields.push_back({"Allow", kAllButTrace});
+    services_.fields.add("Allow", kAllButTrace);
   }
   if (status == 503 && reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
       reason_ != Reason::AddressDenied)
-    services_.fields.push_back({"Retry-After", kRetryAfter});
+    services_.fields.add("Retry-After", kRetryAfter);
   sendAnswer(out, body);
 }
 

@@ -98,6 +98,7 @@ bool hasDotSegment(std::string_view path) {
 // All values of one field, joined by ", " (RFC 9110 5.3), with `last` behind them.
 std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last,
                           TextArena& arena) {
+  if (!fields.has(bitOf(id))) return last;
   std::string_view joined;
   for (const Field& f : fields.fields()) {
     if (f.id != id) continue;
@@ -120,7 +121,7 @@ bool isClientCertificateField(std::string_view name) {
 }
 
 void add(ThreadServices& services, std::string_view name, std::string_view value) {
-  services.fields.push_back({name, value});
+  services.fields.add(name, value);
 }
 
 // X-Forwarded-For, -Proto and -Host. What an untrusted client says in them is dropped, except by
@@ -134,7 +135,7 @@ void addXForwarded(const HeadFields& head, const ForwardedRequest& what, std::st
       believe ? joinWith(head, FieldId::XForwardedFor, peerText, services.arena) : peerText);
   const std::string_view proto =
       believe ? firstValue(head, FieldId::XForwardedProto) : std::string_view{};
-  add(services, "X-Forwarded-Proto", proto.empty() ? what.values.scheme : proto);
+  add(services, "X-Forwarded-Proto", proto.empty() ? what.peer.scheme() : proto);
   const std::string_view host =
       believe ? firstValue(head, FieldId::XForwardedHost) : std::string_view{};
   if (!host.empty() || !what.originalHost.empty()) {
@@ -152,7 +153,7 @@ void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::str
   const std::string_view node = what.peer.isUnix ? "unknown"
                                 : v6             ? arena.join({"\"[", peerText, "]\""})
                                                  : peerText;
-  std::string_view element = arena.join({"for=", node, ";proto=", what.values.scheme});
+  std::string_view element = arena.join({"for=", node, ";proto=", what.peer.scheme()});
   if (!what.originalHost.empty())
     element = arena.join({element, ";host=\"", what.originalHost, "\""});
   const bool believe = mode == ForwardMode::Append && what.trustedPeer;
@@ -161,8 +162,10 @@ void addForwarded(const HeadFields& head, const ForwardedRequest& what, std::str
 }
 
 void addPeer(const HeadFields& head, const ForwardedRequest& what, ThreadServices& services) {
-  std::string_view peerText = "unknown";
-  if (!what.peer.isUnix) {
+  std::string_view peerText = what.clientText;
+  if (what.peer.isUnix) {
+    peerText = "unknown";
+  } else if (what.trustedPeer) {
     char* text = services.arena.allocate(IpAddress::kMaxText);
     peerText = {text, what.peer.address.format(text)};
   }
@@ -170,17 +173,15 @@ void addPeer(const HeadFields& head, const ForwardedRequest& what, ThreadService
   addForwarded(head, what, peerText, services);
 }
 
-std::string_view versionText(std::uint8_t majorVersion, std::uint8_t minorVersion) {
-  if (majorVersion == 2) return "2.0 ";
-  return minorVersion == 0 ? "1.0 " : "1.1 ";
+std::string_view viaHop(const ListenerConfig& listener, std::uint8_t majorVersion,
+                        std::uint8_t minorVersion) {
+  if (majorVersion == 2) return listener.viaHops[2];
+  return listener.viaHops[minorVersion == 0 ? 0 : 1];
 }
 
 bool rewritePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
-  out.path = what.values.path;
-  out.query = what.values.query;
-  out.hasQuery = what.values.hasQuery;
   if (!what.plan.has(PlanStep::RewritePath)) return true;
-  const RouteConfig& route = *what.values.route;
+  const RouteConfig& route = *what.values->route;
   if (!route.stripPrefix.empty()) {
     std::string_view rest = out.path;
     std::string_view prefix = route.stripPrefix;
@@ -192,7 +193,7 @@ bool rewritePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
     return true;
   }
   std::string_view path =
-      renderTemplate(route.rewritePath, what.values, TemplateUse::Uri, services.arena);
+      renderTemplate(route.rewritePath, *what.values, TemplateUse::Uri, services.arena);
   // A template may end in a query of its own: `/find?id={id}`.
   if (const std::size_t mark = path.find('?'); mark != std::string_view::npos) {
     out.query = path.substr(mark + 1);
@@ -218,7 +219,7 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   if (what.plan.has(PlanStep::RewriteHost)) {
-    out.host = renderTemplate(what.values.route->rewriteHost, what.values, TemplateUse::Text,
+    out.host = renderTemplate(what.values->route->rewriteHost, *what.values, TemplateUse::Text,
                               services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
@@ -233,37 +234,38 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
   return !out.host.empty() && kHostBytes.holds(out.host);
 }
 
+// Fields that are not sent on: the gateway has its own in their place, or none.
+FieldIds replacedFields(const RequestLine& line, const ListenerConfig& listener, bool own) {
+  constexpr FieldIds kXForwarded = bitOf(FieldId::XForwardedFor) | bitOf(FieldId::XForwardedHost) |
+                                   bitOf(FieldId::XForwardedProto);
+  FieldIds ids = 0;
+  if (!own && listener.xForwarded != ForwardMode::Keep) ids |= kXForwarded;
+  if (!own && listener.forwarded != ForwardMode::Keep) ids |= bitOf(FieldId::Forwarded);
+  if (!listener.via.empty()) ids |= bitOf(FieldId::Via);
+  // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
+  if (line.minorVersion == 0 || !line.expectContinue) ids |= bitOf(FieldId::Expect);
+  if (listener.requestIdField != FieldId::Other) ids |= bitOf(listener.requestIdField);
+  return ids;
+}
+
+// The same for a field that only its name tells apart.
+void markByName(const HeadFields& head, Field& f, const ListenerConfig& listener, bool own) {
+  const std::string_view name = head.name(f);
+  if (listener.requestIdField == FieldId::Other && !listener.requestIdHeader.empty() &&
+      equalsIgnoreCase(name, listener.requestIdHeader)) {
+    f.dropped = true;
+  }
+  // RFC 8470 5.1: whoever names it there does not get rid of it.
+  if (f.hopByHop && equalsIgnoreCase(name, kEarlyDataField)) f.hopByHop = false;
+  if (!own && isClientCertificateField(name)) f.dropped = true;
+}
+
 void markForwardingFields(HeadFields& head, const RequestLine& line, const ListenerConfig& listener,
                           bool own) {
+  const FieldIds replaced = replacedFields(line, listener, own);
   for (Field& f : head.fields()) {
-    switch (f.id) {
-      case FieldId::XForwardedFor:
-      case FieldId::XForwardedHost:
-      case FieldId::XForwardedProto:
-        f.dropped = !own && listener.xForwarded != ForwardMode::Keep;
-        break;
-      case FieldId::Forwarded:
-        f.dropped = !own && listener.forwarded != ForwardMode::Keep;
-        break;
-      case FieldId::Via:
-        f.dropped = !listener.via.empty();
-        break;
-      // RFC 9110 10.1.1: HTTP/1.0 knows no expectations.
-      case FieldId::Expect:
-        f.dropped = line.minorVersion == 0 || !line.expectContinue;
-        break;
-      default:
-        f.dropped = false;
-        break;
-    }
-    if (!listener.requestIdHeader.empty() &&
-        equalsIgnoreCase(head.name(f), listener.requestIdHeader)) {
-      f.dropped = true;
-    }
-    // RFC 8470 5.1: whoever names it there does not get rid of it.
-    if (f.hopByHop && f.id == FieldId::Other && equalsIgnoreCase(head.name(f), kEarlyDataField))
-      f.hopByHop = false;
-    if (!own && f.id == FieldId::Other && isClientCertificateField(head.name(f))) f.dropped = true;
+    f.dropped = (replaced & bitOf(f.id)) != 0;
+    if (f.id == FieldId::Other) markByName(head, f, listener, own);
   }
 }
 
@@ -294,8 +296,7 @@ void dropField(HeadFields* fields, FieldId id, std::string_view name, ThreadServ
       if (matches(*fields, f, id, name)) f.dropped = true;
     }
   }
-  std::erase_if(services.fields,
-                [&](const OutgoingField& f) { return equalsIgnoreCase(f.name, name); });
+  services.fields.remove(name);
 }
 
 }  // namespace
@@ -320,6 +321,7 @@ std::string_view acceptedRequestId(const HeadFields& fields, const ListenerConfi
   if (listener.requestIdHeader.empty() || listener.requestIdAccept == RequestIdAccept::Never)
     return {};
   if (listener.requestIdAccept == RequestIdAccept::Trusted && !trustedPeer) return {};
+  if (!fields.has(bitOf(listener.requestIdField))) return {};
   for (const Field& f : fields.fields()) {
     if (!equalsIgnoreCase(fields.name(f), listener.requestIdHeader)) continue;
     const std::string_view id = fields.value(f);
@@ -360,9 +362,14 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   out.body = line.body;
   out.contentLength = line.contentLength;
   out.teTrailers = line.teTrailers;
+  out.path = what.path;
+  out.query = head.view(line.query);
+  out.hasQuery = line.hasQuery;
   if (line.serverWide) {
     // About the server and no resource of it: no rewrite applies (RFC 9112 3.2.4).
     out.path = "*";
+    out.query = {};
+    out.hasQuery = false;
   } else if (!composePath(what, services, out)) {
     return false;
   }
@@ -375,17 +382,16 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
   }
   if (what.early && !saysEarlyData(head)) add(services, kEarlyDataField, "1");
   if (!what.listener.via.empty()) {
-    const std::string_view hop =
-        services.arena.join({versionText(line.majorVersion, line.minorVersion), what.listener.via});
+    const std::string_view hop = viaHop(what.listener, line.majorVersion, line.minorVersion);
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   if (!what.listener.requestIdHeader.empty())
-    add(services, what.listener.requestIdHeader, what.values.requestId);
+    add(services, what.listener.requestIdHeader, what.requestId);
   // Then the route's own: what the operator wrote stands.
   applyEdits(what.verdict.requestEdits, &head, services);
   if (what.plan.has(PlanStep::EditRequest))
-    applyEdits(what.values.route->requestEdits, &head, what.values, services);
-  out.fields = {&head, services.fields};
+    applyEdits(what.values->route->requestEdits, &head, *what.values, services);
+  out.fields = {&head, services.fields.all()};
   return true;
 }
 
@@ -398,33 +404,23 @@ void composeResponse(const PassedResponse& what, ThreadServices& services, Outgo
     out.status = line.status;
     out.reason = head.view(line.reason);
   }
-  bool hasDate = false;
-  bool hasServer = false;
-  for (Field& f : head.fields()) {
-    switch (f.id) {
-      case FieldId::Via:
-        f.dropped = !listener.via.empty();
-        break;
-      case FieldId::Date:
-        hasDate = true;
-        break;
-      case FieldId::Server:
-        hasServer = true;
-        f.dropped = listener.server != ServerField::Pass;
-        break;
-      default:
-        break;
+  FieldIds replaced = 0;
+  if (!listener.via.empty()) replaced |= bitOf(FieldId::Via);
+  if (listener.server != ServerField::Pass) replaced |= bitOf(FieldId::Server);
+  if (head.has(replaced)) {
+    for (Field& f : head.fields()) {
+      if ((replaced & bitOf(f.id)) != 0) f.dropped = true;
     }
   }
   if (!listener.via.empty()) {
-    const std::string_view hop =
-        services.arena.join({versionText(line.majorVersion, line.minorVersion), listener.via});
+    const std::string_view hop = viaHop(listener, line.majorVersion, line.minorVersion);
     add(services, "Via", joinWith(head, FieldId::Via, hop, services.arena));
   }
   // RFC 9110 6.6.1: who forwards a response without Date adds when it was received.
-  if (!hasDate && line.status >= 200)
+  if (!head.has(bitOf(FieldId::Date)) && line.status >= 200)
     add(services, "Date", services.date.at(services.loop.wallMillis()));
-  if (hasServer && listener.server == ServerField::Overwrite) add(services, "Server", "tidegate");
+  if (head.has(bitOf(FieldId::Server)) && listener.server == ServerField::Overwrite)
+    add(services, "Server", "tidegate");
   if (!listener.hsts.empty()) {
     dropField(&head, FieldId::Other, kHstsField, services);
     add(services, kHstsField, listener.hsts);
@@ -433,8 +429,8 @@ void composeResponse(const PassedResponse& what, ThreadServices& services, Outgo
   if (review != nullptr) applyEdits(review->responseEdits, &head, services);
   if (charges != nullptr) charges->addFields(&head, services.arena, services.fields);
   if (plan.has(PlanStep::EditResponse))
-    applyEdits(values.route->responseEdits, &head, values, services);
-  out.fields = {&head, services.fields};
+    applyEdits(values->route->responseEdits, &head, *values, services);
+  out.fields = {&head, services.fields.all()};
 }
 
 void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValues& values,
@@ -455,6 +451,7 @@ void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValu
 }
 
 void applyEdits(const VerdictEdits& edits, HeadFields* fields, ThreadServices& services) {
+  if (edits.empty()) return;
   edits.each([&](const VerdictEdit& edit) {
     if (edit.op != EditOp::Add) dropField(fields, edit.id, edit.name, services);
     if (edit.op != EditOp::Remove) add(services, edit.name, edit.value);

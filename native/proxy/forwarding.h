@@ -42,11 +42,14 @@ struct ForwardedRequest {
   const Plan& plan;
   const UpstreamConfig& upstream;
   const EndpointConfig& endpoint;
-  const TemplateValues& values;
+  const TemplateValues* values;  // with a plan that rendersRequest()
   const PeerInfo& peer;
   bool trustedPeer;
+  std::string_view clientText;    // the client's address
+  std::string_view path;          // normalised
   std::string_view originalHost;  // as the client sent it, with port
-  const Verdict& verdict;         // of the policies
+  std::string_view requestId;
+  const Verdict& verdict;  // of the policies
   // The gateway's own, for a policy: nobody is forwarded for, and there is no Host to preserve.
   bool own = false;
   // The client's TLS handshake is not complete: upstreams are told by Early-Data (RFC 8470 5.1).
@@ -63,7 +66,7 @@ struct PassedResponse {
   const StatusLine& line;
   const ListenerConfig& listener;
   const Plan& plan;
-  const TemplateValues& values;
+  const TemplateValues* values;    // with PlanStep::EditResponse
   const Verdict& verdict;          // of the policies, about the request
   const ExchangeCharges* charges;  // may be nullptr
   const Verdict* review;           // of the policies, about the response; may be nullptr

@@ -19,6 +19,7 @@
 #include "proxy/charging.h"
 #include "proxy/collected_body.h"
 #include "proxy/endpoint_pool.h"
+#include "proxy/extra_fields.h"
 #include "proxy/fetch_stream.h"
 #include "proxy/held_response.h"
 #include "proxy/http1_pool.h"
@@ -101,7 +102,7 @@ struct ThreadServices {
   Slab<CollectedBody> collectedBodies;
   Slab<HeldResponse> heldResponses;
   Slab<FetchStream> fetches;
-  std::vector<OutgoingField> fields;  // of the head being composed
+  ExtraFields fields;  // of the head being composed
   RequestIds requestIds;
   DateCache date;
   Slab<http1::ClientConnection> http1Upstreams;

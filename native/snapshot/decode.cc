@@ -254,6 +254,8 @@ bool listener(Reader& reader, Listener& target) {
   if (!reader.members(target, kListener)) return false;
   if (target.name.empty()) return reader.wrongAt("name", "is missing");
   if (target.bind.empty()) return reader.wrongAt("bind", "is missing");
+  target.viaHops = {"1.0 " + target.via, "1.1 " + target.via, "2.0 " + target.via};
+  target.requestIdField = fieldIdOf(target.requestIdHeader);
   return buildListenerTls(reader, target);
 }
 

@@ -2,6 +2,7 @@
 // encoded (decode.h), then shared read-only by all I/O threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -96,8 +97,11 @@ struct ListenerConfig {
   std::vector<IpPrefix> trustedProxies;
   ForwardMode xForwarded = ForwardMode::Append;
   ForwardMode forwarded = ForwardMode::Off;
-  std::string via;              // empty: no Via
-  std::string requestIdHeader;  // lower-case; empty: no request id is sent on
+  std::string via;  // empty: no Via
+  // What Via says of a message of HTTP/1.0, of 1.1 and of 2: the version, then `via`.
+  std::array<std::string, 3> viaHops;
+  std::string requestIdHeader;              // lower-case; empty: no request id is sent on
+  FieldId requestIdField = FieldId::Other;  // its id
   RequestIdAccept requestIdAccept = RequestIdAccept::Trusted;
   ServerField server = ServerField::Pass;
   // nullptr: in the clear.
