@@ -1,10 +1,13 @@
-// Head writing is memcpy into one reserved range whose size is computed first, so that no byte is
-// checked twice.
+// Head writing is copying into one reserved range whose size is computed first, so that no byte is
+// checked twice. Lines of the head that came in are copied together where they stand there as they
+// are to be written.
 #include "http1/writer.h"
 
 #include <array>
 #include <charconv>
 #include <cstring>
+
+#include "base/copy_text.h"
 
 namespace tidegate::http1 {
 
@@ -18,15 +21,20 @@ class Cursor {
  public:
   explicit Cursor(char* at) : begin_(at), at_(at) {}
 
-  void put(std::string_view text) {
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
+  void put(std::string_view text) { at_ = copyText(at_, text); }
+  void putStatus(std::uint16_t status) {
+    *at_++ = static_cast<char>('0' + status / 100 % 10);
+    *at_++ = static_cast<char>('0' + status / 10 % 10);
+    *at_++ = static_cast<char>('0' + status % 10);
   }
   void put(std::uint64_t number) { at_ = std::to_chars(at_, at_ + 20, number).ptr; }
   void field(std::string_view name, std::string_view value) {
     put(name);
     put(": ");
-    put(value);
+    line(value);
+  }
+  void line(std::string_view text) {
+    put(text);
     put("\r\n");
   }
   std::size_t written() const { return static_cast<std::size_t>(at_ - begin_); }
@@ -37,28 +45,52 @@ class Cursor {
 };
 
 bool isSent(const Field& f) {
-  return !f.hopByHop && !f.dropped && f.id != FieldId::ContentLength && f.id != FieldId::Host;
+  constexpr FieldIds kOwn = bitOf(FieldId::ContentLength) | bitOf(FieldId::Host);
+  return !f.hopByHop && !f.dropped && (kOwn & bitOf(f.id)) == 0;
 }
 
+bool standsAt(const char* at, std::string_view two) { return std::memcmp(at, two.data(), 2) == 0; }
+
 std::size_t sizeOf(const OutgoingFields& fields) {
+  std::size_t count = fields.extra.size();
   std::size_t size = 0;
   if (fields.source != nullptr) {
-    for (const Field& f : fields.source->fields()) {
-      size += f.name.length + f.value.length + kFieldOverhead;
+    // Less than 2^32: a head has kMaxFields fields of kMaxHeadBytes each at most.
+    std::uint32_t bytes = 0;
+    for (const Field& f : fields.source->fields()) bytes += f.name.length + f.value.length;
+    count += fields.source->fields().size();
+    size = bytes;
+  }
+  for (const OutgoingField& f : fields.extra) size += f.name.size() + f.value.size();
+  return size + count * kFieldOverhead;
+}
+
+// The fields of a head that came in. A run is of lines which stand there one behind the other, each
+// as a name, ": " and a value: it is copied whole.
+void putSource(Cursor& cursor, const HeadFields& source) {
+  const char* run = nullptr;
+  const char* runEnd = nullptr;  // without the last line's CRLF, which may not stand there
+  for (const Field& f : source.fields()) {
+    if (!isSent(f)) continue;
+    const char* const name = source.base() + f.name.offset;
+    const char* const nameEnd = name + f.name.length;
+    const char* const value = source.base() + f.value.offset;
+    const char* const valueEnd = value + f.value.length;
+    const bool whole = value == nameEnd + 2 && standsAt(nameEnd, ": ");
+    if (whole && run != nullptr && name == runEnd + 2 && standsAt(runEnd, "\r\n")) {
+      runEnd = valueEnd;
+      continue;
     }
+    if (run != nullptr) cursor.line({run, static_cast<std::size_t>(runEnd - run)});
+    run = whole ? name : nullptr;
+    runEnd = valueEnd;
+    if (!whole) cursor.field(source.name(f), source.value(f));
   }
-  for (const OutgoingField& f : fields.extra) {
-    size += f.name.size() + f.value.size() + kFieldOverhead;
-  }
-  return size;
+  if (run != nullptr) cursor.line({run, static_cast<std::size_t>(runEnd - run)});
 }
 
 void putFields(Cursor& cursor, const OutgoingFields& fields) {
-  if (fields.source != nullptr) {
-    for (const Field& f : fields.source->fields()) {
-      if (isSent(f)) cursor.field(fields.source->name(f), fields.source->value(f));
-    }
-  }
+  if (fields.source != nullptr) putSource(cursor, *fields.source);
   for (const OutgoingField& f : fields.extra) cursor.field(f.name, f.value);
 }
 
@@ -103,10 +135,9 @@ void writeResponseHead(Output& out, BufferPool& pool, const OutgoingResponse& he
       kHeadOverhead + reason.size() + head.upgrade.size() + sizeOf(head.fields);
   Cursor cursor(out.reserve(pool, size));
   cursor.put("HTTP/1.1 ");
-  cursor.put(std::uint64_t{head.status});
+  cursor.putStatus(head.status);
   cursor.put(" ");
-  cursor.put(reason);
-  cursor.put("\r\n");
+  cursor.line(reason);
   putFields(cursor, head.fields);
   if (framing.contentLength) {
     cursor.put("Content-Length: ");
