@@ -49,17 +49,14 @@ void BufferPool::free(Header* header) {
   }
 }
 
-Block BufferPool::acquire(std::size_t bytes) {
-  std::uint16_t sizeClass = 0;
+Block BufferPool::acquireLarger(std::size_t bytes) {
+  std::uint16_t sizeClass = 1;
   while (sizeClass < kClasses.size() && kClasses[sizeClass] - sizeof(Header) < bytes) ++sizeClass;
   const std::size_t total =
       sizeClass == kOversize ? bytes + sizeof(Header) : std::size_t{kClasses[sizeClass]};
-  inUse_ += total;
+  if (sizeClass < kSmallClasses) return takeSmall(sizeClass);
   Header* header = nullptr;
-  if (sizeClass < kSmallClasses) {
-    header = static_cast<Header*>(small_[sizeClass].take());
-    header->mapped = false;
-  } else if (sizeClass != kOversize && large_[sizeClass - kSmallClasses].first != nullptr) {
+  if (sizeClass != kOversize && large_[sizeClass - kSmallClasses].first != nullptr) {
     FreeList& list = large_[sizeClass - kSmallClasses];
     header = list.first;
     list.first = header->next;
@@ -69,10 +66,7 @@ Block BufferPool::acquire(std::size_t bytes) {
   } else {
     header = allocate(total);
   }
-  header->pool = this;
-  header->capacity = static_cast<std::uint32_t>(total - sizeof(Header));
-  header->sizeClass = sizeClass;
-  return Block(header);
+  return begin(header, total, sizeClass);
 }
 
 void BufferPool::giveBack(Header* header) {

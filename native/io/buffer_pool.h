@@ -70,7 +70,9 @@ class BufferPool final : public Reclaimable {
   ~BufferPool();
 
   // A block of at least `bytes`. Larger than the largest class: allocated as asked and not kept.
-  Block acquire(std::size_t bytes);
+  Block acquire(std::size_t bytes) {
+    return bytes <= kClasses[0] - sizeof(Header) ? takeSmall(0) : acquireLarger(bytes);
+  }
 
   std::size_t bytesInUse() const { return inUse_; }
   // Of blocks that are not in use; of small ones those in chunks that are empty.
@@ -89,6 +91,21 @@ class BufferPool final : public Reclaimable {
 
   static Header* allocate(std::size_t total);
   static void free(Header* header);
+  // `bytes` are more than a block of the smallest class has.
+  Block acquireLarger(std::size_t bytes);
+  Block takeSmall(std::uint16_t sizeClass) {
+    auto* const header = static_cast<Header*>(small_[sizeClass].take());
+    header->mapped = false;
+    return begin(header, kClasses[sizeClass], sizeClass);
+  }
+  // A block of `total` bytes, its header included.
+  Block begin(Header* header, std::size_t total, std::uint16_t sizeClass) {
+    inUse_ += total;
+    header->pool = this;
+    header->capacity = static_cast<std::uint32_t>(total - sizeof(Header));
+    header->sizeClass = sizeClass;
+    return Block(header);
+  }
   void giveBack(Header* header);
 
   struct FreeList {

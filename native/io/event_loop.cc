@@ -60,6 +60,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::readClock() {
   nowMicros_ = monotonicMicros();
+  nowMillis_ = nowMicros_ / 1000;
   // The wall clock may be set at any time; once a second is often enough for logs.
   if (nowMillis() >= nextWallCheckMillis_) {
     wallOffsetMillis_ = realtimeMillis() - nowMillis();

@@ -142,7 +142,7 @@ class EventLoop {
 
   TimerWheel& timers() { return timers_; }
   // Milliseconds and microseconds of the monotonic clock, read once a turn.
-  std::uint64_t nowMillis() const { return nowMicros_ / 1000; }
+  std::uint64_t nowMillis() const { return nowMillis_; }
   std::uint64_t nowMicros() const { return nowMicros_; }
   // Milliseconds since the epoch, for logs and Date.
   std::uint64_t wallMillis() const { return nowMillis() + wallOffsetMillis_; }
@@ -157,6 +157,7 @@ class EventLoop {
   int epoll_ = -1;
   int wake_ = -1;
   std::uint64_t nowMicros_ = 0;
+  std::uint64_t nowMillis_ = 0;
   std::uint64_t wallOffsetMillis_ = 0;
   std::uint64_t nextWallCheckMillis_ = 0;
   std::atomic<bool> wakeSent_{false};

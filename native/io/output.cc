@@ -7,17 +7,14 @@
 
 namespace tidegate {
 
-char* Output::reserve(BufferPool& pool, std::size_t bytes) {
-  if (end_ + bytes > block_.capacity()) {
-    const std::size_t used = end_ - begin_;
-    Block larger = pool.acquire(used + bytes);
-    if (used > 0) std::memcpy(larger.data(), block_.data() + begin_, used);
-    borrowedAt_ = borrowedAt_ > begin_ ? borrowedAt_ - begin_ : 0;
-    begin_ = 0;
-    end_ = static_cast<std::uint32_t>(used);
-    block_ = std::move(larger);
-  }
-  return block_.data() + end_;
+void Output::grow(BufferPool& pool, std::size_t bytes) {
+  const std::size_t used = end_ - begin_;
+  Block larger = pool.acquire(used + bytes);
+  if (used > 0) std::memcpy(larger.data(), block_.data() + begin_, used);
+  borrowedAt_ = borrowedAt_ > begin_ ? borrowedAt_ - begin_ : 0;
+  begin_ = 0;
+  end_ = static_cast<std::uint32_t>(used);
+  block_ = std::move(larger);
 }
 
 void Output::append(BufferPool& pool, std::string_view bytes) {

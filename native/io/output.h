@@ -13,7 +13,10 @@ namespace tidegate {
 class Output {
  public:
   // Room for `bytes` contiguous bytes; commit() says how many were written. Never fails.
-  char* reserve(BufferPool& pool, std::size_t bytes);
+  char* reserve(BufferPool& pool, std::size_t bytes) {
+    if (end_ + bytes > block_.capacity()) grow(pool, bytes);
+    return block_.data() + end_;
+  }
   void commit(std::size_t bytes) { end_ += static_cast<std::uint32_t>(bytes); }
 
   void append(BufferPool& pool, std::string_view bytes);
@@ -43,6 +46,8 @@ class Output {
   // Below this, copying is cheaper than another part of the system call.
   static constexpr std::size_t kCopyBelow = 2 * 1024;
 
+  // Another block, with room for `bytes` behind what is there.
+  void grow(BufferPool& pool, std::size_t bytes);
   // Drops the first `bytes` and copies what is left of the borrowed part.
   void consume(BufferPool& pool, std::size_t bytes);
 

@@ -7,7 +7,10 @@
 #include <array>
 #include <bit>
 #include <cstdio>
-#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace tidegate {
 
@@ -36,21 +39,45 @@ std::uint64_t RequestIds::next() {
 
 namespace {
 
-constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
+// Writes 16 bytes as 32 digits.
+#if defined(__SSE2__)
+
+// Of bytes below 16.
+__m128i hexDigits(__m128i values) {
+  const __m128i letters = _mm_cmpgt_epi8(values, _mm_set1_epi8(9));
+  const __m128i offset = _mm_and_si128(letters, _mm_set1_epi8('a' - '0' - 10));
+  return _mm_add_epi8(_mm_add_epi8(values, _mm_set1_epi8('0')), offset);
+}
+
+void writeHex(const std::array<std::uint64_t, 2>& words, char* out) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words.data()));
+  const __m128i half = _mm_set1_epi8(15);
+  const __m128i high = hexDigits(_mm_and_si128(_mm_srli_epi16(bytes, 4), half));
+  const __m128i low = hexDigits(_mm_and_si128(bytes, half));
+  auto* const to = reinterpret_cast<__m128i*>(out);
+  _mm_storeu_si128(to, _mm_unpacklo_epi8(high, low));
+  _mm_storeu_si128(to + 1, _mm_unpackhi_epi8(high, low));
+}
+
+#else
+
+void writeHex(const std::array<std::uint64_t, 2>& words, char* out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::array<std::array<char, 2>, 256> all{};
-  for (std::size_t byte = 0; byte < all.size(); ++byte)
-    all[byte] = {kDigits[byte >> 4], kDigits[byte & 15]};
-  return all;
-}();
+  for (const std::uint64_t word : words) {
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+      *out++ = kDigits[(word >> shift >> 4) & 15];
+      *out++ = kDigits[(word >> shift) & 15];
+    }
+  }
+}
+
+#endif
 
 }  // namespace
 
 void RequestIds::write(char* out) {
-  for (int word = 0; word < 2; ++word) {
-    for (std::uint64_t value = next(), i = 0; i < sizeof value; ++i, value >>= 8, out += 2)
-      std::memcpy(out, kHexPairs[value & 255].data(), 2);
-  }
+  const std::uint64_t first = next();
+  writeHex({first, next()}, out);
 }
 
 std::string_view DateCache::at(std::uint64_t wallMillis) {
