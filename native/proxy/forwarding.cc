@@ -95,16 +95,21 @@ bool hasDotSegment(std::string_view path) {
   return false;
 }
 
-// All values of one field, joined by ", " (RFC 9110 5.3), with `last` behind them.
-std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last,
-                          TextArena& arena) {
-  if (!fields.has(bitOf(id))) return last;
+std::string_view joinValues(const HeadFields& fields, FieldId id, std::string_view last,
+                            TextArena& arena) {
   std::string_view joined;
   for (const Field& f : fields.fields()) {
     if (f.id != id) continue;
     joined = joined.empty() ? fields.value(f) : arena.join({joined, ", ", fields.value(f)});
   }
   return joined.empty() ? last : arena.join({joined, ", ", last});
+}
+
+// All values of one field, joined by ", " (RFC 9110 5.3), with `last` behind them. Most heads have
+// no such field.
+inline std::string_view joinWith(const HeadFields& fields, FieldId id, std::string_view last,
+                                 TextArena& arena) {
+  return fields.has(bitOf(id)) ? joinValues(fields, id, last, arena) : last;
 }
 
 std::string_view firstValue(const HeadFields& fields, FieldId id) {
@@ -228,8 +233,10 @@ bool composeHost(const ForwardedRequest& what, ThreadServices& services, Outgoin
                    ? "localhost"
                    : std::string_view(what.endpoint.address);
   } else {
-    // HTTP/1.0 clients may send none, and HTTP/1.1 upstreams must get one.
+    // HTTP/1.0 clients may send none, and HTTP/1.1 upstreams must get one. What a client sends has
+    // passed its codec, which allows fewer bytes than this does.
     out.host = what.originalHost.empty() ? "localhost" : what.originalHost;
+    return true;
   }
   return !out.host.empty() && kHostBytes.holds(out.host);
 }
