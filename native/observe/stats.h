@@ -142,16 +142,40 @@ struct alignas(64) SlotCounters {
   Counter asked;     // address lists only: requests that were held against it
   Counter refused;   // address lists only: those that it does not let in, in shadow mode too
   std::array<Counter, 3> reserved;
+};
+static_assert(sizeof(SlotCounters) == 256);
 
-  // `status` is 100 to 599.
-  Counter& statusClass(std::uint16_t status) {
+// What an exchange that has ended adds to the numbers of its route, its upstream and its endpoint.
+class ExchangeSample {
+ public:
+  // `status`: 0 where none was sent. `micros`: from the request's head to the end.
+  ExchangeSample(std::uint16_t status, bool failed, std::uint64_t bytesIn, std::uint64_t bytesOut,
+                 std::uint64_t micros)
+      : bytesIn_(bytesIn), bytesOut_(bytesOut), micros_(micros), failed_(failed) {
     constexpr std::array kClasses = {&SlotCounters::status1xx, &SlotCounters::status2xx,
                                      &SlotCounters::status3xx, &SlotCounters::status4xx,
                                      &SlotCounters::status5xx};
-    return this->*kClasses[status / 100 - 1];
+    if (status >= 100 && status < 600) statusClass_ = kClasses[status / 100 - 1];
+    while (bucket_ < kDurationBounds.size() && micros > kDurationBounds[bucket_]) ++bucket_;
   }
+
+  void addTo(SlotCounters& slot) const {
+    if (statusClass_ != nullptr) (slot.*statusClass_).add();
+    if (failed_) slot.failures.add();
+    if (bytesIn_ != 0) slot.bytesIn.add(bytesIn_);
+    slot.bytesOut.add(bytesOut_);
+    slot.durationMicros.add(micros_);
+    slot.durations[bucket_].add();
+  }
+
+ private:
+  std::uint64_t bytesIn_;
+  std::uint64_t bytesOut_;
+  std::uint64_t micros_;
+  std::size_t bucket_ = 0;
+  Counter SlotCounters::* statusClass_ = nullptr;
+  bool failed_;
 };
-static_assert(sizeof(SlotCounters) == 256);
 
 inline constexpr std::size_t kSlotsPerChunk = 64;
 inline constexpr std::size_t kMaxSlots = 64 * 1024;

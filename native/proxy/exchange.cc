@@ -1157,18 +1157,6 @@ void Exchange::end() {
   services_.exchanges->destroy(this);
 }
 
-void Exchange::countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros,
-                         bool failed) {
-  if (status >= 100 && status < 600) slot.statusClass(status).add();
-  if (failed) slot.failures.add();
-  if (bytesIn_ != 0) slot.bytesIn.add(bytesIn_);
-  slot.bytesOut.add(bytesOut_);
-  slot.durationMicros.add(micros);
-  std::size_t bucket = 0;
-  while (bucket < kDurationBounds.size() && micros > kDurationBounds[bucket]) ++bucket;
-  slot.durations[bucket].add();
-}
-
 void Exchange::record() {
   const std::uint64_t micros = services_.loop.nowMicros() - startedMicros_;
   services_.stats.counters.reasons[static_cast<std::size_t>(reason_)].add();
@@ -1177,13 +1165,13 @@ void Exchange::record() {
                       reason_ != Reason::PolicyDenied && reason_ != Reason::PolicyLimited &&
                       reason_ != Reason::AddressDenied;
   if (plan_ != nullptr) {
-    countSlot(routeSlot(), status_, micros, failed);
+    const ExchangeSample sample(status_, failed, bytesIn_, bytesOut_, micros);
+    sample.addTo(routeSlot());
     if (!plan_->has(PlanStep::Answer)) {
       const UpstreamConfig& upstream = upstreamConfig();
-      countSlot(services_.stats.slot(upstream.metricSlot), status_, micros, failed);
+      sample.addTo(services_.stats.slot(upstream.metricSlot));
       if (endpoint_ != kNoEndpoint)
-        countSlot(services_.stats.slot(upstream.endpoints[endpoint_].metricSlot), status_, micros,
-                  failed);
+        sample.addTo(services_.stats.slot(upstream.endpoints[endpoint_].metricSlot));
     }
   }
 

@@ -162,7 +162,6 @@ class Exchange final : public ClientStreamEvents,
   bool isAllowed(const AccessConfig& access) const;
   void describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const;
   std::size_t describeReview(std::span<AccessPolicy> policies, std::size_t count) const;
-  void countSlot(SlotCounters& slot, std::uint16_t status, std::uint64_t micros, bool failed);
 
   TemplateValues templateValues() const;
   // Where no policy decided, a verdict that changes nothing.

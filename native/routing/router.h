@@ -41,6 +41,8 @@ inline constexpr std::size_t kMaxMethodBytes = 32;
 inline constexpr std::uint32_t kNoRoute = 0xffffffff;
 
 struct RouteResult {
+  RouteResult() {}
+
   std::uint32_t route = kNoRoute;  // index into the list that the router was built from
   // No route matched, but one would have with another method: answer 405 with Router::writeAllow(),
   // else 404.
@@ -48,8 +50,10 @@ struct RouteResult {
   std::uint64_t allowedMethods = 0;  // those methods, for writeAllow()
   std::uint8_t paramCount = 0;
   // Of a template, in the order of the path; of a regular expression, its named groups. As they
-  // stand in the path, escapes included.
-  std::array<RouteParam, kMaxRouteParams> params;
+  // stand in the path, escapes included. Not cleared: paramCount says how many there are.
+  union {
+    std::array<RouteParam, kMaxRouteParams> params;
+  };
   // Of a prefix or a template with a tail: what `*` stood for, without its leading slash.
   std::string_view tail;
 };

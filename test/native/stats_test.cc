@@ -81,18 +81,36 @@ TEST("slots keep their place and their counts when more are added") {
   CHECK_EQ(stats.chunkCount(), 2);
 }
 
-TEST("each class of status has its counter") {
+TEST("each class of status has its counter, and no status has none") {
   SlotCounters slot;
-  slot.statusClass(101).add(1);
-  slot.statusClass(200).add(2);
-  slot.statusClass(308).add(3);
-  slot.statusClass(404).add(4);
-  slot.statusClass(599).add(5);
+  const auto count = [&slot](std::uint16_t status, int times) {
+    for (int i = 0; i < times; ++i) ExchangeSample(status, false, 0, 0, 0).addTo(slot);
+  };
+  count(101, 1);
+  count(200, 2);
+  count(308, 3);
+  count(404, 4);
+  count(599, 5);
+  count(0, 6);
   CHECK_EQ(slot.status1xx.get(), 1);
   CHECK_EQ(slot.status2xx.get(), 2);
   CHECK_EQ(slot.status3xx.get(), 3);
   CHECK_EQ(slot.status4xx.get(), 4);
   CHECK_EQ(slot.status5xx.get(), 5);
+  CHECK_EQ(slot.durations[0].get(), 21);
+  CHECK_EQ(slot.failures.get(), 0);
+}
+
+TEST("an exchange is counted with its bytes and by its duration") {
+  SlotCounters slot;
+  ExchangeSample(502, true, 7, 11, kDurationBounds[2]).addTo(slot);
+  ExchangeSample(200, false, 1, 2, kDurationBounds.back() + 1).addTo(slot);
+  CHECK_EQ(slot.failures.get(), 1);
+  CHECK_EQ(slot.bytesIn.get(), 8);
+  CHECK_EQ(slot.bytesOut.get(), 13);
+  CHECK_EQ(slot.durationMicros.get(), kDurationBounds[2] + kDurationBounds.back() + 1);
+  CHECK_EQ(slot.durations[2].get(), 1);
+  CHECK_EQ(slot.durations.back().get(), 1);
 }
 
 TEST("more slots than the table holds are refused") {
