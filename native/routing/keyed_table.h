@@ -99,6 +99,8 @@ std::uint32_t KeyedTable<Value>::append(const Entry& entry, std::size_t& used) {
 
 template <typename Value>
 const Value* KeyedTable<Value>::find(std::uint32_t context, std::string_view text) const {
+  // Nothing to hash for: many have no route that names a host, or none with an exact path.
+  if (records_.empty()) return nullptr;
   const std::uint64_t hash = keyedHash(context, text, key_);
   const auto tag = static_cast<std::uint32_t>(hash >> 32);
   for (std::uint64_t at = hash & mask_; slots_[at].line != kFree; at = (at + 1) & mask_) {

@@ -2,11 +2,17 @@
 // rewriting pass.
 #include "routing/path.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
 
 #include "base/ascii.h"
+#include "base/copy_text.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace tidegate {
 namespace {
@@ -44,7 +50,48 @@ constexpr bool isUnreserved(char c) {
 }
 
 // True when the rewriting pass would change nothing and refuse nothing. May be false for such a
-// path as well.
+// path as well. `path` begins with `/`.
+#if defined(__SSE2__)
+
+// One bit for each of sixteen bytes.
+struct PathBits {
+  unsigned other = 0;  // neither plain nor a slash
+  unsigned slash = 0;
+  unsigned slashOrDot = 0;
+};
+
+PathBits bitsOf(__m128i bytes) {
+  const auto is = [bytes](char c) { return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)); };
+  const auto bits = [](__m128i mask) { return static_cast<unsigned>(_mm_movemask_epi8(mask)); };
+  // Signed: bytes from 0x80 are below 0x21 as well.
+  __m128i other = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x21)), is(0x7f));
+  for (const char c : {'#', '?', '\\', '%', ';'}) other = _mm_or_si128(other, is(c));
+  const __m128i slash = is('/');
+  return {bits(other), bits(slash), bits(_mm_or_si128(slash, is('.')))};
+}
+
+bool isPlain(std::string_view path) {
+  constexpr std::size_t kStep = sizeof(__m128i);
+  unsigned afterSlash = 0;  // whether the byte before stands for one
+  const auto passes = [&afterSlash](const char* at) {
+    const PathBits bits = bitsOf(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+    const unsigned follows = bits.slash << 1 | afterSlash;
+    afterSlash = bits.slash >> (kStep - 1);
+    return (bits.other | (follows & bits.slashOrDot)) == 0;
+  };
+  for (; path.size() >= kStep; path.remove_prefix(kStep)) {
+    if (!passes(path.data())) return false;
+  }
+  if (path.empty()) return true;
+  // The rest, with plain bytes behind it.
+  std::array<char, kStep> rest;
+  rest.fill('a');
+  copyText(rest.data(), path);
+  return passes(rest.data());
+}
+
+#else
+
 bool isPlain(std::string_view path) {
   const std::size_t last = path.size() - 1;
   for (std::size_t i = 0; i <= last; ++i) {
@@ -57,6 +104,8 @@ bool isPlain(std::string_view path) {
   }
   return true;
 }
+
+#endif
 
 std::size_t findEscapedSlash(std::string_view text) {
   for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 1)) {
@@ -180,6 +229,30 @@ class PathWriter {
   bool suspicious_ = false;  // the segment holds a `;` or a kept escaped slash
 };
 
+// One bit for each of eight bytes that is a letter of upper case.
+std::uint64_t upperBits(const char* at) {
+  constexpr std::uint64_t kEach = 0x0101010101010101;
+  std::uint64_t bytes;
+  std::memcpy(&bytes, at, sizeof bytes);
+  // Bytes below 0x80, so that no sum of one carries into the next.
+  const std::uint64_t low = bytes & (kEach * 0x7f);
+  const std::uint64_t fromA = low + kEach * (0x80 - 'A');
+  const std::uint64_t beyondZ = low + kEach * (0x80 - 'Z' - 1);
+  return fromA & ~beyondZ & ~bytes & (kEach * 0x80);
+}
+
+bool hasUpper(std::string_view text) {
+  constexpr std::size_t kStep = sizeof(std::uint64_t);
+  const std::size_t size = text.size();
+  if (size < kStep) {
+    return std::any_of(text.begin(), text.end(), [](char c) { return toLower(c) != c; });
+  }
+  for (std::size_t i = 0; i + kStep < size; i += kStep) {
+    if (upperBits(text.data() + i) != 0) return true;
+  }
+  return upperBits(text.data() + size - kStep) != 0;
+}
+
 }  // namespace
 
 NormalPath normalizePath(std::string_view path, const PathRules& rules, std::span<char> out) {
@@ -195,13 +268,9 @@ NormalPath normalizePath(std::string_view path, const PathRules& rules, std::spa
 
 std::string_view normalizeHost(std::string_view host, std::span<char> out) {
   if (host.ends_with('.')) host.remove_suffix(1);
-  for (std::size_t i = 0; i < host.size(); ++i) {
-    if (toLower(host[i]) == host[i]) continue;
-    std::memcpy(out.data(), host.data(), i);
-    for (std::size_t k = i; k < host.size(); ++k) out[k] = toLower(host[k]);
-    return {out.data(), host.size()};
-  }
-  return host;
+  if (!hasUpper(host)) return host;
+  for (std::size_t i = 0; i < host.size(); ++i) out[i] = toLower(host[i]);
+  return {out.data(), host.size()};
 }
 
 }  // namespace tidegate

@@ -1,6 +1,7 @@
 // Path and host normalisation: exact forms, refusals, and properties that hold for every input.
 #include "routing/path.h"
 
+#include <array>
 #include <random>
 #include <string>
 #include <vector>
@@ -218,6 +219,50 @@ TEST("a host is compared in lower case and without its trailing dot") {
   CHECK_EQ(normalizeHost("[2001:DB8::1]", out), "[2001:db8::1]");
   const std::string_view plain = "api.example.com";
   CHECK(normalizeHost(plain, out).data() == plain.data());
+}
+
+TEST("where in a path something has to change makes no difference to how it does") {
+  const std::array<std::string_view, 12> specials = {"/",   "//", "/.",   ".",    ";", "%41",
+                                                     "%2f", "\\", "\x80", "\x7f", " ", "%"};
+  std::array<char, 128> room{};
+  std::array<char, 128> longerRoom{};
+  for (std::size_t size = 1; size <= 40; ++size) {
+    for (std::size_t at = 1; at <= size; ++at) {
+      for (const std::string_view special : specials) {
+        std::string path = "/" + std::string(size, 'a');
+        path.replace(at, special.size(), special);
+        const NormalPath normal = normalizePath(path, {}, room);
+        // The same behind a segment that is always rewritten.
+        const std::string longer = "/%62" + path;
+        const NormalPath other = normalizePath(longer, {}, longerRoom);
+        REQUIRE(normal.error == other.error);
+        if (normal.error != PathError::None) continue;
+        REQUIRE("/b" + std::string(normal.path) == std::string(other.path));
+      }
+    }
+  }
+}
+
+TEST("a letter of upper case is seen wherever it stands in a host") {
+  std::array<char, 64> room{};
+  for (std::size_t size = 1; size <= 40; ++size) {
+    const std::string lower(size, 'q');
+    REQUIRE(normalizeHost(lower, room).data() == lower.data());
+    for (std::size_t at = 0; at < size; ++at) {
+      for (const char letter : {'A', 'M', 'Z'}) {
+        std::string host = lower;
+        host[at] = letter;
+        std::string expected = lower;
+        expected[at] = static_cast<char>(letter | 0x20);
+        REQUIRE(normalizeHost(host, room) == expected);
+      }
+      for (const char other : {'@', '[', '`', '{', '\xc1', '0', '-'}) {
+        std::string host = lower;
+        host[at] = other;
+        REQUIRE(normalizeHost(host, room).data() == host.data());
+      }
+    }
+  }
 }
 
 }  // namespace
