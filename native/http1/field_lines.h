@@ -2,6 +2,8 @@
 // is its sink's concern.
 #pragma once
 
+#include <cstring>
+
 #include "http1/parser.h"
 #include "http1/scan.h"
 
@@ -32,16 +34,22 @@ struct HeadText {
   }
 };
 
-// Passes the end of a line; `in.p` stands on the byte that ended it, which is `wrong` when it is
-// neither CR nor LF.
+// Why the line that ends at `p` has not ended well, which is `wrong` when neither CR nor LF stands
+// there.
+inline ParseOutcome badLineEnd(const HeadText& in, const char* p, ParseError wrong) {
+  if (*p != '\r') return failed(*p == '\n' ? ParseError::BareLineFeed : wrong);
+  return in.end - p < 2 ? in.atEnd : failed(ParseError::BareCarriageReturn);
+}
+
+inline bool endsLine(const HeadText& in, const char* p) {
+  return in.end - p >= 2 && std::memcmp(p, "\r\n", 2) == 0;
+}
+
+// Passes the end of a line; `in.p` stands on the byte that ended it.
 inline ParseOutcome passLineEnd(HeadText& in, ParseError wrong) {
-  if (*in.p == '\r') {
-    if (in.end - in.p < 2) return in.atEnd;
-    if (in.p[1] != '\n') return failed(ParseError::BareCarriageReturn);
-    in.p += 2;
-    return kComplete;
-  }
-  return failed(*in.p == '\n' ? ParseError::BareLineFeed : wrong);
+  if (!endsLine(in, in.p)) return badLineEnd(in, in.p, wrong);
+  in.p += 2;
+  return kComplete;
 }
 
 // Why a line cannot begin, or a name cannot end, with `c`.
@@ -68,14 +76,12 @@ ParseOutcome parseFieldLines(HeadText& in, Sink&& sink) {
     while (value != in.end && (*value == ' ' || *value == '\t')) ++value;
     const char* valueEnd = scanValue(in.begin, value, in.end);
     if (valueEnd == in.end) return in.atEnd;
-    HeadText line = in;
-    line.p = valueEnd;
-    const ParseOutcome outcome = passLineEnd(line, ParseError::BadHeaderValue);
-    if (outcome.status != ParseStatus::Complete) return outcome;
+    if (!endsLine(in, valueEnd)) return badLineEnd(in, valueEnd, ParseError::BadHeaderValue);
+    const char* const next = valueEnd + 2;
     while (valueEnd != value && (valueEnd[-1] == ' ' || valueEnd[-1] == '\t')) --valueEnd;
     const ParseError error = sink(name, nameEnd, value, valueEnd);
     if (error != ParseError::None) return failed(error);
-    in.p = line.p;
+    in.p = next;
   }
 }
 

@@ -35,12 +35,13 @@ ParseError noteContentLength(std::string_view value, FieldFacts& facts) {
   if (facts.hasLength) return ParseError::ConflictingLength;
   if (facts.chunked) return ParseError::LengthWithTransferCoding;
   constexpr std::uint64_t kMax = std::numeric_limits<std::int64_t>::max();
+  const bool mayBeTooLarge = value.size() > std::numeric_limits<std::int64_t>::digits10;
   std::uint64_t length = 0;
   for (const char c : value) {
     if (c == ',') return ParseError::ConflictingLength;
     if (!isDigit(c)) return ParseError::BadContentLength;
     const auto digit = static_cast<std::uint64_t>(c - '0');
-    if (length > (kMax - digit) / 10) return ParseError::BadContentLength;
+    if (mayBeTooLarge && length > (kMax - digit) / 10) return ParseError::BadContentLength;
     length = length * 10 + digit;
   }
   if (value.empty()) return ParseError::BadContentLength;

@@ -141,12 +141,18 @@ class FieldSink {
     facts_.minorVersion = minorVersion;
   }
 
-  ParseError add(const Field& field) {
+  // A field that begins at `name`, and whose value is at [value, valueEnd).
+  ParseError add(Slice name, FieldId id, const char* value, const char* valueEnd) {
     if (head_.fields().size() == maxFields_) return ParseError::TooManyHeaders;
+    Field field;
+    field.name = name;
+    field.value = {static_cast<std::uint32_t>(value - head_.base()),
+                   static_cast<std::uint32_t>(valueEnd - value)};
+    field.id = id;
+    field.hopByHop = (kHopByHopFields & bitOf(id)) != 0;
     head_.add(field);
-    if ((NotedFields & bitOf(field.id)) == 0) return ParseError::None;
-    const std::string_view value = head_.value(field);
-    return noteField(field.id, framingValue(value.data(), value.data() + value.size()), facts_);
+    if ((NotedFields & bitOf(id)) == 0) return ParseError::None;
+    return noteField(id, framingValue(value, valueEnd), facts_);
   }
 
   const FieldFacts& facts() const { return facts_; }
@@ -156,16 +162,6 @@ class FieldSink {
   std::size_t maxFields_;
   FieldFacts facts_;
 };
-
-Field fieldAt(const HeadText& in, const char* name, const char* nameEnd, const char* value,
-              const char* valueEnd) {
-  Field field;
-  field.name = in.slice(name, nameEnd);
-  field.value = in.slice(value, valueEnd);
-  field.id = fieldIdOf({name, field.name.length});
-  field.hopByHop = (kHopByHopFields & bitOf(field.id)) != 0;
-  return field;
-}
 
 ParseError finishRequest(const FieldFacts& facts, bool hasHost, RequestHead& head) {
   RequestLine& line = head.line;
@@ -229,12 +225,13 @@ ParseOutcome parseRequestHead(std::string_view bytes, const HeadLimits& limits, 
   bool hasHost = false;
   outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
-        const Field field = fieldAt(in, name, nameEnd, value, valueEnd);
-        const ParseError error = sink.add(field);
-        if (error != ParseError::None || field.id != FieldId::Host) return error;
+        const Slice nameSlice = in.slice(name, nameEnd);
+        const FieldId id = fieldIdOf({name, nameSlice.length});
+        const ParseError error = sink.add(nameSlice, id, value, valueEnd);
+        if (error != ParseError::None || id != FieldId::Host) return error;
         if (hasHost) return ParseError::RepeatedHost;
         hasHost = true;
-        return applyHost(in.begin, field.value, targetHost, head.line);
+        return applyHost(in.begin, in.slice(value, valueEnd), targetHost, head.line);
       });
   if (outcome.status != ParseStatus::Complete) return outcome;
 
@@ -258,7 +255,8 @@ ParseOutcome parseResponseHead(std::string_view bytes, const HeadLimits& limits,
   FieldSink<kResponseFacts> sink(head, limits, head.line.minorVersion);
   outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
-        return sink.add(fieldAt(in, name, nameEnd, value, valueEnd));
+        const Slice nameSlice = in.slice(name, nameEnd);
+        return sink.add(nameSlice, fieldIdOf({name, nameSlice.length}), value, valueEnd);
       });
   if (outcome.status != ParseStatus::Complete) return outcome;
 
