@@ -41,13 +41,13 @@ inline ParseOutcome badLineEnd(const HeadText& in, const char* p, ParseError wro
   return in.end - p < 2 ? in.atEnd : failed(ParseError::BareCarriageReturn);
 }
 
-inline bool endsLine(const HeadText& in, const char* p) {
-  return in.end - p >= 2 && std::memcmp(p, "\r\n", 2) == 0;
+inline bool endsLine(const char* p, const char* end) {
+  return end - p >= 2 && std::memcmp(p, "\r\n", 2) == 0;
 }
 
 // Passes the end of a line; `in.p` stands on the byte that ended it.
 inline ParseOutcome passLineEnd(HeadText& in, ParseError wrong) {
-  if (!endsLine(in, in.p)) return badLineEnd(in, in.p, wrong);
+  if (!endsLine(in.p, in.end)) return badLineEnd(in, in.p, wrong);
   in.p += 2;
   return kComplete;
 }
@@ -62,26 +62,29 @@ inline ParseError badNameByte(char c) {
 // line. Otherwise it stands where the last whole line ended.
 template <typename Sink>
 ParseOutcome parseFieldLines(HeadText& in, Sink&& sink) {
-  for (;;) {
-    const char* const name = in.p;
-    if (name == in.end) return in.atEnd;
+  const auto isBlank = [](char c) { return c == ' ' || c == '\t'; };
+  const char* const begin = in.begin;
+  const char* const end = in.end;
+  const char* name = in.p;
+  for (;; in.p = name) {
+    if (name == end) return in.atEnd;
     if (*name == '\r') return passLineEnd(in, ParseError::BadHeaderName);
-    const char* const nameEnd = scanName(in.begin, name, in.end);
-    if (nameEnd == in.end) return in.atEnd;
+    const char* const nameEnd = scanName(begin, name, end);
+    if (nameEnd == end) return in.atEnd;
     if (*nameEnd != ':' || nameEnd == name) {
-      const bool folded = nameEnd == name && (*name == ' ' || *name == '\t');
+      const bool folded = nameEnd == name && isBlank(*name);
       return failed(folded ? ParseError::FoldedLine : badNameByte(*nameEnd));
     }
     const char* value = nameEnd + 1;
-    while (value != in.end && (*value == ' ' || *value == '\t')) ++value;
-    const char* valueEnd = scanValue(in.begin, value, in.end);
-    if (valueEnd == in.end) return in.atEnd;
-    if (!endsLine(in, valueEnd)) return badLineEnd(in, valueEnd, ParseError::BadHeaderValue);
+    while (value != end && isBlank(*value)) ++value;
+    const char* valueEnd = scanValue(begin, value, end);
+    if (valueEnd == end) return in.atEnd;
+    if (!endsLine(valueEnd, end)) return badLineEnd(in, valueEnd, ParseError::BadHeaderValue);
     const char* const next = valueEnd + 2;
-    while (valueEnd != value && (valueEnd[-1] == ' ' || valueEnd[-1] == '\t')) --valueEnd;
+    while (valueEnd != value && isBlank(valueEnd[-1])) --valueEnd;
     const ParseError error = sink(name, nameEnd, value, valueEnd);
     if (error != ParseError::None) return failed(error);
-    in.p = next;
+    name = next;
   }
 }
 

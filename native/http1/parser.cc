@@ -75,7 +75,8 @@ ParseOutcome parseRequestLine(HeadText& in, std::uint32_t limit, RequestLine& li
 
   const char* const target = methodEnd + 1;
   const char* const query = scanPath(text.begin, target, text.end);
-  const char* const targetEnd = scanTarget(text.begin, query, text.end);
+  const bool hasQuery = query != text.end && *query == '?';
+  const char* const targetEnd = hasQuery ? scanTarget(text.begin, query, text.end) : query;
   if (targetEnd == text.end) return text.atEnd;
   if (*targetEnd != ' ') return failed(badLineByte(*targetEnd, ParseError::BadTarget));
   if (targetEnd == target) return failed(ParseError::BadRequestLine);
@@ -136,10 +137,10 @@ std::string_view framingValue(const char* value, const char* valueEnd) {
 template <FieldIds NotedFields>
 class FieldSink {
  public:
-  FieldSink(HeadFields& head, const HeadLimits& limits, std::uint8_t minorVersion)
-      : head_(head), maxFields_(std::min<std::size_t>(limits.fieldCount, kMaxFields)) {
-    facts_.minorVersion = minorVersion;
-  }
+  FieldSink(HeadFields& head, FieldFacts& facts, const HeadLimits& limits)
+      : head_(head),
+        facts_(facts),
+        maxFields_(std::min<std::size_t>(limits.fieldCount, kMaxFields)) {}
 
   // A field that begins at `name`, and whose value is at [value, valueEnd).
   ParseError add(Slice name, FieldId id, const char* value, const char* valueEnd) {
@@ -155,12 +156,10 @@ class FieldSink {
     return noteField(id, framingValue(value, valueEnd), facts_);
   }
 
-  const FieldFacts& facts() const { return facts_; }
-
  private:
   HeadFields& head_;
+  FieldFacts& facts_;
   std::size_t maxFields_;
-  FieldFacts facts_;
 };
 
 ParseError finishRequest(const FieldFacts& facts, bool hasHost, RequestHead& head) {
@@ -221,7 +220,8 @@ ParseOutcome parseRequestHead(std::string_view bytes, const HeadLimits& limits, 
   outcome = parseRequestLine(in, limits.lineBytes, head.line, targetHost);
   if (outcome.status != ParseStatus::Complete) return outcome;
 
-  FieldSink<kRequestFacts> sink(head, limits, head.line.minorVersion);
+  FieldFacts facts{.minorVersion = head.line.minorVersion};
+  FieldSink<kRequestFacts> sink(head, facts, limits);
   bool hasHost = false;
   outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
@@ -235,7 +235,7 @@ ParseOutcome parseRequestHead(std::string_view bytes, const HeadLimits& limits, 
       });
   if (outcome.status != ParseStatus::Complete) return outcome;
 
-  const ParseError error = finishRequest(sink.facts(), hasHost, head);
+  const ParseError error = finishRequest(facts, hasHost, head);
   if (error != ParseError::None) return failed(error);
   head.size = static_cast<std::uint32_t>(in.p - in.begin);
   return kComplete;
@@ -252,7 +252,8 @@ ParseOutcome parseResponseHead(std::string_view bytes, const HeadLimits& limits,
   ParseOutcome outcome = parseStatusLine(in, limits.lineBytes, head.line);
   if (outcome.status != ParseStatus::Complete) return outcome;
 
-  FieldSink<kResponseFacts> sink(head, limits, head.line.minorVersion);
+  FieldFacts facts{.minorVersion = head.line.minorVersion};
+  FieldSink<kResponseFacts> sink(head, facts, limits);
   outcome = parseFieldLines(
       in, [&](const char* name, const char* nameEnd, const char* value, const char* valueEnd) {
         const Slice nameSlice = in.slice(name, nameEnd);
@@ -260,7 +261,7 @@ ParseOutcome parseResponseHead(std::string_view bytes, const HeadLimits& limits,
       });
   if (outcome.status != ParseStatus::Complete) return outcome;
 
-  const ParseError error = finishResponse(sink.facts(), requestMethod, head);
+  const ParseError error = finishResponse(facts, requestMethod, head);
   if (error != ParseError::None) return failed(error);
   head.size = static_cast<std::uint32_t>(in.p - in.begin);
   return kComplete;

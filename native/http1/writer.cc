@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kHeadOverhead = 192;
 constexpr std::size_t kFieldOverhead = 4;  // ": " and CRLF
 
+// A value, so that what is written next stays in a register.
 class Cursor {
  public:
   explicit Cursor(char* at) : begin_(at), at_(at) {}
@@ -67,7 +68,7 @@ std::size_t sizeOf(const OutgoingFields& fields) {
 
 // The fields of a head that came in. A run is of lines which stand there one behind the other, each
 // as a name, ": " and a value: it is copied whole.
-void putSource(Cursor& cursor, const HeadFields& source) {
+Cursor putSource(Cursor cursor, const HeadFields& source) {
   const char* run = nullptr;
   const char* runEnd = nullptr;  // without the last line's CRLF, which may not stand there
   for (const Field& f : source.fields()) {
@@ -87,11 +88,13 @@ void putSource(Cursor& cursor, const HeadFields& source) {
     if (!whole) cursor.field(source.name(f), source.value(f));
   }
   if (run != nullptr) cursor.line({run, static_cast<std::size_t>(runEnd - run)});
+  return cursor;
 }
 
-void putFields(Cursor& cursor, const OutgoingFields& fields) {
-  if (fields.source != nullptr) putSource(cursor, *fields.source);
+Cursor putFields(Cursor cursor, const OutgoingFields& fields) {
+  if (fields.source != nullptr) cursor = putSource(cursor, *fields.source);
   for (const OutgoingField& f : fields.extra) cursor.field(f.name, f.value);
+  return cursor;
 }
 
 }  // namespace
@@ -110,7 +113,7 @@ void writeRequestHead(Output& out, BufferPool& pool, const OutgoingRequest& head
   }
   cursor.put(" HTTP/1.1\r\n");
   cursor.field("Host", head.host);
-  putFields(cursor, head.fields);
+  cursor = putFields(cursor, head.fields);
   if (head.body == BodyKind::Length) {
     cursor.put("Content-Length: ");
     cursor.put(head.contentLength);
@@ -138,7 +141,7 @@ void writeResponseHead(Output& out, BufferPool& pool, const OutgoingResponse& he
   cursor.putStatus(head.status);
   cursor.put(" ");
   cursor.line(reason);
-  putFields(cursor, head.fields);
+  cursor = putFields(cursor, head.fields);
   if (framing.contentLength) {
     cursor.put("Content-Length: ");
     cursor.put(framing.length);
@@ -177,7 +180,7 @@ void writeLastChunk(Output& out, BufferPool& pool, const HeadFields* trailers) {
   const OutgoingFields fields{trailers, {}};
   Cursor cursor(out.reserve(pool, kHeadOverhead + sizeOf(fields)));
   cursor.put("0\r\n");
-  putFields(cursor, fields);
+  cursor = putFields(cursor, fields);
   cursor.put("\r\n");
   out.commit(cursor.written());
 }
