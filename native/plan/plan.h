@@ -33,10 +33,6 @@ class alignas(64) Plan {
   explicit Plan(const RouteConfig& route);
 
   bool has(PlanStep step) const { return (steps_ & static_cast<std::uint8_t>(step)) != 0; }
-  // Whether texts of the route's own, which name variables, go into the request that is sent on.
-  bool rendersRequest() const {
-    return has(PlanStep::RewritePath) || has(PlanStep::RewriteHost) || has(PlanStep::EditRequest);
-  }
 
   auto operator<=>(const Plan&) const = default;
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include "base/ascii.h"
 #include "http/grpc.h"
@@ -577,13 +576,11 @@ void Exchange::releaseUpstream() {
 void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
-  std::optional<TemplateValues> values;
-  if (plan_->rendersRequest()) values = templateValues();
   const ForwardedRequest what{.listener = listener(),
                               .plan = *plan_,
                               .upstream = upstream,
                               .endpoint = upstream.endpoints[endpoint_],
-                              .values = values ? &*values : nullptr,
+                              .values = *this,
                               .peer = client_.peer(),
                               .trustedPeer = trustedPeer_,
                               .clientText = clientText_,
@@ -820,10 +817,7 @@ void Exchange::finishHeld(const HeadFields* trailers) {
 void Exchange::composeHead(HeadFields& fields, const StatusLine& line, const Verdict* review,
                            OutgoingResponse& out) {
   services_.arena.reset();
-  std::optional<TemplateValues> values;
-  if (plan_->has(PlanStep::EditResponse)) values = templateValues();
-  composeResponse({fields, line, listener(), *plan_, values ? &*values : nullptr, verdict(),
-                   charges_.get(), review},
+  composeResponse({fields, line, listener(), *plan_, *this, verdict(), charges_.get(), review},
                   services_, out);
 }
 

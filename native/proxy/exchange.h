@@ -41,7 +41,8 @@ struct OwnRequest {
 
 class Exchange final : public ClientStreamEvents,
                        public UpstreamStreamEvents,
-                       public DecisionWaiter {
+                       public DecisionWaiter,
+                       private TemplateSource {
  public:
   // `listener` indexes the snapshot's listeners. The exchange lives in services.exchanges and
   // destroys itself in end().
@@ -163,7 +164,7 @@ class Exchange final : public ClientStreamEvents,
   void describePolicies(AccessRecord& entry, std::span<AccessPolicy> policies) const;
   std::size_t describeReview(std::span<AccessPolicy> policies, std::size_t count) const;
 
-  TemplateValues templateValues() const;
+  TemplateValues templateValues() const override;
   // Where no policy decided, a verdict that changes nothing.
   const Verdict& verdict() const;
   const ListenerConfig& listener() const { return snapshot_->tables().listeners[listener_]; }

@@ -186,7 +186,8 @@ std::string_view viaHop(const ListenerConfig& listener, std::uint8_t majorVersio
 
 bool rewritePath(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   if (!what.plan.has(PlanStep::RewritePath)) return true;
-  const RouteConfig& route = *what.values->route;
+  const TemplateValues values = what.values.templateValues();
+  const RouteConfig& route = *values.route;
   if (!route.stripPrefix.empty()) {
     std::string_view rest = out.path;
     std::string_view prefix = route.stripPrefix;
@@ -198,7 +199,7 @@ bool rewritePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
     return true;
   }
   std::string_view path =
-      renderTemplate(route.rewritePath, *what.values, TemplateUse::Uri, services.arena);
+      renderTemplate(route.rewritePath, values, TemplateUse::Uri, services.arena);
   // A template may end in a query of its own: `/find?id={id}`.
   if (const std::size_t mark = path.find('?'); mark != std::string_view::npos) {
     out.query = path.substr(mark + 1);
@@ -224,8 +225,8 @@ bool composePath(const ForwardedRequest& what, ThreadServices& services, Outgoin
 
 bool composeHost(const ForwardedRequest& what, ThreadServices& services, OutgoingRequest& out) {
   if (what.plan.has(PlanStep::RewriteHost)) {
-    out.host = renderTemplate(what.values->route->rewriteHost, *what.values, TemplateUse::Text,
-                              services.arena);
+    const TemplateValues values = what.values.templateValues();
+    out.host = renderTemplate(values.route->rewriteHost, values, TemplateUse::Text, services.arena);
   } else if (what.upstream.hostHeader == HostHeader::Literal) {
     out.host = what.upstream.hostLiteral;
   } else if (what.upstream.hostHeader == HostHeader::Endpoint || what.own) {
@@ -396,14 +397,16 @@ bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRe
     add(services, what.listener.requestIdHeader, what.requestId);
   // Then the route's own: what the operator wrote stands.
   applyEdits(what.verdict.requestEdits, &head, services);
-  if (what.plan.has(PlanStep::EditRequest))
-    applyEdits(what.values->route->requestEdits, &head, *what.values, services);
+  if (what.plan.has(PlanStep::EditRequest)) {
+    const TemplateValues values = what.values.templateValues();
+    applyEdits(values.route->requestEdits, &head, values, services);
+  }
   out.fields = {&head, services.fields.all()};
   return true;
 }
 
 void composeResponse(const PassedResponse& what, ThreadServices& services, OutgoingResponse& out) {
-  const auto& [head, line, listener, plan, values, verdict, charges, review] = what;
+  const auto& [head, line, listener, plan, source, verdict, charges, review] = what;
   services.fields.clear();
   if (review != nullptr && review->status != 0) {
     out.status = review->status;
@@ -435,8 +438,10 @@ void composeResponse(const PassedResponse& what, ThreadServices& services, Outgo
   applyEdits(verdict.responseEdits, &head, services);
   if (review != nullptr) applyEdits(review->responseEdits, &head, services);
   if (charges != nullptr) charges->addFields(&head, services.arena, services.fields);
-  if (plan.has(PlanStep::EditResponse))
-    applyEdits(values->route->responseEdits, &head, *values, services);
+  if (plan.has(PlanStep::EditResponse)) {
+    const TemplateValues values = source.templateValues();
+    applyEdits(values.route->responseEdits, &head, values, services);
+  }
   out.fields = {&head, services.fields.all()};
 }
 

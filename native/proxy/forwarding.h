@@ -42,7 +42,7 @@ struct ForwardedRequest {
   const Plan& plan;
   const UpstreamConfig& upstream;
   const EndpointConfig& endpoint;
-  const TemplateValues* values;  // with a plan that rendersRequest()
+  const TemplateSource& values;
   const PeerInfo& peer;
   bool trustedPeer;
   std::string_view clientText;    // the client's address
@@ -66,7 +66,7 @@ struct PassedResponse {
   const StatusLine& line;
   const ListenerConfig& listener;
   const Plan& plan;
-  const TemplateValues* values;    // with PlanStep::EditResponse
+  const TemplateSource& values;
   const Verdict& verdict;          // of the policies, about the request
   const ExchangeCharges* charges;  // may be nullptr
   const Verdict* review;           // of the policies, about the response; may be nullptr

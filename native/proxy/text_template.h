@@ -30,6 +30,15 @@ struct TemplateValues {
   const HeadFields* fields = nullptr;
 };
 
+// Who knows them: they are gathered where a text needs them, which is seldom.
+class TemplateSource {
+ public:
+  virtual TemplateValues templateValues() const = 0;
+
+ protected:
+  ~TemplateSource() = default;
+};
+
 enum class TemplateUse : std::uint8_t {
   Text,  // header values and bodies: as it is
   Uri,   // paths and locations: what a client's header brings in is percent-encoded
