@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "base/ascii.h"
 #include "http/grpc.h"
@@ -286,7 +287,7 @@ void Exchange::act() {
     answerRoute(routeConfig());
     return;
   }
-  const std::uint32_t endpoint = chooseEndpoint();
+  const std::uint32_t endpoint = chooseEndpoint(nullptr);
   if (endpoint == kNoEndpoint) {
     answer(Reason::UpstreamUnavailable);
     return;
@@ -519,8 +520,8 @@ void Exchange::answerVerdict(const Verdict& verdict) {
 
 // Connecting
 
-std::uint32_t Exchange::chooseEndpoint() {
-  PickContext context{services_.loop.nowMillis(), upstreamConfig().passiveDownFor, &tried_};
+std::uint32_t Exchange::chooseEndpoint(const std::bitset<kMaxEndpoints>* tried) {
+  const PickContext context{services_.loop.nowMillis(), upstreamConfig().passiveDownFor, tried};
   return snapshot_->balancer(upstreamIndex_).pick(context);
 }
 
@@ -1010,8 +1011,9 @@ bool Exchange::retry(StreamFailure failure) {
       failure == StreamFailure::HeadTooLarge || failure == StreamFailure::UpgradeUnsupported)
     return false;
   if (retries_ >= plan_->retries) return false;
+  if (retries_ == 0) std::construct_at(&tried_);
   tried_.set(endpoint_);
-  const std::uint32_t next = chooseEndpoint();
+  const std::uint32_t next = chooseEndpoint(&tried_);
   if (next == kNoEndpoint) return false;
   ++retries_;
   services_.stats.counters.retries.add();

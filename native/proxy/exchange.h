@@ -124,8 +124,8 @@ class Exchange final : public ClientStreamEvents,
   void answerLimited();
 
   // Connecting and forwarding
-  // kNoEndpoint when every one is down or was tried.
-  std::uint32_t chooseEndpoint();
+  // kNoEndpoint when every one is down or was `tried`, which may be nullptr.
+  std::uint32_t chooseEndpoint(const std::bitset<kMaxEndpoints>* tried);
   // `fresh`: not over a pooled connection.
   void connect(std::uint32_t endpoint, bool fresh);
   void forwardHead();
@@ -250,7 +250,10 @@ class Exchange final : public ClientStreamEvents,
   std::string_view tlsFailure_;  // of the last endpoint with which TLS failed
   std::string_view http2Error_;  // of the last endpoint that broke its rules
   ClientIdentity identity_;
-  std::bitset<kMaxEndpoints> tried_;
+  // Not cleared before the first retry, and of no meaning without one.
+  union {
+    std::bitset<kMaxEndpoints> tried_;
+  };
   RouteResult match_;
   HeadFields head_{std::span<Field>{}};
   RequestLine line_;
