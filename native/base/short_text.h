@@ -125,6 +125,13 @@ inline bool compareTexts(const char* a, const char* b, std::size_t size) {
   return How::sameChunk(a + last, b + last);
 }
 
+// `text` has from `Word` to twice as many bytes: two moves that may overlap.
+template <std::size_t Word>
+void copyEnds(char* to, std::string_view text) {
+  std::memcpy(to, text.data(), Word);
+  std::memcpy(to + text.size() - Word, text.data() + text.size() - Word, Word);
+}
+
 }  // namespace detail
 
 inline bool sameText(std::string_view a, std::string_view b) {
@@ -138,18 +145,21 @@ inline bool sameTextInAnyCase(std::string_view a, std::string_view b) {
          detail::compareTexts<detail::InAnyCase>(a.data(), b.data(), a.size());
 }
 
-// Returns where the copy ends; the two do not overlap.
+// Copies `text` to `to`, which has room for it and is not part of it; returns what follows there.
 inline char* copyText(char* to, std::string_view text) {
-  constexpr std::size_t kWord = 8;
-  constexpr std::size_t kLongest = 64;
-  const char* const from = text.data();
   const std::size_t size = text.size();
-  if (size >= kWord && size <= kLongest) {
-    const std::size_t last = size - kWord;
-    for (std::size_t at = 0; at < last; at += kWord) std::memcpy(to + at, from + at, kWord);
-    std::memcpy(to + last, from + last, kWord);
-  } else if (size > 0) {
-    std::memcpy(to, from, size);
+  if (size > 32) {
+    std::memcpy(to, text.data(), size);
+  } else if (size >= 16) {
+    detail::copyEnds<16>(to, text);
+  } else if (size >= 8) {
+    detail::copyEnds<8>(to, text);
+  } else if (size >= 4) {
+    detail::copyEnds<4>(to, text);
+  } else if (size >= 2) {
+    detail::copyEnds<2>(to, text);
+  } else if (size == 1) {
+    *to = text.front();
   }
   return to + size;
 }

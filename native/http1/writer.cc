@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "base/copy_text.h"
+#include "base/short_text.h"
 
 namespace tidegate::http1 {
 

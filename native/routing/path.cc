@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/ascii.h"
-#include "base/copy_text.h"
+#include "base/short_text.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>

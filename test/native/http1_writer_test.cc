@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/copy_text.h"
+#include "base/short_text.h"
 #include "check.h"
 #include "http1/parser.h"
 #include "http1/writer.h"
