@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { Run } from '../../src/cli/explain/run.js';
 import { Secrets } from '../../src/cli/explain/secrets.js';
+import { Authority } from '../support/certificates.js';
 import { temporaryFolder } from '../support/folder.js';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -323,6 +324,41 @@ describe('tidegate explain --run', () => {
     expect(policies.map(({ name }) => name)).toEqual(['keys', 'names']);
   });
 
+  it('tells policies of a TLS that is made up as well', async () => {
+    const authority = new Authority();
+    const { certFile, keyFile } = authority.issue();
+    file(
+      'tls.ts',
+      `import { allow, definePolicy, tls } from 'tidegate/policy';
+export default definePolicy({
+  inputs: { sni: tls('sni'), found: tls('verification'), ja4: tls('ja4') },
+  decide: ({ inputs: { sni, found, ja4 } }) => allow({ attributes: { seen: [sni, found, ja4].join(' ') } }),
+});`,
+    );
+    file(
+      'tls.yaml',
+      `
+listeners:
+  - { name: plain, bind: "127.0.0.1:0" }
+  - { name: secure, bind: "127.0.0.1:0", protocol: https, tls: { certificates: [{ cert: ${certFile}, key: ${keyFile} }] } }
+policies: [{ name: tls, use: ./tls.ts }]
+routes: [{ name: all, policies: [tls], respond: {} }]
+`,
+    );
+    const seen = async (...args: string[]) =>
+      (await ran('-c', 'tls.yaml', ...args)).policies[0]?.verdict?.attributes?.['seen'];
+    const facts = ['--tls', 'verification=certificate has expired', '--tls', 'ja4=t13d'];
+    expect(await seen('https://A.example/', ...facts)).toBe(
+      'a.example certificate has expired t13d',
+    );
+    expect(await seen('https://192.0.2.1/', '--tls', 'ja4=a=b')).toBe('  a=b');
+    expect(await seen('http://a.example/', ...facts)).toBe('  ');
+    expect(await explain('--tls', 'age=7', '/')).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--tls fact=value with one of version, cipher, sni'),
+    });
+  });
+
   it('knows the consumers of the configuration', async () => {
     const { outcome } = await ran('/mine', '-H', 'x-api-key: acme-key-1');
     expect(outcome).toMatchObject({ kind: 'goes-on', consumer: { id: 'acme' } });
@@ -375,6 +411,7 @@ describe('secrets', () => {
       ],
       client: '127.0.0.1',
       body: '{"user":"visible","password":"in-body"}',
+      tls: {},
     },
     [
       {

@@ -1,5 +1,6 @@
 // `tidegate explain`: which route a request takes and why, and what happens to it there; with `--run`, what its policies decide.
 // Nothing is sent to upstreams.
+import { isIP } from 'node:net';
 import { Command } from 'commander';
 import { type Compiled, compileSnapshot, MetricSlots } from '../../compile/index.js';
 import { loadConfig, type Problem, renderProblems } from '../../config/index.js';
@@ -23,6 +24,7 @@ interface ExplainOptions {
   listener: string;
   run?: true;
   body: string;
+  tls: string[];
   json?: true;
 }
 
@@ -47,6 +49,7 @@ export function explainCommand(): Command {
       'run the policies of the route on the request, here and now, and say what each decides',
     )
     .option('--body <text>', 'with --run, the body of the request', '')
+    .option('--tls <fact>', "with --run, a fact of the client's TLS, as name=value", collect, [])
     .option('--json', 'print the explanation as JSON')
     .action(async (words: string[], options: ExplainOptions) => {
       process.exitCode = await explain(words, options);
@@ -62,8 +65,8 @@ function collect(value: string, before: string[]): string[] {
 async function explain(words: readonly string[], options: ExplainOptions): Promise<number> {
   // Before any module is loaded: what policies throw has its place in the author's own file.
   if (options.run) process.setSourceMapsEnabled(true);
-  const { header: headers, client, body } = options;
-  const request = parseRequest({ words, headers, client, body });
+  const { header: headers, client, body, tls } = options;
+  const request = parseRequest({ words, headers, client, body, tls });
   if (!request.ok) {
     process.stderr.write(
       `tidegate: expected ${request.expected}${request.hint === undefined ? '' : ` (${request.hint})`}\n`,
@@ -123,6 +126,7 @@ function runRoute(
       url: `${scheme}://${host}${path}${query === undefined ? '' : `?${query}`}`,
       headers: linesByName(request.headers),
       client: request.client,
+      ...(scheme === 'https' ? { tls: { ...serverName(host), ...request.tls } } : {}),
       params,
       routeName: name,
       ...(request.body === '' ? {} : { body: request.body }),
@@ -130,6 +134,11 @@ function runRoute(
     upstream: upstream && { name: upstream.name, request: upstream.request },
     secrets: Secrets.of(request, options),
   });
+}
+
+/** A client asks for the name that is in its URL, and for no address (RFC 6066 3). */
+function serverName(host: string): { sni?: string } {
+  return host === '' || host.startsWith('[') || isIP(host) !== 0 ? {} : { sni: host };
 }
 
 function linesByName(fields: ExplainedRequest['headers']): Record<string, string[]> {

@@ -1,6 +1,7 @@
 // The request that `tidegate explain` is asked about, as the core reads it.
 import { isIP } from 'node:net';
 import { accept, type Parsed, refuse } from '../../config/parsed.js';
+import { type TlsFact, tlsFacts } from '../../policy/inputs.js';
 
 export interface ExplainedRequest {
   method: string;
@@ -15,6 +16,8 @@ export interface ExplainedRequest {
   client: string;
   /** For `--run`. */
   body: string;
+  /** For `--run`: what policies are told of the client's TLS. */
+  tls: Readonly<Partial<Record<TlsFact, string>>>;
 }
 
 export interface RequestWords {
@@ -25,6 +28,8 @@ export interface RequestWords {
   client: string;
   /** None by default. */
   body?: string;
+  /** `fact=value` */
+  tls?: readonly string[];
 }
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -34,6 +39,7 @@ export function parseRequest({
   headers,
   client,
   body = '',
+  tls = [],
 }: RequestWords): Parsed<ExplainedRequest> {
   const [first, second, third] = words;
   if (first === undefined || third !== undefined)
@@ -44,6 +50,9 @@ export function parseRequest({
   const fields = headers.map(parseHeader);
   for (const field of fields) if (!field.ok) return field;
   const parsedHeaders = fields.flatMap((field) => (field.ok ? [field.value] : []));
+  const facts = tls.map(parseFact);
+  for (const fact of facts) if (!fact.ok) return fact;
+  const parsedFacts = facts.flatMap((fact) => (fact.ok ? [fact.value] : []));
   const parts = parseUrl(url);
   if (!parts.ok) return parts;
   // An absolute target's authority goes before the Host field (RFC 9112 3.2.2).
@@ -61,6 +70,7 @@ export function parseRequest({
     headers: withHost,
     client,
     body,
+    tls: Object.fromEntries(parsedFacts),
   });
 }
 
@@ -69,6 +79,15 @@ function parseHeader(text: string): Parsed<[string, string]> {
   const name = text.slice(0, cut);
   if (cut === -1 || !token.test(name)) return refuse('-H "name: value"', `received "${text}"`);
   return accept([name, text.slice(cut + 1).trim()]);
+}
+
+function parseFact(text: string): Parsed<[TlsFact, string]> {
+  const cut = text.indexOf('=');
+  const name = tlsFacts.find((fact) => fact === text.slice(0, cut));
+  if (name === undefined) {
+    return refuse(`--tls fact=value with one of ${tlsFacts.join(', ')}`, `received "${text}"`);
+  }
+  return accept([name, text.slice(cut + 1)]);
 }
 
 interface UrlParts {
