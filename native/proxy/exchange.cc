@@ -19,6 +19,8 @@ namespace {
 // Seconds after which a client may try again when every endpoint is down.
 constexpr std::string_view kRetryAfter = "1";
 
+constexpr std::string_view kHsts = "Strict-Transport-Security";
+
 // How often an endpoint is asked again that has not acted on a request; it may be restarting, or
 // its limit of streams was not known yet.
 constexpr std::uint8_t kRefusals = 3;
@@ -936,7 +938,6 @@ void Exchange::sendAnswer(OutgoingResponse& out, std::string_view body) {
   state_ = State::Responding;
   const bool bodyless = out.status < 200 || out.status == 204 || out.status == 304;
   // What the answer says itself stays: clients read the first line alone (RFC 6797 8.1).
-  constexpr std::string_view kHsts = "Strict-Transport-Security";
   const auto isHsts = [](const OutgoingField& f) { return equalsIgnoreCase(f.name, kHsts); };
   if (!listener().hsts.empty() && std::ranges::none_of(services_.fields.all(), isHsts))
     services_.fields.add(kHsts, listener().hsts);
