@@ -1,11 +1,11 @@
 // How the gateway cuts what it sends into TLS records: small ones first, so that a client can begin with what is there, then full ones.
 import { connect, createServer } from 'node:net';
-import { expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { addressOf, destinationOf } from '../support/address.js';
 import { Authority } from '../support/certificates.js';
 import { endLater } from '../support/cleanup.js';
 import { requestText } from '../support/client.js';
-import { startGateway } from '../support/gateway.js';
+import { type Gateway, startGateway } from '../support/gateway.js';
 import { startOrigin } from '../support/origin.js';
 import { connectTls } from '../support/tlsClient.js';
 
@@ -40,14 +40,14 @@ function recordSizes(bytes: Buffer): number[] {
   return sizes;
 }
 
-it.each(['TLSv1.2', 'TLSv1.3'] as const)(
-  '%s: small records first, then full ones',
-  async (maxVersion) => {
-    const body = 'x'.repeat(400_000);
-    const origin = await startOrigin((request, connection) =>
-      connection.respond(request.target === '/large' ? body : 'ok'),
-    );
-    const gateway = await startGateway(`
+const body = 'x'.repeat(400_000);
+let gateway: Gateway;
+
+beforeAll(async () => {
+  const origin = await startOrigin((request, connection) =>
+    connection.respond(request.target === '/large' ? body : 'ok'),
+  );
+  gateway = await startGateway(`
 listeners:
   - name: public
     bind: "127.0.0.1:0"
@@ -56,6 +56,11 @@ listeners:
 routes: [{ name: all, upstream: origin }]
 upstreams: [{ name: origin, endpoints: ["${origin.address}"] }]
 `);
+});
+
+it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+  '%s: small records first, then full ones',
+  async (maxVersion) => {
     const relay = await startRelay(gateway.address());
     const client = await connectTls(relay.address, { authority, maxVersion });
     // The handshake and the tickets behind it have come.
