@@ -1,8 +1,9 @@
 // `ctx.counters`: what a policy counts while it decides. The arguments are checked here; the counting is a store's, which is the
 // core's table in a gateway and a model of it in tests.
 import { fail, problemText, type Unfit } from './checked.js';
+import { counterKey } from './counterKey.js';
 import { checkLimit, type Limit, type LimitDraft } from './limit.js';
-import { isTooLong, verdictLimits } from './normalize.js';
+import { verdictLimits } from './normalize.js';
 
 /** How a counter stands. */
 export interface Counted {
@@ -41,7 +42,7 @@ export interface Acquired extends Counted {
 
 export interface CounterCharge {
   readonly limit: LimitDraft;
-  /** 1 to 1024 bytes. */
+  /** Of any length, but not empty. */
   readonly key: string;
   /** A whole number from 0 to 2^20; 1 by default. */
   readonly cost?: number | undefined;
@@ -279,16 +280,13 @@ function checkedCharge(
   call: string,
 ): StoreCharge {
   const most = verdictLimits.cost;
-  if (typeof key !== 'string' || key === '' || isTooLong(key, verdictLimits.chargeKey)) {
-    const expected = `a text of 1 to ${verdictLimits.chargeKey} bytes`;
-    const long = typeof key === 'string' && key !== '';
-    const remedy = long ? 'hash a longer one first, with node:crypto' : undefined;
-    return refuse(call, fail(`${at}key`, expected, key, remedy));
+  if (typeof key !== 'string' || key === '') {
+    return refuse(call, fail(`${at}key`, 'a text that is not empty', key));
   }
   if (typeof cost !== 'number' || !Number.isInteger(cost) || cost < 0 || cost > most) {
     return refuse(call, fail(`${at}cost`, `a whole number from 0 to ${most}`, cost));
   }
-  return { limit: limitOf(limit, `${at}limit`, call), key, cost };
+  return { limit: limitOf(limit, `${at}limit`, call), key: counterKey(key), cost };
 }
 
 const checkedBefore = new WeakMap<object, Limit>();

@@ -2,6 +2,7 @@
 // Plain checks without a schema library, because it runs on every request that crosses.
 import { type Checked, fail, found, type Unfit } from './checked.js';
 import type { Consumer } from './consumer.js';
+import { counterKey } from './counterKey.js';
 import { hasControl, isToken, trimField, whyRefused } from './fields.js';
 import type { AttributeValue } from './inputs.js';
 import { checkDuration, checkLimit, type Limit } from './limit.js';
@@ -80,8 +81,6 @@ export const verdictLimits = {
   /** Charges and tags of all policies of a route together. */
   charges: 16,
   tags: 32,
-  /** In bytes. */
-  chargeKey: 1024,
 } as const;
 
 const builders = 'allow, deny, respond, redirect or routeTo';
@@ -374,9 +373,7 @@ function chargeOf(each: unknown, index: number): Charge {
   if (!isObject(each)) refuse(at, 'an object with limit and key', each);
   refuseStrangers(each, chargeKeys, at);
   const { key, cost = 1, name, headers = 'none', status = 429, reason } = each;
-  if (typeof key !== 'string' || key === '' || isTooLong(key, verdictLimits.chargeKey)) {
-    refuse(`${at}.key`, `a text of 1 to ${verdictLimits.chargeKey} bytes`, key);
-  }
+  if (typeof key !== 'string' || key === '') refuse(`${at}.key`, 'a text that is not empty', key);
   if (name !== undefined && !(typeof name === 'string' && limitName.test(name))) {
     refuse(`${at}.name`, 'visible ASCII without quotes and backslashes', name);
   }
@@ -392,7 +389,7 @@ function chargeOf(each: unknown, index: number): Charge {
   if (limit.kind === 'concurrency' && cost !== 1) {
     refuse(`${at}.cost`, '1, because a concurrency limit counts exchanges,', cost);
   }
-  return { limit, key, cost, name, headers, status, reason };
+  return { limit, key: counterKey(key), cost, name, headers, status, reason };
 }
 
 /** What names and values may be. `at` is the place of the whole list: only what is wrong needs its own. */

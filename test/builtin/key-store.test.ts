@@ -1,7 +1,7 @@
 // The store of API keys: more keys than it remembers, over and over, and guesses in between.
 import { expect, test } from 'vitest';
 import { KeyStore } from '../../src/policies/api-key/store.js';
-import { sha256Hex } from '../../src/policies/sha256.js';
+import { sha256Hex } from '../../src/policy/sha256.js';
 
 test('every key is found each time it comes, and nothing else ever', () => {
   const store = new KeyStore();

@@ -210,6 +210,17 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('counters that are charged while d
     await gateway.log.find('the worker is replaced', (line) => line.includes('is replaced'));
   });
 
+  it('have keys of any length', async () => {
+    const left = async (key: string) => {
+      const { text } = await get(gateway.address(), '/first', `x-key: ${key}`);
+      return (JSON.parse(text) as [number, number])[0];
+    };
+    const long = 'k'.repeat(5000);
+    expect(await left(`${long}1`)).toBe(99);
+    expect(await left(`${long}1`)).toBe(98);
+    expect(await left(`${long}2`)).toBe(99);
+  });
+
   it('are a policy’s own, in all of its workers', async () => {
     const ask = async (name: string) => {
       const seen = await Promise.all(

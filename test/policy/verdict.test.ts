@@ -299,7 +299,7 @@ describe('refused', () => {
       'a charge without key',
       allow({ charges: [{ limit: { kind: 'concurrency', count: 1 }, key: '' }] }),
       'charges[0].key',
-      'expected a text of 1 to 1024 bytes but received ""',
+      'expected a text that is not empty but received ""',
     ],
     [
       'a charge whose limit has no name',

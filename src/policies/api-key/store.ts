@@ -2,9 +2,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Consumer } from '../../policy/consumer.js';
 import type { KnownConsumer } from '../../policy/knownConsumer.js';
+import { sha256Hex } from '../../policy/sha256.js';
 import type { VerdictDraft } from '../../policy/verdict.js';
 import { publicConsumer } from '../identity.js';
-import { sha256Hex } from '../sha256.js';
 
 export interface KeyEntry {
   readonly consumer: Consumer;

@@ -1,8 +1,8 @@
 // What requests are counted by: parts of a request, put together so that no two requests with other parts get one counter.
 import type { Consumer } from '../../policy/consumer.js';
 import * as input from '../../policy/inputs.js';
+import { sha256Hex } from '../../policy/sha256.js';
 import { propertyName } from '../propertyName.js';
-import { sha256Hex } from '../sha256.js';
 
 const plain = ['consumer', 'address', 'route', 'host', 'method', 'path', 'scheme'] as const;
 export type PlainPart = (typeof plain)[number];
