@@ -14,6 +14,20 @@ std::shared_ptr<EndpointState> borrowed(EndpointState& endpoint) {
   return {std::shared_ptr<EndpointState>(), &endpoint};
 }
 
+// In place of an exchange, for a connection that nobody waits for.
+class Nobody final : public UpstreamStreamEvents {
+ public:
+  void onUpstreamMoved(UpstreamStream&) override {}
+  void onUpstreamReady() override {}
+  void onUpstreamInformational(ResponseHead&) override {}
+  void onUpstreamHead(ResponseHead&) override {}
+  void onUpstreamBody(std::string_view) override {}
+  void onUpstreamEnd(const HeadFields*) override {}
+  void onUpstreamFailure(StreamFailure) override {}
+  void onUpstreamBlocked() override {}
+  void onUpstreamDrained() override {}
+};
+
 }  // namespace
 
 void AwaitedStream::release() { negotiation_.leave(*this); }
@@ -31,13 +45,14 @@ bool Negotiation::start() {
 AwaitedStream& Negotiation::add(UpstreamStreamEvents& events) {
   AwaitedStream* const waiter = pool_.slabs_.streams.create(*this, events);
   waiters_.pushBack(waiter);
+  if (std::exchange(unwanted_, false)) --pool_.unwanted_;
   return *waiter;
 }
 
 void Negotiation::leave(AwaitedStream& waiter) {
   waiter.ListNode<WaiterLink>::unlink();
   pool_.slabs_.streams.destroy(&waiter);
-  if (!waiters_.empty() || ended_) return;
+  if (!waiters_.empty() || ended_ || pool_.onUnwanted(*this)) return;
   end();
   transport_.close();
 }
@@ -66,6 +81,7 @@ void Negotiation::fail(StreamFailure failure) { pool_.onFailed(*this, failure); 
 
 void Negotiation::end() {
   ended_ = true;
+  if (std::exchange(unwanted_, false)) --pool_.unwanted_;
   timer_.unlink();
   ListNode<NegotiationLink>::unlink();
   EventLoop::forget(*this);
@@ -131,12 +147,22 @@ PoolLease AutoPool::negotiate(UpstreamStreamEvents& events) {
   return {};
 }
 
+// As Http1Pool::onUnwanted(). One without a limit of time would never make room for another.
+bool AutoPool::onUnwanted(Negotiation& negotiation) {
+  if (settings().connectTimeout == kForever || unwanted_ >= settings().maxIdle) return false;
+  ++unwanted_;
+  negotiation.unwanted_ = true;
+  return true;
+}
+
 void AutoPool::onNegotiated(Negotiation& negotiation) {
   connected(true);
   negotiation.end();
   context().loop.remove(negotiation.transport_.fd());
   shares_ = negotiation.transport_.protocol() == "h2";
-  if (shares_) {
+  if (negotiation.waiters_.empty()) {
+    keepIdle(negotiation);
+  } else if (shares_) {
     moveToHttp2(negotiation);
   } else if (AwaitedStream* const first = negotiation.waiters_.popFront()) {
     move(*first, http1_.adopt(std::move(negotiation.transport_), first->events()));
@@ -154,6 +180,18 @@ void AutoPool::moveToHttp2(Negotiation& negotiation) {
     waiter->ListNode<WaiterLink>::unlink();
     move(*waiter, lease);
   }
+}
+
+void AutoPool::keepIdle(Negotiation& negotiation) {
+  Nobody nobody;
+  PoolLease lease;
+  if (shares_) {
+    http2_.adopt(std::move(negotiation.transport_));
+    lease = http2_.join(nobody, false);
+  } else {
+    lease = http1_.adopt(std::move(negotiation.transport_), nobody);
+  }
+  if (lease.stream != nullptr) lease.stream->release();
 }
 
 void AutoPool::move(AwaitedStream& waiter, const PoolLease& lease) {

@@ -73,6 +73,7 @@ class Negotiation final : public Pollable, public ListNode<NegotiationLink> {
   Transport transport_;
   IntrusiveList<AwaitedStream, WaiterLink> waiters_;
   TimerFor<Negotiation, &Negotiation::onDeadline> timer_{*this};
+  bool unwanted_ = false;  // nobody waits for it any more
   bool ended_ = false;
 };
 
@@ -107,9 +108,13 @@ class AutoPool final : public EndpointPool {
   friend class Negotiation;
 
   PoolLease negotiate(UpstreamStreamEvents& events);
+  // Whether it goes on, for whoever comes next.
+  bool onUnwanted(Negotiation& negotiation);
   void onNegotiated(Negotiation& negotiation);
   void onFailed(Negotiation& negotiation, StreamFailure failure);
   void moveToHttp2(Negotiation& negotiation);
+  // To a pool, where it is idle.
+  void keepIdle(Negotiation& negotiation);
   // The exchange gets the stream of the lease, or hears that there is none.
   void move(AwaitedStream& waiter, const PoolLease& lease);
   void onDisposed(Negotiation& negotiation);
@@ -118,6 +123,7 @@ class AutoPool final : public EndpointPool {
   Http1Pool http1_;  // what it opens itself is offered HTTP/1.1 alone
   Http2Pool http2_;
   IntrusiveList<Negotiation, NegotiationLink> negotiations_;
+  std::uint32_t unwanted_ = 0;  // of them
   // The last one that was agreed on: how many connections those that come at once will need.
   bool shares_ = true;
 };

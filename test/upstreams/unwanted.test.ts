@@ -1,4 +1,5 @@
 // Connections whose request has gone before they were there: they are finished for the next one.
+import { createSecureServer } from 'node:http2';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { addressOf, destinationOf } from '../support/address.js';
@@ -108,5 +109,60 @@ describe('a connection whose client has gone in its handshake', () => {
     gate.letGo();
     expect((await get(gateway.address(), '/next')).text).toBe('ok');
     await gateway.metricIs('tidegate_upstream_connections_idle', 1);
+  });
+});
+
+/** An endpoint that chooses HTTP/2 and says so; the other one has HTTP/1.1 alone. */
+async function startHttp2Origin() {
+  const server = createSecureServer(site, (request, response) => {
+    response.end(request.httpVersion);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endLater('origin', () => void server.close());
+  return addressOf(server);
+}
+
+const startHttp1Origin = async () =>
+  (await startTlsOrigin(site, (request, response) => void response.end(request.httpVersion)))
+    .address;
+
+describe.each([
+  { version: '2.0', start: startHttp2Origin },
+  { version: '1.1', start: startHttp1Origin },
+])('a connection whose client has gone before HTTP/$version was agreed on', (endpoint) => {
+  it('serves the next request', async () => {
+    const gate = await startGate(await endpoint.start());
+    const gateway = await startGateway(configOf(gate.address, 'protocol: auto'));
+    await giveUp(gateway, gate, 1);
+    gate.letGo();
+    await gateway.metricIs('tidegate_upstream_connections_idle', 1);
+    expect((await get(gateway.address(), '/next')).text).toBe(endpoint.version);
+    expect(await gateway.loggedTarget('/next')).toMatchObject({ reused: true });
+    await gateway.metricIs('tidegate_upstream_connections_idle', 1);
+    expect(gate.accepted).toHaveLength(1);
+  });
+
+  it('serves one that comes while that is under way', async () => {
+    const gate = await startGate(await endpoint.start());
+    const gateway = await startGateway(configOf(gate.address, 'protocol: auto'));
+    await giveUp(gateway, gate, 1);
+    const client = await connectTo(gateway.address());
+    client.send(requestText('GET /next HTTP/1.1'));
+    await gateway.metricIs('tidegate_exchanges_active', 1);
+    gate.letGo();
+    expect((await client.response()).text).toBe(endpoint.version);
+    expect(gate.accepted).toHaveLength(1);
+  });
+
+  it('ends where none may be idle', async () => {
+    const gate = await startGate(await endpoint.start());
+    const gateway = await startGateway(
+      configOf(gate.address, 'protocol: auto, pool: { maxIdle: 0 }'),
+    );
+    // None of them joins the connection of the one before.
+    await giveUp(gateway, gate, 3);
+    gate.letGo();
+    expect((await get(gateway.address(), '/next')).text).toBe(endpoint.version);
+    expect(gate.accepted).toHaveLength(4);
   });
 });
