@@ -456,10 +456,11 @@ Layer::Record Layer::openRecord(std::span<char> into, std::size_t& bytes) {
   }
   emptyRecords_ = 0;
   produced_ = true;
-  bytes = content.size();
-  if (!fits) {
+  if (fits) {
+    bytes = content.size();
+  } else {
     unread_.keep(buffers_.pool, content);
-    bytes = readUnread(into).bytes;
+    if (!into.empty()) bytes = readUnread(into).bytes;
   }
   return Record::Data;
 }
