@@ -50,6 +50,16 @@ inline std::uint64_t lowerWord(std::uint64_t word) {
   return word | (capital & 0x80 * kEachByte) >> 2;
 }
 
+// Of 1..7 bytes.
+inline bool sameBytes(const char* a, const char* b, std::size_t size) {
+  if (size >= 4) {
+    const std::size_t last = size - 4;
+    return loadWord<std::uint32_t>(a) == loadWord<std::uint32_t>(b) &&
+           loadWord<std::uint32_t>(a + last) == loadWord<std::uint32_t>(b + last);
+  }
+  return a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1];
+}
+
 #if defined(__SSE2__)
 
 inline __m128i loadChunk(const char* at) {
@@ -75,6 +85,9 @@ inline __m128i lowerChunk(__m128i v) {
 
 struct Exactly {
   static bool same(std::uint64_t a, std::uint64_t b) { return a == b; }
+  static bool sameShort(const char* a, const char* b, std::size_t size) {
+    return sameBytes(a, b, size);
+  }
   static bool sameChunk(const char* a, const char* b) { return isSame(loadChunk(a), loadChunk(b)); }
   static bool sameEnds(const char* a, const char* b, std::size_t last) {
     return same(loadWord<std::uint64_t>(a), loadWord<std::uint64_t>(b)) &&
@@ -83,7 +96,9 @@ struct Exactly {
 };
 
 struct InAnyCase {
-  static bool same(std::uint64_t a, std::uint64_t b) { return lowerWord(a) == lowerWord(b); }
+  static bool sameShort(const char* a, const char* b, std::size_t size) {
+    return lowerWord(gatherWord(a, size)) == lowerWord(gatherWord(b, size));
+  }
   static bool sameChunk(const char* a, const char* b) {
     return isSame(lowerChunk(loadChunk(a)), lowerChunk(loadChunk(b)));
   }
@@ -99,6 +114,9 @@ struct ByWords {
   static bool same(std::uint64_t a, std::uint64_t b) {
     return kAnyCase ? lowerWord(a) == lowerWord(b) : a == b;
   }
+  static bool sameShort(const char* a, const char* b, std::size_t size) {
+    return kAnyCase ? same(gatherWord(a, size), gatherWord(b, size)) : sameBytes(a, b, size);
+  }
   static bool sameEnds(const char* a, const char* b, std::size_t last) {
     return same(loadWord<std::uint64_t>(a), loadWord<std::uint64_t>(b)) &&
            same(loadWord<std::uint64_t>(a + last), loadWord<std::uint64_t>(b + last));
@@ -113,10 +131,10 @@ using InAnyCase = ByWords<true>;
 
 // Of texts of one length. The last chunk or word overlaps the one before.
 template <typename How>
-inline bool compareTexts(const char* a, const char* b, std::size_t size) {
+[[gnu::always_inline]] inline bool compareTexts(const char* a, const char* b, std::size_t size) {
   constexpr std::size_t kWord = 8;
   constexpr std::size_t kChunk = 16;
-  if (size < kWord) return size == 0 || How::same(gatherWord(a, size), gatherWord(b, size));
+  if (size < kWord) return size == 0 || How::sameShort(a, b, size);
   if (size < kChunk) return How::sameEnds(a, b, size - kWord);
   const std::size_t last = size - kChunk;
   for (std::size_t at = 0; at < last; at += kChunk) {

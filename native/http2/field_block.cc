@@ -49,11 +49,7 @@ FieldBlock::FieldBlock(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder
       begin_(out.reserve(pool, roomFor(size))),
       at_(encoder.begin(reinterpret_cast<std::uint8_t*>(begin_ + kFrameHeaderBytes))) {}
 
-void FieldBlock::add(std::span<const OutgoingField> fields) {
-  std::uint8_t* at = at_;
-  for (const OutgoingField& f : fields) at = encoder_.add(at, f.name, f.value);
-  at_ = at;
-}
+void FieldBlock::add(std::span<const OutgoingField> fields) { at_ = encoder_.add(at_, fields); }
 
 void FieldBlock::addAll(const OutgoingFields& fields, std::string_view except) {
   if (fields.source != nullptr) {

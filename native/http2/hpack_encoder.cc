@@ -102,9 +102,30 @@ bool isSecret(std::uint32_t staticIndex) {
   return staticIndex == 23 || staticIndex == 32 || staticIndex == 49 || staticIndex == 55;
 }
 
-bool isLowerCase(std::string_view text) {
-  return std::ranges::none_of(text, [](char c) { return c >= 'A' && c <= 'Z'; });
-}
+// A name in lower case; itself where it is.
+class LowerCase {
+ public:
+  explicit LowerCase(std::string_view name) : text_(name) {
+    if (std::ranges::none_of(name, [](char c) { return c >= 'A' && c <= 'Z'; })) return;
+    char* lower = small_.data();
+    if (name.size() > small_.size()) {
+      large_ = std::make_unique_for_overwrite<char[]>(name.size());
+      lower = large_.get();
+    }
+    std::ranges::transform(name, lower, toLower);
+    text_ = {lower, name.size()};
+  }
+  LowerCase(const LowerCase&) = delete;
+  LowerCase& operator=(const LowerCase&) = delete;
+  ~LowerCase() = default;
+
+  std::string_view text() const { return text_; }
+
+ private:
+  std::string_view text_;
+  std::array<char, 64> small_;
+  std::unique_ptr<char[]> large_;
+};
 
 }  // namespace
 
@@ -142,25 +163,26 @@ std::uint8_t* HpackEncoder::begin(std::uint8_t* out) {
 
 std::uint8_t* HpackEncoder::addOther(std::uint8_t* out, std::uint32_t place, std::string_view name,
                                      std::string_view value, bool secret) {
-  Known known = nameAt(place, name);
+  const Sent* const here = sentName(place, name);
+  Known known = here != nullptr ? nameOf(here->entry) : knownName(name);
   if (known.fixed != 0) {
     const StaticNames::Run run = kStaticNames.runOf(known.fixed);
-    for (known.fixed = run.begin; known.fixed < run.end; ++known.fixed) {
+    for (; known.fixed < run.end; ++known.fixed) {
       // An empty value says that there is only a name.
       const std::string_view there = staticField(known.fixed).value;
       if (!there.empty() && there == value) return addIndexed(out, place, known, name, value);
     }
-    known.fixed = run.begin;
+    known.fixed = known.named;
   }
   const std::size_t cost = DynamicTable::kOverhead + name.size() + value.size();
   const bool indexable = index_ != nullptr && cost <= table_.limit() / kLargestShare;
   HpackForm form = kWithoutIndexing;
   std::uint32_t key = 0;
-  if (secret || isSecret(known.fixed)) {
+  if (secret || isSecret(known.named)) {
     form = kNeverIndexed;
   } else if (indexable) {
     key = static_cast<std::uint32_t>(hashOf(known.key, value, 0) >> 16);
-    const Known found{known.key, find(key, name, value), 0};
+    const Known found{known.key, find(key, name, value), 0, known.named};
     if (wireIndex(found) != 0) return addIndexed(out, place, found, name, value);
     if (wasSeen(key)) form = kWithIndexing;
   }
@@ -168,36 +190,37 @@ std::uint8_t* HpackEncoder::addOther(std::uint8_t* out, std::uint32_t place, std
   // With a value that nobody asks for again, so that the name is there.
   if (nameIndex == 0 && form.bits == kWithoutIndexing.bits && indexable && wasSeen(known.key))
     form = kWithIndexing;
-  out = putNumber(out, form, nameIndex);
-  std::array<char, 64> folded;
-  std::unique_ptr<char[]> large;
-  std::string_view sent = name;
-  if (nameIndex != 0) {
-    sent = fieldOf(known).name;
+  if (form.bits == kWithIndexing.bits) return insert(out, place, known, name, value, key);
+  if (nameIndex == 0) return putLiteral(out, form, name, value);
+  if (here == nullptr) rememberName(place, known, name);
+  return putText(putNumber(out, form, nameIndex), value);
+}
+
+// `key`: of name and value.
+std::uint8_t* HpackEncoder::insert(std::uint8_t* out, std::uint32_t place, const Known& known,
+                                   std::string_view name, std::string_view value,
+                                   std::uint32_t key) {
+  if (const std::uint32_t nameIndex = wireIndex(known); nameIndex != 0) {
+    out = putText(putNumber(out, kWithIndexing, nameIndex), value);
+    table_.insert(fieldOf(known).name, value);
   } else {
-    if (!isLowerCase(name)) {
-      char* lower = folded.data();
-      if (name.size() > folded.size()) {
-        large = std::make_unique_for_overwrite<char[]>(name.size());
-        lower = large.get();
-      }
-      std::ranges::transform(name, lower, toLower);
-      sent = {lower, name.size()};
-    }
-    out = putText(out, sent);
+    const LowerCase lower(name);
+    out = putLiteral(out, kWithIndexing, lower.text(), value);
+    table_.insert(lower.text(), value);
   }
-  out = putText(out, value);
-  if (form.bits == kWithIndexing.bits) {
-    table_.insert(sent, value);
-    note(key);
-    if (known.fixed == 0) note(known.key);
-    // Serials begin anew: no older one may be taken for one that is to come.
-    if (table_.inserted() == 0) forgetSent();
-    rememberSent(place, {known.key, table_.inserted(), 0}, name, value);
-  } else if (nameIndex != 0) {
-    rememberName(place, known, name);
-  }
+  note(key);
+  if (known.named == 0) note(known.key);
+  // Serials begin anew: no older one may be taken for one that is to come.
+  if (table_.inserted() == 0) forgetSent();
+  rememberSent(place, {known.key, table_.inserted(), 0, known.named}, name, value);
   return out;
+}
+
+// With the name as a text.
+std::uint8_t* HpackEncoder::putLiteral(std::uint8_t* out, HpackForm form, std::string_view name,
+                                       std::string_view value) const {
+  const LowerCase lower(name);
+  return putText(putText(putNumber(out, form, 0), lower.text()), value);
 }
 
 std::uint8_t* HpackEncoder::addIndexed(std::uint8_t* out, std::uint32_t place, const Known& known,
@@ -210,20 +233,19 @@ std::uint8_t* HpackEncoder::putIndex(std::uint8_t* out, std::uint32_t index) {
   return putNumber(out, kIndexed, index);
 }
 
-HpackEncoder::Known HpackEncoder::nameAt(std::uint32_t place, std::string_view name) const {
-  if (place < knownPlaces_) {
-    const Sent& sent = index_->sent[place];
-    const std::string_view there(index_->texts.data() + sent.offset, sent.nameLength);
-    if (wireIndex(sent.entry) != 0 && sameText(there, name)) return sent.entry;
-  }
-  return knownName(name);
+// The place's field in the last head, where it has that name and an entry that is there.
+const HpackEncoder::Sent* HpackEncoder::sentName(std::uint32_t place, std::string_view name) const {
+  if (place >= knownPlaces_) return nullptr;
+  const Sent& sent = index_->sent[place];
+  const std::string_view there(index_->texts.data() + sent.offset, sent.nameLength);
+  return wireIndex(sent.entry) != 0 && sameText(there, name) ? &sent : nullptr;
 }
 
 HpackEncoder::Known HpackEncoder::knownName(std::string_view name) const {
   const std::uint64_t hash = hashOfName(name);
   const auto key = static_cast<std::uint32_t>(hash >> 16);
-  if (const std::uint32_t fixed = kStaticNames.find(hash, name); fixed != 0) return {key, 0, fixed};
-  return {key, findName(key, name), 0};
+  const std::uint32_t named = kStaticNames.find(hash, name);
+  return {key, named != 0 ? none() : findName(key, name), named, named};
 }
 
 std::uint8_t* HpackEncoder::putText(std::uint8_t* out, std::string_view text) const {
@@ -247,13 +269,8 @@ std::uint8_t* HpackEncoder::putText(std::uint8_t* out, std::string_view text) co
 
 void HpackEncoder::rememberName(std::uint32_t place, const Known& known, std::string_view name) {
   if (place >= knownPlaces_) return;
-  Sent& sent = index_->sent[place];
-  // Mostly it is there already.
-  const bool there = sent.valueLength == kNoValue && sent.entry.serial == known.serial &&
-                     sent.entry.fixed == known.fixed && sent.nameLength == name.size();
-  if (there && sent.entry.key == known.key) return;
   rememberSent(place, known, name, {});
-  sent.valueLength = kNoValue;
+  index_->sent[place].valueLength = kNoValue;
 }
 
 void HpackEncoder::rememberSent(std::uint32_t place, const Known& known, std::string_view name,
@@ -322,12 +339,13 @@ void HpackEncoder::note(std::uint32_t hash) {
 
 bool HpackEncoder::wasSeen(std::uint32_t hash) {
   std::array<std::uint32_t, 4>& place = index_->seen[hash % index_->seen.size()];
-  const auto found = std::ranges::find(place, hash);
-  const bool again = found != place.end();
-  std::move_backward(place.begin(), again ? found : place.end() - 1,
-                     again ? found + 1 : place.end());
-  place.front() = hash;
-  return again;
+  // It goes to the front, and those before it move on.
+  std::uint32_t next = hash;
+  for (std::uint32_t& each : place) {
+    std::swap(each, next);
+    if (next == hash) return true;
+  }
+  return false;
 }
 
 }  // namespace tidegate::http2

@@ -8,10 +8,12 @@
 // another.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "base/short_text.h"
@@ -55,18 +57,38 @@ class HpackEncoder {
                     bool secret = false) {
     const std::uint32_t place = place_++;
     if (place < knownPlaces_ && !secret) {
-      const Sent& sent = index_->sent[place];
-      const std::uint32_t index = wireIndex(sent.entry);
-      const char* const text = index_->texts.data() + sent.offset;
-      if (sent.nameLength == name.size() && sent.valueLength == value.size() && index != 0 &&
-          sameText({text, name.size()}, name) &&
-          sameText({text + name.size(), value.size()}, value)) {
-        if (index >= kOneByte) return putIndex(out, index);
-        *out = static_cast<std::uint8_t>(kIndexed.bits | index);
-        return out + 1;
-      }
+      const std::uint32_t index = indexOf(index_->sent[place], index_->texts.data(), name, value);
+      if (index != 0) return putIndex(out, index);
     }
     return addOther(out, place, name, value, secret);
+  }
+  // All of them; each has a `name` and a `value`.
+  template <typename Field>
+  std::uint8_t* add(std::uint8_t* out, std::span<const Field> fields) {
+    for (const Field *next = fields.data(), *const end = next + fields.size(); next != end;) {
+      // What is written may be anything, so that nothing would stay in registers but what is here.
+      const std::uint32_t place = place_;
+      const std::uint32_t left = place < knownPlaces_ ? knownPlaces_ - place : 0;
+      const Field* const last = next + std::min<std::size_t>(left, end - next);
+      const Field* const first = next;
+      if (first != last) {
+        const char* const texts = index_->texts.data();
+        for (const Sent* sent = &index_->sent[place]; next != last; ++next, ++sent) {
+          const std::uint32_t index = indexOf(*sent, texts, next->name, next->value);
+          if (index == 0) break;
+          if (index < kOneByte) {
+            *out++ = static_cast<std::uint8_t>(kIndexed.bits | index);
+          } else {
+            out = putIndex(out, index);
+          }
+        }
+        place_ = place + static_cast<std::uint32_t>(next - first);
+      }
+      if (next == end) break;
+      out = addOther(out, place_++, next->name, next->value, false);
+      ++next;
+    }
+    return out;
   }
 
  private:
@@ -86,6 +108,7 @@ class HpackEncoder {
     std::uint32_t key;     // of the name: its hash
     std::uint32_t serial;  // as in Slot; of an entry that is not there any more: there is none
     std::uint32_t fixed;   // of the static table; 0: of the dynamic one
+    std::uint32_t named;   // the static table's first one of that name, or 0
   };
   // How the field at a place in a block was sent last, and its texts as they were given: a name
   // that is written in another case is looked for.
@@ -117,12 +140,28 @@ class HpackEncoder {
     return known.fixed != 0 ? staticField(known.fixed)
                             : table_.at(table_.inserted() - known.serial);
   }
+  static Known nameOf(const Known& known) {
+    return known.named == 0 ? known : Known{known.key, known.serial, known.named, known.named};
+  }
+  // The index on the wire, where it is the field that was sent; else 0.
+  std::uint32_t indexOf(const Sent& sent, const char* texts, std::string_view name,
+                        std::string_view value) const {
+    const std::uint32_t index = wireIndex(sent.entry);
+    const char* const text = texts + sent.offset;
+    const bool same = sent.nameLength == name.size() && sent.valueLength == value.size() &&
+                      sameText({text, name.size()}, name) &&
+                      sameText({text + name.size(), value.size()}, value);
+    return same ? index : 0;
+  }
   // What add() does where the place had another field.
   std::uint8_t* addOther(std::uint8_t* out, std::uint32_t place, std::string_view name,
                          std::string_view value, bool secret);
-  // What is known of a field's name: by its place, or of itself.
-  Known nameAt(std::uint32_t place, std::string_view name) const;
+  const Sent* sentName(std::uint32_t place, std::string_view name) const;
   Known knownName(std::string_view name) const;
+  std::uint8_t* insert(std::uint8_t* out, std::uint32_t place, const Known& known,
+                       std::string_view name, std::string_view value, std::uint32_t key);
+  std::uint8_t* putLiteral(std::uint8_t* out, HpackForm form, std::string_view name,
+                           std::string_view value) const;
   std::uint8_t* addIndexed(std::uint8_t* out, std::uint32_t place, const Known& known,
                            std::string_view name, std::string_view value);
   static std::uint8_t* putIndex(std::uint8_t* out, std::uint32_t index);
