@@ -34,6 +34,10 @@ void EndpointStream::sendHead(const OutgoingRequest& head) {
   }
   requestEnded_ = !hasBody(head.body, head.contentLength);
   id_ = connection_.takeId();
+  if (head.upgrade.empty()) {
+    connection_.sendHead(*this, head, requestEnded_);
+    return;
+  }
   OutgoingRequest plain = head;
   plain.upgrade = {};
   connection_.sendHead(*this, plain, requestEnded_);

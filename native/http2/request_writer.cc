@@ -2,7 +2,7 @@
 
 #include <array>
 #include <charconv>
-#include <cstring>
+#include <span>
 
 namespace tidegate::http2 {
 
@@ -19,9 +19,12 @@ void writeRequestHead(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder,
     at += head.query.copy(at, head.query.size());
     target = {joined.data(), static_cast<std::size_t>(at - joined.data())};
   }
-  std::array<char, 20> digits{};
-  const char* const end = std::to_chars(digits.begin(), digits.end(), head.contentLength).ptr;
-  const std::string_view length(digits.data(), static_cast<std::size_t>(end - digits.data()));
+  std::array<char, 20> digits;
+  std::string_view length;
+  if (head.body == BodyKind::Length) {
+    const char* const end = std::to_chars(digits.begin(), digits.end(), head.contentLength).ptr;
+    length = {digits.data(), static_cast<std::size_t>(end - digits.data())};
+  }
   const bool webSocket = !head.upgrade.empty();
   const std::string_view method = webSocket ? "CONNECT" : head.method;
 
@@ -30,12 +33,10 @@ void writeRequestHead(FrameBuffer& out, BufferPool& pool, HpackEncoder& encoder,
   size.with(":authority", head.host).with(":path", target);
   size.with(head.fields).with("content-length", length).with("te", "trailers");
   FieldBlock block(out, pool, encoder, size);
-  if (webSocket) {
-    block.add({{":method", method}, {":protocol", "websocket"}});
-  } else {
-    block.add({{":method", method}});
-  }
-  block.add({{":scheme", scheme}, {":authority", head.host}, {":path", target}});
+  if (webSocket) block.add({{":method", method}, {":protocol", "websocket"}});
+  const std::array<OutgoingField, 4> pseudo = {
+      {{":method", method}, {":scheme", scheme}, {":authority", head.host}, {":path", target}}};
+  block.add(std::span(pseudo).subspan(webSocket ? 1 : 0));
   block.addAll(head.fields, webSocket ? "sec-websocket-key" : "");
   if (head.body == BodyKind::Length) block.add({{"content-length", length}});
   if (head.teTrailers) block.add({{"te", "trailers"}});
