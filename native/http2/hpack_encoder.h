@@ -65,30 +65,12 @@ class HpackEncoder {
   // All of them; each has a `name` and a `value`.
   template <typename Field>
   std::uint8_t* add(std::uint8_t* out, std::span<const Field> fields) {
-    for (const Field *next = fields.data(), *const end = next + fields.size(); next != end;) {
-      // What is written may be anything, so that nothing would stay in registers but what is here.
-      const std::uint32_t place = place_;
-      const std::uint32_t left = place < knownPlaces_ ? knownPlaces_ - place : 0;
-      const Field* const last = next + std::min<std::size_t>(left, end - next);
-      const Field* const first = next;
-      if (first != last) {
-        const char* const texts = index_->texts.data();
-        for (const Sent* sent = &index_->sent[place]; next != last; ++next, ++sent) {
-          const std::uint32_t index = indexOf(*sent, texts, next->name, next->value);
-          if (index == 0) break;
-          if (index < kOneByte) {
-            *out++ = static_cast<std::uint8_t>(kIndexed.bits | index);
-          } else {
-            out = putIndex(out, index);
-          }
-        }
-        place_ = place + static_cast<std::uint32_t>(next - first);
-      }
-      if (next == end) break;
-      out = addOther(out, place_++, next->name, next->value, false);
-      ++next;
+    for (;;) {
+      fields = fields.subspan(addKnown(out, fields));
+      if (fields.empty()) return out;
+      out = addOther(out, place_++, fields.front().name, fields.front().value, false);
+      fields = fields.subspan(1);
     }
-    return out;
   }
 
  private:
@@ -152,6 +134,30 @@ class HpackEncoder {
                       sameText({text, name.size()}, name) &&
                       sameText({text + name.size(), value.size()}, value);
     return same ? index : 0;
+  }
+  // Adds the first of them that were at their places in the last head; returns how many.
+  template <typename Field>
+  std::size_t addKnown(std::uint8_t*& out, std::span<const Field> fields) {
+    if (place_ >= knownPlaces_) return 0;
+    const std::size_t most = std::min<std::size_t>(knownPlaces_ - place_, fields.size());
+    // What is written may be anything to the compiler, which would load members again each time.
+    const Sent* const sent = &index_->sent[place_];
+    const char* const texts = index_->texts.data();
+    std::uint8_t* at = out;
+    std::uint32_t count = 0;
+    for (; count < most; ++count) {
+      const std::uint32_t index =
+          indexOf(sent[count], texts, fields[count].name, fields[count].value);
+      if (index == 0) break;
+      if (index < kOneByte) {
+        *at++ = static_cast<std::uint8_t>(kIndexed.bits | index);
+      } else {
+        at = putIndex(at, index);
+      }
+    }
+    place_ += count;
+    out = at;
+    return count;
   }
   // What add() does where the place had another field.
   std::uint8_t* addOther(std::uint8_t* out, std::uint32_t place, std::string_view name,
