@@ -23,10 +23,13 @@ class Cursor {
   explicit Cursor(char* at) : begin_(at), at_(at) {}
 
   void put(std::string_view text) { at_ = copyText(at_, text); }
+  // 100 to 999.
   void putStatus(std::uint16_t status) {
-    *at_++ = static_cast<char>('0' + status / 100 % 10);
-    *at_++ = static_cast<char>('0' + status / 10 % 10);
-    *at_++ = static_cast<char>('0' + status % 10);
+    const unsigned rest = status % 100U;
+    at_[0] = static_cast<char>('0' + status / 100U);
+    at_[1] = static_cast<char>('0' + rest / 10);
+    at_[2] = static_cast<char>('0' + rest % 10);
+    at_ += 3;
   }
   void put(std::uint64_t number) { at_ = std::to_chars(at_, at_ + 20, number).ptr; }
   void field(std::string_view name, std::string_view value) {

@@ -32,34 +32,36 @@ void Output::appendBorrowed(BufferPool& pool, std::string_view bytes) {
 }
 
 Output::FlushResult Output::flush(BufferPool& pool, Transport& transport) {
-  FlushResult result;
-  while (!empty()) {
-    std::array<iovec, 3> parts{};
-    std::size_t count = 0;
-    std::size_t total = 0;
-    const auto addPart = [&](char* data, std::size_t length) {
-      if (length == 0) return;
-      parts[count++] = {data, length};
-      total += length;
-    };
-    if (borrowed_.empty()) {
-      addPart(block_.data() + begin_, end_ - begin_);
-    } else {
-      if (block_) addPart(block_.data() + begin_, borrowedAt_ - begin_);
-      addPart(const_cast<char*>(borrowed_.data()), borrowed_.size());
-      if (block_) addPart(block_.data() + borrowedAt_, end_ - borrowedAt_);
-    }
-    const IoResult io = transport.write({parts.data(), count});
-    if (io.status == IoResult::Status::Failed) return {Status::Failed, io.error, result.bytes};
-    result.bytes += io.bytes;
-    if (io.bytes == total) break;
-    consume(pool, io.bytes);
-    // A short write means that the transport is full: the socket will report when it has room.
-    result.status = Status::Blocked;
-    return result;
+  if (empty()) {
+    clear();
+    return {};
   }
-  clear();
-  return result;
+  const IoResult io = borrowed_.empty() ? writeOwn(transport) : writeAll(transport);
+  if (io.status == IoResult::Status::Failed) return {Status::Failed, io.error, 0};
+  if (io.bytes == size()) {
+    clear();
+    return {Status::Done, 0, io.bytes};
+  }
+  // A short write means that the transport is full: the socket will report when it has room.
+  consume(pool, io.bytes);
+  return {Status::Blocked, 0, io.bytes};
+}
+
+IoResult Output::writeOwn(Transport& transport) const {
+  const iovec own{block_.data() + begin_, end_ - begin_};
+  return transport.write({&own, 1});
+}
+
+IoResult Output::writeAll(Transport& transport) const {
+  std::array<iovec, 3> parts;
+  std::size_t count = 0;
+  const auto addPart = [&](char* data, std::size_t length) {
+    if (length > 0) parts[count++] = {data, length};
+  };
+  if (block_) addPart(block_.data() + begin_, borrowedAt_ - begin_);
+  addPart(const_cast<char*>(borrowed_.data()), borrowed_.size());
+  if (block_) addPart(block_.data() + borrowedAt_, end_ - borrowedAt_);
+  return transport.write({parts.data(), count});
 }
 
 void Output::consume(BufferPool& pool, std::size_t bytes) {

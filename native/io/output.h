@@ -46,6 +46,9 @@ class Output {
   // Below this, copying is cheaper than another part of the system call.
   static constexpr std::size_t kCopyBelow = 2 * 1024;
 
+  IoResult writeOwn(Transport& transport) const;
+  // With the borrowed part.
+  IoResult writeAll(Transport& transport) const;
   // Another block, with room for `bytes` behind what is there.
   void grow(BufferPool& pool, std::size_t bytes);
   // Drops the first `bytes` and copies what is left of the borrowed part.
