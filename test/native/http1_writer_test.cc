@@ -102,20 +102,28 @@ TEST(
 }
 
 TEST("names and values that lie apart, as HTTP/2 leaves them, become lines") {
-  const std::string_view bytes = "onetwo: three\r\nfour";
-  std::array<Field, 3> table;
+  const std::string_view bytes = "onetwo: three\r\nfour: five--six: seven";
+  std::array<Field, 5> table;
   HeadFields head(table);
   head.rebase(bytes.data());
-  const auto add = [&head](Slice name, Slice value) {
+  const auto add = [&](std::string_view name, std::string_view value) {
+    const auto sliceOf = [bytes](std::string_view text) {
+      return Slice{static_cast<std::uint32_t>(bytes.find(text)),
+                   static_cast<std::uint32_t>(text.size())};
+    };
     Field field;
-    field.name = name;
-    field.value = value;
+    field.name = sliceOf(name);
+    field.value = sliceOf(value);
     head.add(field);
   };
-  add({0, 3}, {3, 3});   // one, two
-  add({3, 3}, {8, 5});   // two, three: stands there as a line
-  add({15, 4}, {0, 3});  // four, one: begins where that line ends
-  CHECK_EQ(responseText(head), "HTTP/1.1 200 OK\r\none: two\r\ntwo: three\r\nfour: one\r\n\r\n");
+  add("one", "two");    // beside each other
+  add("two", "three");  // stands there as a line
+  add("four", "five");  // as the next one
+  add("six", "seven");  // as far behind it as a line would be, and is none
+  add("four", "one");
+  CHECK_EQ(responseText(head),
+           "HTTP/1.1 200 OK\r\none: two\r\ntwo: three\r\nfour: five\r\nsix: seven\r\nfour: "
+           "one\r\n\r\n");
 }
 
 TEST("added fields of all lengths follow those that came") {
