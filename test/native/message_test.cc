@@ -30,7 +30,7 @@ TEST("a head knows of which ids it has fields, whatever is added, taken out or c
   CHECK(head.has(kVia | kDate));
   CHECK(head.has(kOther));
   CHECK(!head.has(kDate));
-  CHECK(head.find(FieldId::Via) == &table[0]);
+  CHECK(head.find(FieldId::Via) == table.data());
 
   std::array<Field, 3> otherTable;
   HeadFields copy(std::span<Field>{});
