@@ -2,11 +2,11 @@
 #include "base/msgpack.h"
 
 #include <bit>
+#include <cstring>
 
 namespace tidegate {
 namespace {
 
-constexpr std::uint8_t kNil = 0xc0;
 constexpr std::uint8_t kNeverUsed = 0xc1;
 constexpr std::uint8_t kFalse = 0xc2;
 constexpr std::uint8_t kTrue = 0xc3;
@@ -86,12 +86,6 @@ MsgpackType MsgpackReader::peek() const {
   return MsgpackType::Map;
 }
 
-bool MsgpackReader::nil() {
-  if (rest_.empty() || rest_[0] != kNil) return false;
-  rest_ = rest_.subspan(1);
-  return true;
-}
-
 bool MsgpackReader::boolean(bool& value) {
   if (rest_.empty() || (rest_[0] != kTrue && rest_[0] != kFalse)) return false;
   value = rest_[0] == kTrue;
@@ -141,7 +135,7 @@ bool MsgpackReader::integer(bool& negative, std::uint64_t& magnitude) {
   return true;
 }
 
-bool MsgpackReader::unsignedInteger(std::uint64_t& value) {
+bool MsgpackReader::unsignedNumber(std::uint64_t& value) {
   const auto start = rest_;
   bool negative = false;
   std::uint64_t magnitude = 0;
@@ -179,11 +173,13 @@ bool MsgpackReader::text(std::string_view& value) {
 }
 
 bool MsgpackReader::knownText(std::string_view& value) {
-  if (peek() != MsgpackType::Text) return false;
+  if (rest_.empty()) return false;
   const std::uint8_t tag = rest_[0];
+  const bool isFixed = (tag & 0xe0) == kFixText;
+  if (!isFixed && (tag < kStr8 || tag > kStr32)) return false;
   std::size_t width = 0;
   std::uint64_t length = tag & 0x1f;
-  if (tag >= kStr8) {
+  if (!isFixed) {
     width = std::size_t{1} << (tag - kStr8);
     if (rest_.size() <= width) return false;
     length = bigEndian(rest_.data() + 1, width);
@@ -236,6 +232,12 @@ bool isUtf8(std::string_view text) {
   const auto* at = reinterpret_cast<const std::uint8_t*>(text.data());
   const auto* end = at + text.size();
   while (at < end) {
+    // Most texts are ASCII.
+    for (std::uint64_t eight; end - at >= 8; at += 8) {
+      std::memcpy(&eight, at, sizeof eight);
+      if ((eight & 0x8080'8080'8080'8080) != 0) break;
+    }
+    if (at == end) break;
     const std::uint8_t first = *at++;
     if (first < 0x80) continue;
     // The second byte's range refuses overlong forms, surrogates and what is over U+10FFFF.

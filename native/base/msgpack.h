@@ -34,12 +34,22 @@ class MsgpackReader {
   // The type that the next value claims.
   MsgpackType peek() const;
 
-  bool nil();
+  bool nil() {
+    if (rest_.empty() || rest_[0] != kNil) return false;
+    rest_ = rest_.subspan(1);
+    return true;
+  }
   bool boolean(bool& value);
 
   // Integers of any width. Also floating point that is a whole number of at most 2^53, because
   // JavaScript has no other way to write an integer above 32 bits.
-  bool unsignedInteger(std::uint64_t& value);
+  bool unsignedInteger(std::uint64_t& value) {
+    // Most are small, and a byte.
+    if (rest_.empty() || rest_[0] > kMostSmall) return unsignedNumber(value);
+    value = rest_[0];
+    rest_ = rest_.subspan(1);
+    return true;
+  }
   bool signedInteger(std::int64_t& value);
 
   // Valid UTF-8 only. Borrows from the bytes.
@@ -60,6 +70,10 @@ class MsgpackReader {
   std::size_t remaining() const { return rest_.size(); }
 
  private:
+  static constexpr std::uint8_t kNil = 0xc0;
+  static constexpr std::uint8_t kMostSmall = 0x7f;
+
+  bool unsignedNumber(std::uint64_t& value);
   bool integer(bool& negative, std::uint64_t& magnitude);
   bool floating(double& value, std::size_t& width) const;
   bool header(std::uint8_t fixed, std::uint8_t wide, std::size_t perElement, std::uint32_t& count);

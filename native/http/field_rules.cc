@@ -1,7 +1,6 @@
 #include "http/field_rules.h"
 
 #include "base/byte_set.h"
-#include "http/field_id.h"
 
 namespace tidegate {
 namespace {
@@ -21,8 +20,8 @@ bool isLowerCaseToken(std::string_view text) { return !text.empty() && kLowerTok
 
 bool isFieldText(std::string_view text) { return kField.holds(text); }
 
-bool isEditableField(std::string_view name) {
-  switch (fieldIdOf(name)) {
+bool isEditableField(FieldId id, std::string_view name) {
+  switch (id) {
     case FieldId::Connection:
     case FieldId::ContentLength:
     case FieldId::Expect:
@@ -38,5 +37,7 @@ bool isEditableField(std::string_view name) {
       return isToken(name);
   }
 }
+
+bool isEditableField(std::string_view name) { return isEditableField(fieldIdOf(name), name); }
 
 }  // namespace tidegate

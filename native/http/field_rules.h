@@ -4,6 +4,8 @@
 
 #include <string_view>
 
+#include "http/field_id.h"
+
 namespace tidegate {
 
 // No control character (C0, DEL).
@@ -19,5 +21,7 @@ bool isFieldText(std::string_view text);
 // A name that edits may touch: a token, and no field that frames the message, speaks for one
 // hop only, or has a rule of its own (Host, Expect).
 bool isEditableField(std::string_view name);
+// The same of a name whose id is known.
+bool isEditableField(FieldId id, std::string_view name);
 
 }  // namespace tidegate
