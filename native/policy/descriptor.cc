@@ -24,12 +24,15 @@ void eachLine(const HeadFields& fields, const PolicyInput& input, Visit visit) {
 
 void writeHeader(MessageWriter& writer, const HeadFields& fields, const PolicyInput& input) {
   std::size_t lines = 0;
-  std::size_t size = 0;
+  std::string_view last;
   eachLine(fields, input, [&](std::string_view value) {
     ++lines;
-    size += latin1Size(value);
+    last = value;
   });
   if (lines == 0) return writer.nil();
+  if (lines == 1) return writer.latin1Text(last);
+  std::size_t size = 0;
+  eachLine(fields, input, [&](std::string_view value) { size += latin1Size(value); });
   writer.textHeader(size + 2 * (lines - 1));
   bool first = true;
   eachLine(fields, input, [&](std::string_view value) {
@@ -135,11 +138,11 @@ void writeValue(MessageWriter& writer, const PolicyInput& input, const InputSour
     case InputKind::Method:
       return writer.anyText(source.method);
     case InputKind::ClientAddress:
-      return writer.anyText(source.clientAddress);
+      return writer.utf8Text(source.clientAddress);
     case InputKind::Host:
       return writer.anyText(source.host);
     case InputKind::Scheme:
-      return writer.anyText(source.scheme);
+      return writer.utf8Text(source.scheme);
     case InputKind::RouteName:
       return writer.anyText(source.routeName);
     case InputKind::Consumer:

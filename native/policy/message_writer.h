@@ -13,7 +13,14 @@
 namespace tidegate {
 
 inline bool isAscii(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  std::uint64_t seen = 0;
+  for (; text.size() >= sizeof seen; text.remove_prefix(sizeof seen)) {
+    std::uint64_t bytes;
+    std::memcpy(&bytes, text.data(), sizeof bytes);
+    seen |= bytes;
+  }
+  for (const char c : text) seen |= static_cast<unsigned char>(c);
+  return (seen & 0x8080'8080'8080'8080) == 0;
 }
 
 // Bytes of a Latin-1 text in UTF-8: those above 0x7f become two.
@@ -78,14 +85,20 @@ class MessageWriter {
   }
 
   void latin1Text(std::string_view text) {
+    if (isAscii(text)) return utf8Text(text);
     textHeader(latin1Size(text));
     latin1(text);
   }
 
-  void anyText(std::string_view text) {
-    if (!isUtf8(text)) return latin1Text(text);
+  // What is known to be UTF-8.
+  void utf8Text(std::string_view text) {
     textHeader(text.size());
     raw(text);
+  }
+
+  void anyText(std::string_view text) {
+    if (!isAscii(text) && !isUtf8(text)) return latin1Text(text);
+    utf8Text(text);
   }
 
  private:

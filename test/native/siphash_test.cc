@@ -1,4 +1,5 @@
-// SipHash-2-4-128 against the vectors of its authors (vectors_sip128 of the reference code).
+// SipHash-2-4-128 against the vectors of its authors (vectors_sip128 of the reference code), and
+// SipHash-1-3 against what CPython makes of the same bytes with a key of zeros (PYTHONHASHSEED=0).
 #include "shared/siphash.h"
 
 #include <array>
@@ -90,6 +91,15 @@ TEST("siphash: texts longer than its count of their length, and views that are n
   CHECK(sipHash128(kKey, text.substr(0, 256)) != sipHash128(kKey, ""));
   const std::string shifted = "?" + message(63);
   CHECK_EQ(hex(sipHash128(kKey, std::string_view(shifted).substr(1))), kVectors[63]);
+}
+
+TEST("siphash: of 64 bits") {
+  CHECK_EQ(sipHash64({}, "a"), 0x4074'48d2'b89b'1813);
+  CHECK_EQ(sipHash64({}, "bench-k"), 0x43da'61a6'b798'8254);
+  CHECK_EQ(sipHash64({}, "12345678"), 0x3489'9824'3056'0a87);
+  CHECK_EQ(sipHash64({}, "0123456789abcdef0"), 0xf738'bb4f'3080'1228);
+  CHECK(sipHash64({1, 0}, "a") != sipHash64({}, "a"));
+  CHECK(sipHash64({0, 1}, "a") != sipHash64({}, "a"));
 }
 
 TEST("siphash: the hash depends on both halves of the key, and random keys differ") {
