@@ -18,8 +18,8 @@ constexpr std::size_t kVerdictsPerTurn = 256;
 
 }  // namespace
 
-PolicyCalls::PolicyCalls(EventLoop& loop, BufferPool& pool, ThreadCounters& counters)
-    : loop_(loop), pool_(pool), counters_(counters) {}
+PolicyCalls::PolicyCalls(EventLoop& loop, ThreadCounters& counters)
+    : loop_(loop), counters_(counters) {}
 
 PolicyCalls::~PolicyCalls() { close(); }
 
@@ -162,10 +162,7 @@ void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> 
     --worker.inHands;
     worker.thread->load.fetch_sub(1, std::memory_order_relaxed);
   }
-  Block bytes = pool_.acquire(message.size());
-  std::memcpy(bytes.data(), message.data(), message.size());
-  const Result<Verdict, VerdictError> verdict =
-      decodeVerdict({reinterpret_cast<const std::uint8_t*>(bytes.data()), message.size()});
+  const Result<Verdict, VerdictError> verdict = decoder_.decode(asIs);
   if (!verdict) {
     counters_.policyBadVerdicts.add();
     // One that does not even say which call it is for leaves that to its time limit.
@@ -179,7 +176,7 @@ void PolicyCalls::handOut(std::uint32_t workerIndex, std::span<const std::byte> 
     counters_.policyLateVerdicts.add();
     return;
   }
-  release(*call).onVerdict(*verdict, std::move(bytes), message.size());
+  release(*call).onVerdict(*verdict, asIs);
 }
 
 PolicyCalls::Call* PolicyCalls::callOf(PolicyCallId id, std::uint32_t worker) {

@@ -15,7 +15,6 @@
 
 #include "base/intrusive_list.h"
 #include "http/reason.h"
-#include "io/buffer_pool.h"
 #include "io/event_loop.h"
 #include "observe/stats.h"
 #include "policy/channel.h"
@@ -42,8 +41,9 @@ class PolicyWaiter {
   virtual std::size_t describe(PolicyCallId id, std::span<std::byte> out) = 0;
   // A fetch for the policies that decide; it is begun next.
   virtual PolicyFetch& makeFetch() = 0;
-  // The end of the call, one of the two. `verdict` points into the first `size` bytes.
-  virtual void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) = 0;
+  // The end of the call, one of the two. `verdict` was decoded from `bytes`; both are borrowed for
+  // the call.
+  virtual void onVerdict(const Verdict& verdict, std::span<const std::uint8_t> bytes) = 0;
   virtual void onNoVerdict(Reason reason) = 0;
 
  protected:
@@ -53,7 +53,7 @@ class PolicyWaiter {
 // One I/O thread owns it.
 class PolicyCalls {
  public:
-  PolicyCalls(EventLoop& loop, BufferPool& pool, ThreadCounters& counters);
+  PolicyCalls(EventLoop& loop, ThreadCounters& counters);
   ~PolicyCalls();
 
   // Without a number when the descriptor is too large for any worker; else one of the waiter's ends
@@ -133,7 +133,6 @@ class PolicyCalls {
   PolicyWaiter& release(Call& call);
 
   EventLoop& loop_;
-  BufferPool& pool_;
   ThreadCounters& counters_;
   std::deque<Call> calls_;  // never moved
   std::vector<std::uint32_t> free_;
@@ -142,6 +141,7 @@ class PolicyCalls {
   std::vector<Worker> workers_;
   std::size_t nextWorker_ = 0;  // where the search for the least loaded begins
   std::vector<std::byte> scratch_;
+  VerdictDecoder decoder_;
 };
 
 }  // namespace tidegate

@@ -17,9 +17,9 @@ PolicyFetch& Question::makeFetch() {
   return waiters_.front()->makeFetch();
 }
 
-void Question::onVerdict(const Verdict& verdict, Block bytes, std::size_t size) {
+void Question::onVerdict(const Verdict& verdict, std::span<const std::uint8_t> bytes) {
   call_ = {};
-  decisions_.answered(*this, verdict, std::move(bytes), size);
+  decisions_.answered(*this, verdict, bytes);
 }
 
 void Question::onNoVerdict(Reason reason) {
@@ -116,12 +116,13 @@ void Decisions::cancel(DecisionWaiter& waiter) {
 
 // The answer
 
-void Decisions::answered(Question& question, const Verdict& verdict, Block bytes,
-                         std::size_t size) {
+void Decisions::answered(Question& question, const Verdict& verdict,
+                         std::span<const std::uint8_t> bytes) {
   if (verdict.kind == VerdictKind::Failed && question.stale_) {
     unanswered(question, Reason::PolicyFailed);
     return;
   }
+  const VerdictCopy copy(verdict, bytes);
   const bool repeatable = verdict.replayMillis > 0 && verdict.kind != VerdictKind::Failed;
   // What an upstream says of a replay is for replays alone.
   const bool keeps = repeatable && !(question.early_ && question.fetched_);
@@ -129,14 +130,13 @@ void Decisions::answered(Question& question, const Verdict& verdict, Block bytes
     // One that was asked while its chain gave verdicts for one request only has no key yet.
     const VerdictKey key =
         question.hash_ != 0 ? question.key() : store_.keyOf(question.chain_, question.inputs());
-    store_.keep(key, {reinterpret_cast<const std::uint8_t*>(bytes.data()), size},
-                loop_.nowMillis());
+    store_.keep(key, copy, loop_.nowMillis());
     if (!unrepeatable_.empty()) unrepeatable_.erase(question.chain_);
   } else if (!repeatable && verdict.kind != VerdictKind::Failed) {
     unrepeatable_.insert(question.chain_);
   }
   question.unlink();
-  VerdictRef shared = store_.hold(verdict, std::move(bytes));
+  VerdictRef shared = store_.hold(copy, pool_.acquire(copy.size()));
   DecisionWaiter* const first = question.waiters_.popFront();
   first->question_ = nullptr;
   Waiters rest;

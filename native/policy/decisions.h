@@ -60,7 +60,7 @@ class Question final : private PolicyWaiter, private ListNode<QuestionLink> {
 
   std::size_t describe(PolicyCallId id, std::span<std::byte> out) override;
   PolicyFetch& makeFetch() override;
-  void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override;
+  void onVerdict(const Verdict& verdict, std::span<const std::uint8_t> bytes) override;
   void onNoVerdict(Reason reason) override;
 
   std::span<const std::byte> inputs() const {
@@ -126,7 +126,7 @@ class Decisions {
                          std::span<const std::byte> inputs, bool early);
   Question* openQuestion(const VerdictKey& key, bool early);
   bool begin(Question& question);
-  void answered(Question& question, const Verdict& verdict, Block bytes, std::size_t size);
+  void answered(Question& question, const Verdict& verdict, std::span<const std::uint8_t> bytes);
   void unanswered(Question& question, Reason reason);
   void drop(Question& question);
   static void detach(Question& question, Waiters& waiters);

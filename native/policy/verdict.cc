@@ -1,6 +1,8 @@
 #include "policy/verdict.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 #include "base/ascii.h"
 #include "http/field_rules.h"
@@ -46,31 +48,8 @@ bool isSentence(std::string_view text) {
   return text.size() <= kMaxVerdictDetailBytes && isPlainText(text);
 }
 
-template <bool First>
-bool readText(MsgpackReader& reader, std::string_view& text) {
-  return First ? reader.text(text) : reader.knownText(text);
-}
-
-}  // namespace
-
-template <VerdictList::Reading How>
-bool VerdictEdits::read(MsgpackReader& reader, VerdictEdit& edit) const {
-  constexpr bool kFirst = How == Reading::First;
-  if (hasOps_) {
-    std::uint64_t op = 0;
-    if (!reader.unsignedInteger(op) || op > static_cast<std::uint64_t>(EditOp::Remove))
-      return false;
-    edit.op = static_cast<EditOp>(op);
-  }
-  if (!readText<kFirst>(reader, edit.name)) return false;
-  edit.id = fieldIdOf(edit.name);
-  return edit.op == EditOp::Remove ? reader.nil() : readText<kFirst>(reader, edit.value);
-}
-template bool VerdictEdits::read<VerdictList::Reading::Again>(MsgpackReader&, VerdictEdit&) const;
-
 // Nothing when a value is not what VerdictCharge promises.
-template <VerdictList::Reading How>
-std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
+std::optional<VerdictCharge> readCharge(MsgpackReader& reader) {
   std::uint64_t algorithm = 0;
   std::uint64_t calendar = 0;
   std::uint64_t cost = 0;
@@ -92,15 +71,11 @@ std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
   }
   const Result<Limit, std::string> limit = makeLimit(spec);
   if (!limit || !reader.unsignedInteger(cost) || cost > kMaxCost) return std::nullopt;
-  constexpr bool kFirst = How == Reading::First;
-  if (!readText<kFirst>(reader, key) || key.empty() || key.size() > kMaxChargeKeyBytes)
-    return std::nullopt;
+  if (!reader.text(key) || key.empty() || key.size() > kMaxChargeKeyBytes) return std::nullopt;
   if (!reader.unsignedInteger(fields) || fields > 3) return std::nullopt;
   if (!reader.unsignedInteger(status) || status < 400 || status > 599) return std::nullopt;
-  if (!reader.nil() && !(readText<kFirst>(reader, name) && (!kFirst || isLimitName(name))))
-    return std::nullopt;
-  if (!reader.nil() && !(readText<kFirst>(reader, reason) && (!kFirst || isSentence(reason))))
-    return std::nullopt;
+  if (!reader.nil() && !(reader.text(name) && isLimitName(name))) return std::nullopt;
+  if (!reader.nil() && !(reader.text(reason) && isSentence(reason))) return std::nullopt;
   return VerdictCharge{*limit,
                        spec.count,
                        windowSeconds(spec),
@@ -109,10 +84,24 @@ std::optional<VerdictCharge> VerdictCharges::read(MsgpackReader& reader) {
                        static_cast<LimitFields>(fields),
                        static_cast<std::uint16_t>(status),
                        name,
-                       reason};
+                       reason,
+                       std::nullopt};
 }
-template std::optional<VerdictCharge> VerdictCharges::read<VerdictList::Reading::Again>(
-    MsgpackReader&);
+
+// `checked`: the caller looks at every byte of the name, and lets pass tokens only.
+bool readEdit(MsgpackReader& reader, bool hasOp, bool checked, VerdictEdit& edit) {
+  if (hasOp) {
+    std::uint64_t op = 0;
+    if (!reader.unsignedInteger(op) || op > static_cast<std::uint64_t>(EditOp::Remove))
+      return false;
+    edit.op = static_cast<EditOp>(op);
+  }
+  if (!(checked ? reader.knownText(edit.name) : reader.text(edit.name))) return false;
+  edit.id = fieldIdOf(edit.name);
+  return edit.op == EditOp::Remove ? reader.nil() : reader.text(edit.value);
+}
+
+}  // namespace
 
 bool VerdictTags::has(std::string_view tag) const {
   MsgpackReader reader(elements_);
@@ -125,9 +114,10 @@ bool VerdictTags::has(std::string_view tag) const {
 }
 
 // Reads one verdict; the first thing that is wrong ends it.
-class VerdictDecoder {
+class VerdictReading {
  public:
-  explicit VerdictDecoder(std::span<const std::uint8_t> bytes) : bytes_(bytes), reader_(bytes) {}
+  VerdictReading(VerdictDecoder& decoder, std::span<const std::uint8_t> bytes)
+      : decoder_(decoder), bytes_(bytes), reader_(bytes) {}
 
   Result<Verdict, VerdictError> run() {
     if (!whole()) return Failure{error_};
@@ -199,12 +189,12 @@ class VerdictDecoder {
         count / kChargeWidth > kMaxVerdictCharges) {
       return fail("expected an array of at most 16 charges");
     }
-    begin(verdict_.charges, count / kChargeWidth);
-    for (std::uint32_t i = 0; i < verdict_.charges.count_; ++i) {
-      if (!VerdictCharges::read<VerdictList::Reading::First>(reader_))
-        return fail("expected a charge on a limit");
+    for (std::uint32_t i = 0; i < count / kChargeWidth; ++i) {
+      const std::optional<VerdictCharge> charge = readCharge(reader_);
+      if (!charge) return fail("expected a charge on a limit");
+      decoder_.charges_.push_back(*charge);
     }
-    end(verdict_.charges);
+    verdict_.charges = decoder_.charges_;
     return true;
   }
 
@@ -291,36 +281,105 @@ class VerdictDecoder {
   enum class Edits : std::uint8_t { Fields, Head, Query };
 
   bool edits(VerdictEdits& list, Edits kind) {
-    list.hasOps_ = kind != Edits::Fields;
-    const std::uint32_t width = list.hasOps_ ? 3 : 2;
+    const bool hasOps = kind != Edits::Fields;
+    const std::uint32_t width = hasOps ? 3 : 2;
     std::uint32_t count = 0;
     if (!reader_.array(count) || count % width != 0 || count / width > kMaxVerdictEdits)
       return fail("expected an array of at most 64 edits or fields");
-    begin(list, count / width);
+    const std::size_t first = decoder_.edits_.size();
     std::size_t size = 0;
-    for (std::uint32_t i = 0; i < list.count_; ++i) {
+    for (std::uint32_t i = 0; i < count / width; ++i) {
       VerdictEdit edit;
-      if (!list.read<VerdictList::Reading::First>(reader_, edit))
-        return fail("expected a name and a value");
+      const bool isField = kind != Edits::Query;
+      if (!readEdit(reader_, hasOps, isField, edit)) return fail("expected a name and a value");
       size += edit.name.size() + edit.value.size();
-      if (kind == Edits::Query) continue;
-      if (!isEditableField(edit.name)) return fail("a field that no policy may touch");
-      if (!isFieldText(edit.value) || trimOws(edit.value) != edit.value)
-        return fail("a value that no field may have");
+      if (isField) {
+        if (!isEditableField(edit.id, edit.name)) return fail("a field that no policy may touch");
+        if (!isFieldText(edit.value) || trimOws(edit.value).size() != edit.value.size())
+          return fail("a value that no field may have");
+      }
+      decoder_.edits_.push_back({placeOf(edit.name), static_cast<std::uint32_t>(edit.name.size()),
+                                 placeOf(edit.value), static_cast<std::uint32_t>(edit.value.size()),
+                                 edit.op, edit.id});
     }
     if (size > kMaxVerdictFieldBytes) return fail("more than 64 KiB of fields");
-    end(list);
+    list.base_ = base();
+    list.places_ = std::span(decoder_.edits_).subspan(first);
     return true;
   }
 
+  const char* base() const { return reinterpret_cast<const char*>(bytes_.data()); }
+  // Of a text that may be empty, and then stands nowhere.
+  std::uint32_t placeOf(std::string_view text) const {
+    return text.empty() ? 0 : static_cast<std::uint32_t>(text.data() - base());
+  }
+
+  VerdictDecoder& decoder_;
   std::span<const std::uint8_t> bytes_;
   MsgpackReader reader_;
   Verdict verdict_;
   VerdictError error_;
 };
 
-Result<Verdict, VerdictError> decodeVerdict(std::span<const std::uint8_t> bytes) {
-  return VerdictDecoder(bytes).run();
+VerdictDecoder::VerdictDecoder() {
+  constexpr std::size_t kLists = 3;
+  edits_.reserve(kLists * kMaxVerdictEdits);
+  charges_.reserve(kMaxVerdictCharges);
+}
+
+Result<Verdict, VerdictError> VerdictDecoder::decode(std::span<const std::uint8_t> bytes) {
+  edits_.clear();
+  charges_.clear();
+  return VerdictReading(*this, bytes).run();
+}
+
+// Copying. In the memory: charges, places of edits, bytes.
+
+std::size_t VerdictCopy::size() const {
+  const std::size_t edits = verdict_.queryEdits.size() + verdict_.requestEdits.size() +
+                            verdict_.responseEdits.size() + verdict_.fields.size();
+  return verdict_.charges.size_bytes() + edits * sizeof(VerdictEdits::Place) + bytes_.size();
+}
+
+Verdict VerdictCopy::into(std::byte* memory) const {
+  static_assert(std::is_trivially_copyable_v<VerdictCharge> &&
+                alignof(VerdictEdits::Place) <= kAlignment);
+  Verdict copy = verdict_;
+  char* const bytes = reinterpret_cast<char*>(memory) + (size() - bytes_.size());
+  std::memcpy(bytes, bytes_.data(), bytes_.size());
+  const char* const before = reinterpret_cast<const char*>(bytes_.data());
+  const auto move = [&](std::string_view& text) {
+    if (!text.empty()) text = {bytes + (text.data() - before), text.size()};
+  };
+  for (std::string_view* text :
+       {&copy.consumer, &copy.upstream, &copy.path, &copy.body, &copy.detail, &copy.policy})
+    move(*text);
+  const auto moveList = [&](VerdictList& list) {
+    const std::size_t at = list.elements_.data() - bytes_.data();
+    list.elements_ = {reinterpret_cast<const std::uint8_t*>(bytes) + at, list.elements_.size()};
+  };
+  if (!copy.tags.empty()) moveList(copy.tags);
+  if (!copy.times.empty()) moveList(copy.times);
+
+  // Objects of trivial types begin with their bytes (implicit-lifetime types).
+  auto* const charges = reinterpret_cast<VerdictCharge*>(memory);
+  if (!copy.charges.empty()) std::memcpy(memory, copy.charges.data(), copy.charges.size_bytes());
+  copy.charges = {charges, copy.charges.size()};
+  for (VerdictCharge& charge : std::span(charges, copy.charges.size())) {
+    move(charge.key);
+    move(charge.name);
+    move(charge.reason);
+  }
+  std::byte* places = memory + copy.charges.size_bytes();
+  for (VerdictEdits* list :
+       {&copy.queryEdits, &copy.requestEdits, &copy.responseEdits, &copy.fields}) {
+    if (list->empty()) continue;
+    std::memcpy(places, list->places_.data(), list->places_.size_bytes());
+    list->places_ = {reinterpret_cast<const VerdictEdits::Place*>(places), list->places_.size()};
+    list->base_ = bytes;
+    places += list->places_.size_bytes();
+  }
+  return copy;
 }
 
 }  // namespace tidegate

@@ -27,11 +27,13 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/msgpack.h"
 #include "base/result.h"
 #include "http/field_id.h"
 #include "shared/limits.h"
+#include "shared/siphash.h"
 
 namespace tidegate {
 
@@ -45,45 +47,39 @@ struct VerdictEdit {
   FieldId id = FieldId::Other;
 };
 
-// Lists of a verdict are read where they stand: its bytes have to stay. What decodeVerdict()
-// returns keeps every promise that is made here.
-class VerdictList {
- public:
-  bool empty() const { return count_ == 0; }
-  std::uint32_t size() const { return count_; }
-
- protected:
-  friend class VerdictDecoder;
-
-  // What was found good at first is not looked at byte by byte again.
-  enum class Reading : std::uint8_t { First, Again };
-
-  std::span<const std::uint8_t> elements_;
-  std::uint32_t count_ = 0;
-};
-
 // Edits, or fields, which are additions; or edits of a query, whose names and values are any text.
 //   name: isEditableField(); value: isFieldText(), no white space around it
-class VerdictEdits : public VerdictList {
+// Texts are found by their places in the bytes of the verdict, so that both can be copied.
+class VerdictEdits {
  public:
+  bool empty() const { return places_.empty(); }
+  std::size_t size() const { return places_.size(); }
+
   // Calls `visit` with each VerdictEdit, in order.
   template <typename Visit>
   void each(Visit visit) const {
-    MsgpackReader reader(elements_);
-    for (std::uint32_t i = 0; i < count_; ++i) {
-      VerdictEdit edit;
-      read<Reading::Again>(reader, edit);
-      visit(edit);
+    for (const Place& at : places_) {
+      visit(VerdictEdit{
+          at.op, {base_ + at.name, at.nameSize}, {base_ + at.value, at.valueSize}, at.id});
     }
   }
 
  private:
   friend class VerdictDecoder;
+  friend class VerdictReading;
+  friend class VerdictCopy;
 
-  template <Reading How>
-  bool read(MsgpackReader& reader, VerdictEdit& edit) const;
+  struct Place {
+    std::uint32_t name;
+    std::uint32_t nameSize;
+    std::uint32_t value;
+    std::uint32_t valueSize;
+    EditOp op;
+    FieldId id;
+  };
 
-  bool hasOps_ = false;
+  const char* base_ = nullptr;
+  std::span<const Place> places_;
 };
 
 // Which fields about a limit the response gets.
@@ -107,25 +103,22 @@ struct VerdictCharge {
   std::uint16_t status = 429;  // 400..599
   std::string_view name;       // of the limit in RateLimit: visible characters, no quotes
   std::string_view reason;     // a sentence without control characters; may be empty
+  // Of the counter, once somebody has charged it: a kept verdict is charged again and again.
+  mutable std::optional<Hash128> counter;
 };
 
-class VerdictCharges : public VerdictList {
+// Lists that are seldom looked at are read where they stand.
+class VerdictList {
  public:
-  // Calls `visit` with each VerdictCharge, in order, until it returns false.
-  template <typename Visit>
-  void each(Visit visit) const {
-    MsgpackReader reader(elements_);
-    for (std::uint32_t i = 0; i < count_; ++i) {
-      const std::optional<VerdictCharge> charge = read<Reading::Again>(reader);
-      if (!charge || !visit(*charge)) return;
-    }
-  }
+  bool empty() const { return count_ == 0; }
+  std::uint32_t size() const { return count_; }
 
- private:
-  friend class VerdictDecoder;
+ protected:
+  friend class VerdictReading;
+  friend class VerdictCopy;
 
-  template <Reading How>
-  static std::optional<VerdictCharge> read(MsgpackReader& reader);
+  std::span<const std::uint8_t> elements_;
+  std::uint32_t count_ = 0;
 };
 
 class VerdictTags : public VerdictList {
@@ -150,13 +143,14 @@ class VerdictTimes : public VerdictList {
 enum class VerdictKind : std::uint8_t { GoOn, Answer, Deny, Failed, Pass };
 enum class PolicyFailure : std::uint8_t { Threw, TimedOut, UnknownChain, BreakerOpen };
 
-// Its views point into the bytes that it was decoded from.
+// Its views point into the bytes that it was decoded from. It keeps every promise that is made
+// here.
 struct Verdict {
   std::uint32_t index = 0;
   std::uint32_t generation = 0;
   VerdictKind kind = VerdictKind::GoOn;
   std::string_view consumer;  // empty: nobody is known
-  VerdictCharges charges;
+  std::span<const VerdictCharge> charges;
   std::uint64_t replayMillis = 0;  // 0: for this request only
   std::uint64_t staleMillis = 0;   // beyond replayMillis, while nobody can decide anew
   VerdictTags tags;
@@ -197,6 +191,40 @@ inline constexpr std::uint32_t kMaxVerdictTags = 32;
 inline constexpr std::uint32_t kMaxVerdictTimes = 64;
 inline constexpr std::uint64_t kMaxReplayMillis = kMaxSpanMillis;
 
-Result<Verdict, VerdictError> decodeVerdict(std::span<const std::uint8_t> bytes);
+// Decodes verdicts, one after the other. One thread owns it; allocates when made only.
+class VerdictDecoder {
+ public:
+  VerdictDecoder();
+  VerdictDecoder(const VerdictDecoder&) = delete;
+  VerdictDecoder& operator=(const VerdictDecoder&) = delete;
+
+  // What it returns points into `bytes` and into the decoder: void with the next call.
+  Result<Verdict, VerdictError> decode(std::span<const std::uint8_t> bytes);
+
+ private:
+  friend class VerdictReading;
+
+  // Of the verdict at hand. They have room for as many as there may be.
+  std::vector<VerdictEdits::Place> edits_;
+  std::vector<VerdictCharge> charges_;
+};
+
+// Gives a verdict memory of its own: for as long as that stays, it does.
+class VerdictCopy {
+ public:
+  // `verdict` was decoded from `bytes`; both are borrowed.
+  VerdictCopy(const Verdict& verdict, std::span<const std::uint8_t> bytes)
+      : verdict_(verdict), bytes_(bytes) {}
+
+  // Of the memory that it takes, which is to be aligned to kAlignment.
+  std::size_t size() const;
+  static constexpr std::size_t kAlignment = alignof(VerdictCharge);
+
+  Verdict into(std::byte* memory) const;
+
+ private:
+  const Verdict& verdict_;
+  std::span<const std::uint8_t> bytes_;
+};
 
 }  // namespace tidegate

@@ -37,25 +37,26 @@ void VerdictStore::setMaxBytes(std::size_t maxBytes) {
 
 VerdictKey VerdictStore::keyOf(std::uint32_t chain, std::span<const std::byte> inputs) const {
   const std::string_view text(reinterpret_cast<const char*>(inputs.data()), inputs.size());
-  return {chain, sipHash128(secret_, text).low, inputs};
+  return {chain, sipHash64(secret_, text), inputs};
 }
 
-VerdictRef VerdictStore::hold(const Verdict& verdict, Block bytes) {
-  return VerdictRef(verdicts_.create(*this, verdict, std::move(bytes)));
+VerdictRef VerdictStore::hold(const VerdictCopy& verdict, Block memory) {
+  return VerdictRef(verdicts_.create(*this, verdict, std::move(memory)));
 }
 
 void VerdictStore::release(SharedVerdict& verdict) { verdicts_.destroy(&verdict); }
 
 // Finding
 
+bool SharedVerdict::isOf(const VerdictKey& key) const {
+  return hash_ == key.hash && keySize_ == key.inputs.size() &&
+         std::memcmp(memory_.get() + keyAt_, key.inputs.data(), keySize_) == 0;
+}
+
 SharedVerdict* VerdictStore::lookup(const VerdictKey& key) {
   if (buckets_.empty()) return nullptr;
   SharedVerdict* found = buckets_[key.hash & (buckets_.size() - 1)];
-  while (found != nullptr &&
-         (found->hash_ != key.hash || found->keySize_ != key.inputs.size() ||
-          std::memcmp(found->memory_.get(), key.inputs.data(), found->keySize_) != 0)) {
-    found = found->next_;
-  }
+  while (found != nullptr && !found->isOf(key)) found = found->next_;
   return found;
 }
 
@@ -73,32 +74,27 @@ KeptLookup VerdictStore::find(const VerdictKey& key, std::uint64_t now) {
 
 // Keeping
 
-void VerdictStore::keep(const VerdictKey& key, std::span<const std::uint8_t> bytes,
-                        std::uint64_t now) {
+void VerdictStore::keep(const VerdictKey& key, const VerdictCopy& verdict, std::uint64_t now) {
   if (SharedVerdict* const before = lookup(key)) remove(*before);
-  const std::size_t cost = sizeof(SharedVerdict) + key.inputs.size() + bytes.size();
+  const std::size_t keyAt = verdict.size();
+  const std::size_t bytes = keyAt + key.inputs.size();
+  const std::size_t cost = sizeof(SharedVerdict) + bytes;
   if (cost > maxBytes_ / kLargestPart) return;
   if (buckets_.empty()) allocateTables();
   const std::uint8_t uses = countRequest(key.hash);
   if (!makeRoom(cost, uses, now)) return;
 
-  auto memory = std::make_unique_for_overwrite<std::byte[]>(key.inputs.size() + bytes.size());
-  std::memcpy(memory.get(), key.inputs.data(), key.inputs.size());
-  std::byte* const copy = memory.get() + key.inputs.size();
-  std::memcpy(copy, bytes.data(), bytes.size());
-  const Result<Verdict, VerdictError> verdict =
-      decodeVerdict({reinterpret_cast<const std::uint8_t*>(copy), bytes.size()});
-  if (!verdict) return;
-
   SharedVerdict* const kept = verdicts_.create(*this);
   ++kept->references_;
-  kept->verdict_ = *verdict;
-  kept->memory_ = std::move(memory);
+  kept->memory_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+  kept->verdict_ = verdict.into(kept->memory_.get());
+  std::memcpy(kept->memory_.get() + keyAt, key.inputs.data(), key.inputs.size());
+  kept->keyAt_ = keyAt;
   kept->keySize_ = key.inputs.size();
   kept->cost_ = cost;
   kept->hash_ = key.hash;
-  kept->freshUntil_ = now + verdict->replayMillis;
-  kept->staleUntil_ = kept->freshUntil_ + verdict->staleMillis;
+  kept->freshUntil_ = now + kept->verdict_.replayMillis;
+  kept->staleUntil_ = kept->freshUntil_ + kept->verdict_.staleMillis;
   kept->chain_ = key.chain;
   kept->era_ = era_;
   kept->uses_ = uses;

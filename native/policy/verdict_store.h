@@ -31,6 +31,13 @@ class VerdictStore;
 class VerdictRef;
 struct KeptLink;
 
+// What a verdict is kept under; borrowed.
+struct VerdictKey {
+  std::uint32_t chain = 0;
+  std::uint64_t hash = 0;
+  std::span<const std::byte> inputs;  // of writeInputs()
+};
+
 // A verdict with the bytes that it points into. Lives as long as somebody has a VerdictRef to it.
 class SharedVerdict : private ListNode<KeptLink> {
  public:
@@ -43,26 +50,30 @@ class SharedVerdict : private ListNode<KeptLink> {
   friend class IntrusiveList<SharedVerdict, KeptLink>;
 
   explicit SharedVerdict(VerdictStore& store) : store_(store) {}
-  SharedVerdict(VerdictStore& store, const Verdict& verdict, Block bytes)
-      : store_(store), verdict_(verdict), block_(std::move(bytes)) {}
+  SharedVerdict(VerdictStore& store, const VerdictCopy& verdict, Block memory)
+      : store_(store),
+        verdict_(verdict.into(reinterpret_cast<std::byte*>(memory.data()))),
+        block_(std::move(memory)) {}
 
-  std::span<const std::byte> key() const { return {memory_.get(), keySize_}; }
+  bool isOf(const VerdictKey& key) const;
 
-  VerdictStore& store_;
-  std::uint32_t references_ = 0;
-  Verdict verdict_;
-  Block block_;  // of one that came just now
-  // Of one that is kept: the key, then the verdict's bytes.
-  std::unique_ptr<std::byte[]> memory_;
-  std::size_t keySize_ = 0;
-  std::size_t cost_ = 0;
+  // What every look and every use needs first.
   std::uint64_t hash_ = 0;
+  SharedVerdict* next_ = nullptr;  // of the same bucket
+  // Of one that is kept: the verdict's own, with the key from keyAt_ on.
+  std::unique_ptr<std::byte[]> memory_;
+  std::size_t keyAt_ = 0;
+  std::size_t keySize_ = 0;
   std::uint64_t freshUntil_ = 0;  // ms of the event loop
   std::uint64_t staleUntil_ = 0;
-  SharedVerdict* next_ = nullptr;  // of the same bucket
-  std::uint32_t chain_ = 0;
   std::uint32_t era_ = 0;  // when uses_ was last right
+  std::uint32_t references_ = 0;
+  std::uint32_t chain_ = 0;
   std::uint8_t uses_ = 0;
+  VerdictStore& store_;
+  Verdict verdict_;
+  Block block_;  // of one that came just now
+  std::size_t cost_ = 0;
 };
 
 // Shares in a verdict. Of one thread, and not beyond the store's life.
@@ -86,13 +97,6 @@ class VerdictRef {
 
  private:
   SharedVerdict* verdict_ = nullptr;
-};
-
-// What a verdict is kept under; borrowed.
-struct VerdictKey {
-  std::uint32_t chain = 0;
-  std::uint64_t hash = 0;
-  std::span<const std::byte> inputs;  // of writeInputs()
 };
 
 // Which kept verdicts go.
@@ -123,15 +127,15 @@ class VerdictStore {
 
   VerdictKey keyOf(std::uint32_t chain, std::span<const std::byte> inputs) const;
 
-  // A verdict that is not kept; `verdict` points into `bytes`.
-  VerdictRef hold(const Verdict& verdict, Block bytes);
+  // A verdict that is not kept, in a block of at least the copy's size.
+  VerdictRef hold(const VerdictCopy& verdict, Block memory);
 
   // `now`: ms of the event loop.
   KeptLookup find(const VerdictKey& key, std::uint64_t now);
 
-  // Keeps what `bytes` decode to for as long as the verdict says, in place of what was kept under
-  // the key; not, where it is needed less than what is kept already.
-  void keep(const VerdictKey& key, std::span<const std::uint8_t> bytes, std::uint64_t now);
+  // Keeps a verdict for as long as it says, in place of what was kept under the key; not, where it
+  // is needed less than what is kept already.
+  void keep(const VerdictKey& key, const VerdictCopy& verdict, std::uint64_t now);
 
   // Each returns how many went.
   std::size_t purgeConsumer(std::string_view consumer);

@@ -29,29 +29,36 @@ bool shows(LimitFields shown, LimitFields wanted) {
 
 }  // namespace
 
-Outcome ExchangeCharges::make(CounterTable& table, CounterTime time, std::vector<Charge>& scratch) {
-  scratch.clear();
-  verdict_->charges.each([&](const VerdictCharge& charge) {
-    scratch.push_back({charge.key, charge.limit, charge.cost});
+Outcome Charging::make(const Verdict& verdict, CounterTable& table, CounterTime time) {
+  charges_.clear();
+  shown_ = LimitFields::None;
+  holds_ = false;
+  for (const VerdictCharge& charge : verdict.charges) {
+    if (!charge.counter) charge.counter = table.hashOf(charge.key, charge.limit);
+    charges_.push_back({charge.key, charge.limit, charge.cost, charge.counter});
     shown_ = static_cast<LimitFields>(static_cast<unsigned>(shown_) |
                                       static_cast<unsigned>(charge.fields));
     holds_ = holds_ || charge.limit.algorithm() == Algorithm::Concurrency;
-    return true;
-  });
-  const std::size_t count = scratch.size();
-  const Outcome outcome = table.chargeAll(scratch, time, std::span(decisions_).first(count),
-                                          std::span(permits_).first(count));
-  if (outcome == Outcome::Allowed) return outcome;
+  }
+  outcome_ = table.chargeAll(charges_, time, decisions_, permits_);
+  return outcome_;
+}
+
+ExchangeCharges::ExchangeCharges(VerdictRef verdict, Charging& made)
+    : verdict_(std::move(verdict)), shown_(made.shown_) {
   std::size_t index = 0;
-  verdict_->charges.each([&](const VerdictCharge& charge) {
-    const Decision& decision = decisions_[index++];
-    if (decision.outcome != outcome) return true;
+  for (const VerdictCharge& charge : verdict_->charges) {
+    const Decision& decision = decisions_[index] = made.decisions_[index];
+    permits_[index] = std::move(made.permits_[index]);
+    ++index;
+    // The first of those decides.
+    if (made.outcome_ == Outcome::Allowed || decision.outcome != made.outcome_ ||
+        refusedStatus_ != 0)
+      continue;
     refusedStatus_ = charge.status;
     refusedReason_ = charge.reason;
     retryAfterNanos_ = decision.retryAfterNanos;
-    return false;
-  });
-  return outcome;
+  }
 }
 
 void ExchangeCharges::addRetryAfter(TextArena& arena, ExtraFields& added) const {
@@ -83,9 +90,9 @@ void ExchangeCharges::addRateLimit(const Target& target) const {
   std::string_view policies;
   std::string_view limits;
   std::size_t index = 0;
-  verdict_->charges.each([&](const VerdictCharge& charge) {
+  for (const VerdictCharge& charge : verdict_->charges) {
     const Decision& decision = decisions_[index++];
-    if (!shows(charge.fields, LimitFields::RateLimit)) return true;
+    if (!shows(charge.fields, LimitFields::RateLimit)) continue;
     const std::string_view name = charge.name.empty() ? "default" : charge.name;
     const std::string_view comma = policies.empty() ? "" : ", ";
     const bool concurrency = charge.limit.algorithm() == Algorithm::Concurrency;
@@ -100,8 +107,7 @@ void ExchangeCharges::addRateLimit(const Target& target) const {
                          concurrency ? "" : ";t=",
                          concurrency ? std::string_view{}
                                      : numberText(secondsUp(decision.resetAfterNanos), arena)});
-    return true;
-  });
+  }
   replace(target, "RateLimit-Policy", policies);
   replace(target, "RateLimit", limits);
 }
@@ -110,17 +116,16 @@ void ExchangeCharges::addRateLimit(const Target& target) const {
 void ExchangeCharges::addXRateLimit(const Target& target) const {
   const Decision* nearest = nullptr;
   std::size_t index = 0;
-  verdict_->charges.each([&](const VerdictCharge& charge) {
+  for (const VerdictCharge& charge : verdict_->charges) {
     const Decision& decision = decisions_[index++];
-    if (!shows(charge.fields, LimitFields::XRateLimit)) return true;
+    if (!shows(charge.fields, LimitFields::XRateLimit)) continue;
     // Limits are below 2^40 and their remainders too: the products need more than 64 bits.
     __extension__ using Wide = unsigned __int128;
     if (nearest == nullptr || static_cast<Wide>(decision.remaining) * nearest->limit <
                                   static_cast<Wide>(nearest->remaining) * decision.limit) {
       nearest = &decision;
     }
-    return true;
-  });
+  }
   if (nearest == nullptr) return;
   TextArena& arena = target.arena;
   replace(target, "X-RateLimit-Limit", numberText(nearest->limit, arena));

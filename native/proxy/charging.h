@@ -16,18 +16,34 @@
 
 namespace tidegate {
 
-// Lives as long as its exchange; with a verdict that has charges.
+// Makes the charges of verdicts, of one after the other. One thread owns it.
+class Charging {
+ public:
+  Charging() { charges_.reserve(kMaxVerdictCharges); }
+
+  Outcome make(const Verdict& verdict, CounterTable& table, CounterTime time);
+
+  // After an Allowed make(): something of it is to be said or given back.
+  bool lasts() const { return shown_ != LimitFields::None || holds_; }
+
+ private:
+  friend class ExchangeCharges;
+
+  std::vector<Charge> charges_;
+  std::array<Decision, kMaxVerdictCharges> decisions_;
+  std::array<Permit, kMaxVerdictCharges> permits_;
+  Outcome outcome_ = Outcome::Allowed;
+  LimitFields shown_ = LimitFields::None;  // of any of the limits
+  bool holds_ = false;                     // one of the limits is of Concurrency
+};
+
+// What came of the charges of an exchange's verdict. Lives as long as the exchange.
 class ExchangeCharges {
  public:
-  explicit ExchangeCharges(VerdictRef verdict) : verdict_(std::move(verdict)) {}
+  // `made` has just made those of the verdict; its permits go over.
+  ExchangeCharges(VerdictRef verdict, Charging& made);
 
-  // Once. `scratch` is a vector to use the memory of.
-  Outcome make(CounterTable& table, CounterTime time, std::vector<Charge>& scratch);
-
-  // After make(): nothing is left to be said or given back.
-  bool done() const { return shown_ == LimitFields::None && !holds_; }
-
-  // After make(), unless it was Allowed: what the answer says.
+  // Where they were not allowed: what the answer says.
   std::uint16_t refusedStatus() const { return refusedStatus_; }
   std::string_view refusedReason() const { return refusedReason_; }
 
@@ -51,8 +67,7 @@ class ExchangeCharges {
   VerdictRef verdict_;
   std::array<Decision, kMaxVerdictCharges> decisions_;
   std::array<Permit, kMaxVerdictCharges> permits_;
-  LimitFields shown_ = LimitFields::None;  // of any of the limits
-  bool holds_ = false;                     // one of the limits is of Concurrency
+  LimitFields shown_;
   std::uint64_t retryAfterNanos_ = 0;
   std::uint16_t refusedStatus_ = 0;
   std::string_view refusedReason_;  // of the verdict's bytes

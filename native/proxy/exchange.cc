@@ -469,24 +469,20 @@ void Exchange::carryOut() {
 
 // False: the exchange has been answered.
 bool Exchange::charge() {
-  charges_ = {services_.exchangeCharges, services_.exchangeCharges.create(verdict_)};
   const EventLoop& loop = services_.loop;
   const CounterTime time{loop.nowMicros() * 1000, loop.wallMillis()};
-  switch (charges_->make(services_.limits, time, services_.charges)) {
-    case Outcome::Allowed:
-      if (charges_->done()) charges_ = {};
-      return true;
-    case Outcome::Full:
-      charges_ = {};
-      if (chain().allowOnFailure) return true;
-      answer(Reason::PolicyCountersFull);
-      return false;
-    case Outcome::Refused:
-    case Outcome::TooCostly:
-      answerLimited();
-      return false;
+  Charging& charging = services_.charging;
+  const Outcome outcome = charging.make(*verdict_, services_.limits, time);
+  if (outcome == Outcome::Full) {
+    if (chain().allowOnFailure) return true;
+    answer(Reason::PolicyCountersFull);
+    return false;
   }
-  return false;
+  const bool allowed = outcome == Outcome::Allowed;
+  if (allowed && !charging.lasts()) return true;
+  charges_ = {services_.exchangeCharges, services_.exchangeCharges.create(verdict_, charging)};
+  if (!allowed) answerLimited();
+  return allowed;
 }
 
 void Exchange::answerLimited() {

@@ -68,7 +68,7 @@ struct ThreadServices {
         tls{loop, pool, stats.counters, {}, 0, {}, {}},
         arena(pool),
         limits(limits),
-        policies(loop, pool, stats.counters),
+        policies(loop, stats.counters),
         verdicts(replayBytes),
         decisions(loop, pool, stats.counters, policies, verdicts) {}
 
@@ -97,7 +97,7 @@ struct ThreadServices {
   PolicyCalls policies;
   VerdictStore verdicts;
   Decisions decisions;
-  std::vector<Charge> charges;  // of the verdict being carried out
+  Charging charging;  // of the verdict being carried out
   Slab<ExchangeCharges> exchangeCharges;
   Slab<CollectedBody> collectedBodies;
   Slab<HeldResponse> heldResponses;

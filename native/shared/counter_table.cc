@@ -139,9 +139,7 @@ class CounterTable::Latched {
   std::atomic<std::uint32_t>& second_;
 };
 
-void Permit::release() {
-  if (table_ != nullptr) std::exchange(table_, nullptr)->release(id_);
-}
+void Permit::releaseHeld() { std::exchange(table_, nullptr)->release(id_); }
 
 CounterTable::ZeroedPages::ZeroedPages(std::size_t bytes)
     // To begin on a large page, one more.
@@ -168,8 +166,11 @@ CounterTable::CounterTable(std::size_t capacity, const SipKey& key)
   assert(std::has_single_bit(capacity) && capacity >= kMinCapacity && capacity <= kMaxCapacity);
 }
 
-CounterTable::Place CounterTable::placeOf(std::string_view key, const Limit& limit) const {
-  const Hash128 hash = sipHash128(key_, limit.identity(), key);
+Hash128 CounterTable::hashOf(std::string_view key, const Limit& limit) const {
+  return sipHash128(key_, limit.identity(), key);
+}
+
+CounterTable::Place CounterTable::placeOf(const Hash128& hash) const {
   Group* const first = &groups_[hash.low & (groupCount_ - 1)];
   Group* const second = &groups_[hash.low >> 32 & (groupCount_ - 1)];
   const auto tag = static_cast<std::uint16_t>(hash.high >> 48);
@@ -357,6 +358,7 @@ Outcome CounterTable::chargeAll(std::span<const Charge> charges, CounterTime tim
                                 std::span<Decision> decisions, std::span<Permit> permits) {
   assert(charges.size() <= kMaxCharges && decisions.size() >= charges.size() &&
          permits.size() >= charges.size());
+  if (charges.size() == 1) return chargeOne(charges[0], time, decisions[0], permits[0]);
   std::array<Place, kMaxCharges> places;
   std::array<Booked, kMaxCharges> booked;
   const auto refused = [&](std::size_t which) {
@@ -366,14 +368,12 @@ Outcome CounterTable::chargeAll(std::span<const Charge> charges, CounterTime tim
     return decisions[which].outcome;
   };
   for (std::size_t i = 0; i < charges.size(); ++i) {
-    places[i] = placeOf(charges[i].key, charges[i].limit);
+    places[i] = placeOf(charges[i]);
     permits[i] = {};
   }
-  if (charges.size() > 1) {
-    for (std::size_t i = 0; i < charges.size(); ++i) {
-      decisions[i] = peekPlace(places[i], charges[i].limit, time, costOf(charges[i]));
-      if (!decisions[i].allowed()) return refused(i);
-    }
+  for (std::size_t i = 0; i < charges.size(); ++i) {
+    decisions[i] = peekPlace(places[i], charges[i].limit, time, costOf(charges[i]));
+    if (!decisions[i].allowed()) return refused(i);
   }
   for (std::size_t i = 0; i < charges.size(); ++i) {
     const Limit& limit = charges[i].limit;
@@ -392,6 +392,18 @@ Outcome CounterTable::chargeAll(std::span<const Charge> charges, CounterTime tim
     return refused(i);
   }
   return Outcome::Allowed;
+}
+
+// Most requests have one limit: there is nothing to look at before, nor to take back.
+Outcome CounterTable::chargeOne(const Charge& charge, CounterTime time, Decision& decision,
+                                Permit& permit) {
+  permit = {};
+  Booked booked = chargePlace(placeOf(charge), charge.limit, time, costOf(charge));
+  if (charge.limit.algorithm() == Algorithm::Concurrency) {
+    if (const std::uint64_t held = hold(booked); held != 0) permit = Permit(*this, held);
+  }
+  decision = booked.decision;
+  return decision.outcome;
 }
 
 // Of a charge that was made at `time`. Permits give back what is of Concurrency.

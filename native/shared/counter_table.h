@@ -46,7 +46,9 @@ class Permit {
   ~Permit() { release(); }
 
   explicit operator bool() const { return table_ != nullptr; }
-  void release();
+  void release() {
+    if (table_ != nullptr) releaseHeld();
+  }
 
   // Hands the duty to release over to whoever keeps the id. Only of one that holds.
   std::uint64_t detach() {
@@ -55,6 +57,8 @@ class Permit {
   }
 
  private:
+  void releaseHeld();
+
   CounterTable* table_ = nullptr;
   std::uint64_t id_ = 0;
 };
@@ -68,7 +72,8 @@ struct Acquired {
 struct Charge {
   std::string_view key;
   Limit limit;
-  std::uint64_t cost = 1;  // Concurrency: one, whatever it says
+  std::uint64_t cost = 1;                      // Concurrency: one, whatever it says
+  std::optional<Hash128> hash = std::nullopt;  // CounterTable::hashOf(), where it is known
 };
 
 class CounterTable {
@@ -93,6 +98,9 @@ class CounterTable {
 
   CounterTable(const CounterTable&) = delete;
   CounterTable& operator=(const CounterTable&) = delete;
+
+  // Of a counter, in this table alone: finding it takes most of a charge's time.
+  Hash128 hashOf(std::string_view key, const Limit& limit) const;
 
   // Charges the counter of `key` under `limit`, which is not of Concurrency. Cost 0 is peek().
   Decision charge(std::string_view key, const Limit& limit, CounterTime time, std::uint64_t cost);
@@ -196,7 +204,14 @@ class CounterTable {
 
   class Latched;
 
-  Place placeOf(std::string_view key, const Limit& limit) const;
+  Place placeOf(const Hash128& hash) const;
+  Place placeOf(std::string_view key, const Limit& limit) const {
+    return placeOf(hashOf(key, limit));
+  }
+  Place placeOf(const Charge& charge) const {
+    return charge.hash ? placeOf(*charge.hash) : placeOf(charge.key, charge.limit);
+  }
+  Outcome chargeOne(const Charge& charge, CounterTime time, Decision& decision, Permit& permit);
   static Found find(const Place& place);
   std::uint64_t payloadOf(const Place& place, const Limit& limit, CounterTime time) const;
   Decision peekPlace(const Place& place, const Limit& limit, CounterTime time,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ascii.h"
 #include "base/msgpack.h"
@@ -43,17 +44,14 @@ void checkEdits(const VerdictEdits& edits, bool onlyAdds) {
 void checkTerms(const Verdict& verdict) {
   checkName(verdict.consumer);
   PROMISE(verdict.replayMillis <= kMaxReplayMillis && verdict.staleMillis <= kMaxReplayMillis);
-  std::uint32_t charges = 0;
-  verdict.charges.each([&](const VerdictCharge& charge) {
-    ++charges;
+  for (const VerdictCharge& charge : verdict.charges) {
     PROMISE(charge.limit.max() > 0 && charge.cost <= kMaxCost);
     PROMISE(!charge.key.empty() && charge.key.size() <= kMaxChargeKeyBytes);
     PROMISE(charge.status >= 400 && charge.status <= 599);
     PROMISE(charge.name.find_first_of("\"\\ \r\n") == std::string_view::npos);
     PROMISE(isPlainText(charge.reason));
-    return true;
-  });
-  PROMISE(charges == verdict.charges.size() && charges <= kMaxVerdictCharges);
+  }
+  PROMISE(verdict.charges.size() <= kMaxVerdictCharges);
   std::uint32_t times = 0;
   verdict.times.each([&](std::uint32_t) { ++times; });
   PROMISE(times <= kMaxVerdictTimes && verdict.tags.size() <= kMaxVerdictTags);
@@ -100,13 +98,7 @@ void checkFetch(std::span<const std::uint8_t> bytes) {
   PROMISE(fetch.timeoutMillis <= kMaxFetchMillis);
 }
 
-void check(std::span<const std::uint8_t> bytes) {
-  const Result<Verdict, VerdictError> decoded = decodeVerdict(bytes);
-  if (!decoded) {
-    PROMISE(!decoded.error().message.empty());
-    return;
-  }
-  const Verdict& verdict = *decoded;
+void checkVerdict(const Verdict& verdict) {
   checkName(verdict.upstream);
   checkName(verdict.policy);
   checkTerms(verdict);
@@ -140,6 +132,26 @@ void check(std::span<const std::uint8_t> bytes) {
       PROMISE(verdict.fields.empty() && verdict.requestEdits.empty() && verdict.upstream.empty());
       break;
   }
+}
+
+void check(std::span<const std::uint8_t> bytes) {
+  static VerdictDecoder decoder;
+  std::vector<std::byte> memory;
+  Verdict copy;
+  {
+    const std::vector<std::uint8_t> lent(bytes.begin(), bytes.end());
+    const Result<Verdict, VerdictError> decoded = decoder.decode(lent);
+    if (!decoded) {
+      PROMISE(!decoded.error().message.empty());
+      return;
+    }
+    checkVerdict(*decoded);
+    const VerdictCopy copying(*decoded, lent);
+    memory.resize(copying.size());
+    copy = copying.into(memory.data());
+  }
+  // What it was made of is gone.
+  checkVerdict(copy);
 }
 
 }  // namespace

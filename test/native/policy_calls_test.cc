@@ -46,8 +46,8 @@ class Waiter final : public PolicyWaiter {
     return size_;
   }
   PolicyFetch& makeFetch() override { return *fetches.emplace_back(std::make_shared<Fetch>()); }
-  void onVerdict(const Verdict& verdict, Block bytes, std::size_t size) override {
-    CHECK(static_cast<bool>(bytes) && size > 0);
+  void onVerdict(const Verdict& verdict, std::span<const std::uint8_t> bytes) override {
+    CHECK(!bytes.empty());
     ended = "verdict " + std::to_string(static_cast<int>(verdict.kind));
     if (then) then();
   }
@@ -133,9 +133,8 @@ class Fixture {
   std::size_t cancelled = 0;  // what workers were told of calls that nobody waits for
 
   EventLoop loop;
-  BufferPool pool;
   ThreadCounters counters;
-  PolicyCalls calls{loop, pool, counters};
+  PolicyCalls calls{loop, counters};
 
  private:
   std::shared_ptr<Bell> bell_ = std::make_shared<NoBell>();

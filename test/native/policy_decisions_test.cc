@@ -139,7 +139,7 @@ class Fixture {
   EventLoop loop;
   BufferPool pool;
   ThreadCounters counters;
-  PolicyCalls calls{loop, pool, counters};
+  PolicyCalls calls{loop, counters};
   VerdictStore store{std::size_t{1} << 20, SipKey{1, 2}};
   Decisions decisions{loop, pool, counters, calls, store};
 

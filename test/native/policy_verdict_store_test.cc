@@ -32,7 +32,12 @@ class Fixture {
   }
   void keep(const std::string& inputs, std::uint64_t now = 0, std::uint64_t replay = 1000,
             std::uint64_t stale = 0) {
-    store.keep(key(inputs), verdict(inputs, replay, stale), now);
+    keep(key(inputs), verdict(inputs, replay, stale), now);
+  }
+  void keep(const VerdictKey& key, const std::vector<std::uint8_t>& bytes, std::uint64_t now) {
+    const Result<Verdict, VerdictError> decoded = decoder_.decode(bytes);
+    REQUIRE(decoded.ok());
+    store.keep(key, VerdictCopy(*decoded, bytes), now);
   }
   // The consumer of what is found; "stale ..." beyond its time, "" where there is nothing.
   std::string find(const std::string& inputs, std::uint64_t now = 0) {
@@ -45,6 +50,7 @@ class Fixture {
 
  private:
   std::vector<std::unique_ptr<std::string>> keys_;
+  VerdictDecoder decoder_;
 };
 
 TEST("a kept verdict is found under its own inputs only, until its time is up") {
@@ -71,11 +77,11 @@ TEST("equal hashes of different inputs do not share a verdict") {
   Fixture f;
   const std::string ann = "ann";
   VerdictKey key = f.key(ann);
-  f.store.keep(key, verdict("ann", 1000), 0);
+  f.keep(key, verdict("ann", 1000), 0);
   const std::string eve = "eve";
   const VerdictKey forged{key.chain, key.hash, std::as_bytes(std::span(eve))};
   CHECK(!f.store.find(forged, 0).verdict);
-  f.store.keep(forged, verdict("eve", 1000), 0);
+  f.keep(forged, verdict("eve", 1000), 0);
   CHECK(f.store.find(forged, 0).verdict->consumer == "eve");
   CHECK(f.store.find(key, 0).verdict->consumer == "ann");
   CHECK_EQ(f.store.count(), 2);
@@ -83,8 +89,8 @@ TEST("equal hashes of different inputs do not share a verdict") {
 
 TEST("the same inputs have one verdict, the last") {
   Fixture f;
-  f.store.keep(f.key("a"), verdict("first", 1000), 0);
-  f.store.keep(f.key("a"), verdict("second", 1000), 0);
+  f.keep(f.key("a"), verdict("first", 1000), 0);
+  f.keep(f.key("a"), verdict("second", 1000), 0);
   CHECK_EQ(f.find("a"), "second");
   CHECK_EQ(f.store.count(), 1);
 }
@@ -124,7 +130,7 @@ TEST("a flood of keys that are seen once does not push out those in use") {
   int asked = 0;
   int missed = 0;
   for (int i = 0; i < 100'000; ++i) {
-    f.store.keep(f.key("flood-" + std::to_string(random())), verdict("flood", 1'000'000), 0);
+    f.keep(f.key("flood-" + std::to_string(random())), verdict("flood", 1'000'000), 0);
     if (i % 10 != 0) continue;
     const std::string& regular = regulars[static_cast<std::size_t>(i / 10) % regulars.size()];
     ++asked;
@@ -150,7 +156,7 @@ TEST("what has expired makes room") {
 
 TEST("a verdict that is too large for the store, or a store without memory, keeps nothing") {
   Fixture f;
-  f.store.keep(f.key(std::string(kRoom / 16, 'a')), verdict("ann", 1000), 0);
+  f.keep(f.key(std::string(kRoom / 16, 'a')), verdict("ann", 1000), 0);
   CHECK_EQ(f.store.count(), 0);
   Fixture none(0);
   none.keep("ann");
@@ -159,10 +165,10 @@ TEST("a verdict that is too large for the store, or a store without memory, keep
 
 TEST("a purge takes those of a consumer, a tag or a chain") {
   Fixture f;
-  f.store.keep(f.key("1", 5), verdict("ann", 1000, 0, R"("gold", "eu")"), 0);
-  f.store.keep(f.key("2", 6), verdict("ann", 1000), 0);
-  f.store.keep(f.key("3", 7), verdict("bob", 1000, 0, R"("gold")"), 0);
-  f.store.keep(f.key("4", 8), verdict("cid", 1000), 0);
+  f.keep(f.key("1", 5), verdict("ann", 1000, 0, R"("gold", "eu")"), 0);
+  f.keep(f.key("2", 6), verdict("ann", 1000), 0);
+  f.keep(f.key("3", 7), verdict("bob", 1000, 0, R"("gold")"), 0);
+  f.keep(f.key("4", 8), verdict("cid", 1000), 0);
   CHECK_EQ(f.store.purgeTag("silver"), 0);
   CHECK_EQ(f.store.purgeTag("eu"), 1);
   CHECK_EQ(f.store.purgeConsumer("bob"), 1);
@@ -185,7 +191,7 @@ TEST("on random keeps, finds and purges the store gives what a plain map would, 
       case 0: {
         const std::string consumer = "c" + std::to_string(random() % 10);
         const std::uint64_t replay = 1 + random() % 500;
-        f.store.keep(f.key(name), verdict(consumer, replay), now);
+        f.keep(f.key(name), verdict(consumer, replay), now);
         model[name] = {consumer, now + replay};
         break;
       }

@@ -13,6 +13,12 @@ namespace {
 
 std::vector<std::uint8_t> encoded(const std::string& json) { return test::encodeJson(json); }
 
+// Void with the next call.
+Result<Verdict, VerdictError> decodeVerdict(std::span<const std::uint8_t> bytes) {
+  static VerdictDecoder decoder;
+  return decoder.decode(bytes);
+}
+
 std::string listed(const VerdictEdits& edits) {
   std::string text;
   edits.each([&](const VerdictEdit& edit) {
@@ -261,12 +267,7 @@ TEST("a charge has its limit, and what the client is told") {
   const auto verdict = decodeVerdict(bytes);
   REQUIRE(verdict.ok());
   CHECK_EQ(verdict->charges.size(), 3);
-  std::vector<VerdictCharge> charges;
-  verdict->charges.each([&](const VerdictCharge& charge) {
-    charges.push_back(charge);
-    return true;
-  });
-  REQUIRE_EQ(charges.size(), 3);
+  const std::span<const VerdictCharge> charges = verdict->charges;
   CHECK(charges[0].limit.algorithm() == Algorithm::Gcra);
   CHECK_EQ(charges[0].limit.max(), 20);
   CHECK_EQ(charges[0].quota, 100);
@@ -281,9 +282,6 @@ TEST("a charge has its limit, and what the client is told") {
   CHECK_EQ(charges[1].key, "é");
   CHECK_EQ(charges[1].windowSeconds, 0);  // months differ
   CHECK(charges[2].limit.algorithm() == Algorithm::Concurrency);
-  std::size_t seen = 0;
-  verdict->charges.each([&](const VerdictCharge&) { return ++seen < 2; });
-  CHECK_EQ(seen, 2);
 }
 
 TEST("a charge that is none is refused") {
@@ -345,6 +343,40 @@ std::vector<std::string> samples() {
       made(3, R"(0, "p")")};
 }
 
+TEST("a copy of a verdict stands when all that it was made of is gone") {
+  std::vector<std::byte> memory;
+  Verdict copy;
+  {
+    std::vector<std::uint8_t> bytes = encoded(made(
+        0,
+        R"("orders", "/a", [0, "q", "1"], [0, "x-a", "1", 2, "x-c", null], [1, "x-d", ""], "body")",
+        R"(["ann", [0, 100, 60000, 20, 2, "k", 3, 503, "minute", "no", 1, 5, 1000, 0, 1, "c", 0, 429, null, null], 9, 8, ["t"], [7]])"));
+    const auto verdict = decodeVerdict(bytes);
+    REQUIRE(verdict.ok());
+    const VerdictCopy copying(*verdict, bytes);
+    memory.resize(copying.size());
+    copy = copying.into(memory.data());
+    std::ranges::fill(bytes, std::uint8_t{0});
+    // What the decoder had of it goes too.
+    REQUIRE(decodeVerdict(encoded(samples()[1])).ok());
+  }
+  CHECK_EQ(copy.consumer, "ann");
+  CHECK_EQ(copy.upstream, "orders");
+  CHECK_EQ(copy.path, "/a");
+  CHECK_EQ(copy.body, "body");
+  CHECK_EQ(listed(copy.queryEdits), "=q:1 ");
+  CHECK_EQ(listed(copy.requestEdits), "=x-a:1 -x-c: ");
+  CHECK_EQ(listed(copy.responseEdits), "+x-d: ");
+  CHECK(copy.fields.empty() && copy.tags.has("t"));
+  REQUIRE_EQ(copy.charges.size(), 2);
+  CHECK_EQ(copy.charges[0].key, "k");
+  CHECK_EQ(copy.charges[0].name, "minute");
+  CHECK_EQ(copy.charges[0].reason, "no");
+  CHECK_EQ(copy.charges[1].key, "c");
+  CHECK(copy.charges[1].name.empty() && copy.charges[1].reason.empty());
+  copy.times.each([](std::uint32_t micros) { CHECK_EQ(micros, 7); });
+}
+
 TEST("a verdict that is cut short, or has something behind it, is refused") {
   for (const std::string& sample : samples()) {
     std::vector<std::uint8_t> bytes = encoded(sample);
@@ -372,13 +404,8 @@ TEST("whatever is changed in a verdict, what is accepted keeps its promises") {
         CHECK(isFieldText(edit.value));
       });
     }
-    std::uint32_t charges = 0;
-    verdict->charges.each([&](const VerdictCharge& charge) {
+    for (const VerdictCharge& charge : verdict->charges)
       CHECK(!charge.key.empty() && charge.cost <= kMaxCost && charge.limit.max() > 0);
-      ++charges;
-      return true;
-    });
-    CHECK_EQ(charges, verdict->charges.size());
   }
 }
 

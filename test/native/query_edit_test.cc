@@ -13,7 +13,8 @@ namespace {
 std::string edited(const std::string& query, const std::string& edits) {
   const std::vector<std::uint8_t> bytes =
       test::encodeJson("[1, 2, 0, [null, [], 0, 0, [], []], null, null, [" + edits + "], [], []]");
-  const auto verdict = decodeVerdict(bytes);
+  VerdictDecoder decoder;
+  const auto verdict = decoder.decode(bytes);
   if (!verdict.ok()) return std::string(verdict.error().message);
   BufferPool pool;
   TextArena arena(pool);

@@ -90,7 +90,7 @@ class IoSide {
     }
     // The bench's policy fetches nothing.
     PolicyFetch& makeFetch() override { std::abort(); }
-    void onVerdict(const Verdict& verdict, Block /*bytes*/, std::size_t /*size*/) override {
+    void onVerdict(const Verdict& verdict, std::span<const std::uint8_t> /*bytes*/) override {
       if (verdict.kind != VerdictKind::GoOn) side_.refused_ = true;
       --side_.unanswered_;
       if (side_.left_ > 0) side_.ask(*this);
@@ -130,9 +130,8 @@ class IoSide {
   }
 
   EventLoop loop_;
-  BufferPool pool_;
   ThreadCounters counters_;
-  PolicyCalls calls_{loop_, pool_, counters_};
+  PolicyCalls calls_{loop_, counters_};
   std::deque<Asker> askers_;
   std::uint32_t left_ = 0;        // not asked yet
   std::uint32_t unanswered_ = 0;  // of those asked, and those left
