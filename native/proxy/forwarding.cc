@@ -294,7 +294,15 @@ void addClientCertificate(const ForwardedRequest& what, ThreadServices& services
 
 bool matches(const HeadFields& fields, const Field& f, FieldId id, std::string_view name) {
   return id != FieldId::Other ? f.id == id
-                              : f.id == FieldId::Other && equalsIgnoreCase(fields.name(f), name);
+                              : f.id == FieldId::Other && f.name.length == name.size() &&
+                                    equalsIgnoreCase(fields.name(f), name);
+}
+
+// One of 64 for each name, whatever its case, by its length and the letter in the middle: two that
+// differ share it seldom.
+std::uint64_t nameBit(const char* name, std::size_t size) {
+  const auto middle = static_cast<unsigned char>(size == 0 ? 0 : name[size / 2] | 0x20);
+  return std::uint64_t{1} << ((8 * size + middle) % 64);
 }
 
 // From a head on its way, and from what was added to it.
@@ -464,9 +472,21 @@ void applyEdits(const HeaderEdits& edits, HeadFields* fields, const TemplateValu
 
 void applyEdits(const VerdictEdits& edits, HeadFields* fields, ThreadServices& services) {
   if (edits.empty()) return;
+  // Most edits name what is not there.
+  std::uint64_t names = 0;
+  if (fields != nullptr) {
+    for (const Field& f : fields->fields())
+      names |= nameBit(fields->base() + f.name.offset, f.name.length);
+  }
+  for (const OutgoingField& f : services.fields.all())
+    names |= nameBit(f.name.data(), f.name.size());
   edits.each([&](const VerdictEdit& edit) {
-    if (edit.op != EditOp::Add) dropField(fields, edit.id, edit.name, services);
-    if (edit.op != EditOp::Remove) add(services, edit.name, edit.value);
+    const std::uint64_t bit = nameBit(edit.name.data(), edit.name.size());
+    if (edit.op != EditOp::Add && (names & bit) != 0)
+      dropField(fields, edit.id, edit.name, services);
+    if (edit.op == EditOp::Remove) return;
+    add(services, edit.name, edit.value);
+    names |= bit;
   });
 }
 
