@@ -1,6 +1,5 @@
 // One route's policies, run in order on one request: the first that ends the request ends the chain. What a policy does wrong
 // stays here: it becomes what its `onFailure` says.
-import { performance } from 'node:perf_hooks';
 import { normalizeAnswer } from '../policy/answer.js';
 import { problemText } from '../policy/checked.js';
 import type { Consumer } from '../policy/consumer.js';
@@ -18,6 +17,7 @@ import {
 import type { VerdictDraft } from '../policy/verdict.js';
 import { bodyValue, UnreadableBody } from './body.js';
 import { Breaker } from './breaker.js';
+import type { WorkerClock } from './clock.js';
 import { aborted, CallFetches, type FetchPort, TurnFetches } from './fetches.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import type { PolicyEvent } from './tally.js';
@@ -47,9 +47,22 @@ type End = Outcome extends infer Each
     : never
   : never;
 
+/** Written out key by key where requests come to it by the thousand: spreading an object costs as much as all the rest. */
 function withTerms(end: End, { terms, state }: Progress): Outcome {
   // An end that the state does not have, such as a failure, is not what others come to.
-  return { ...end, terms, memo: state.end === end ? state.memo : undefined } as Outcome;
+  const memo = state.end === end ? state.memo : undefined;
+  switch (end.kind) {
+    case 'deny': {
+      const { kind, status, reason, fields, body } = end;
+      return { kind, terms, memo, status, reason, fields, body };
+    }
+    case 'answer': {
+      const { kind, status, fields, body } = end;
+      return { kind, terms, memo, status, fields, body };
+    }
+    default:
+      return { ...end, terms, memo };
+  }
 }
 
 interface Link {
@@ -133,16 +146,19 @@ class Progress implements Underway {
   readonly times: number[] = [];
   readonly values: readonly unknown[];
   readonly #port: FetchPort;
+  readonly #clock: WorkerClock;
   #fetches: CallFetches | undefined = undefined;
   cancelled = false;
   context: Context | undefined = undefined;
   /** When the link under way began. */
-  #began = performance.now();
+  #began: number;
 
-  constructor(values: readonly unknown[], state: State, port: FetchPort) {
+  constructor(values: readonly unknown[], state: State, port: FetchPort, clock: WorkerClock) {
     this.values = values;
     this.state = state;
     this.#port = port;
+    this.#clock = clock;
+    this.#began = clock.last;
   }
 
   get fetches(): CallFetches {
@@ -161,7 +177,7 @@ class Progress implements Underway {
   }
 
   #turnEnded(): number {
-    const now = performance.now();
+    const now = this.#clock.read();
     const micros = Math.round((now - this.#began) * 1000);
     this.#began = now;
     this.context?.end('the policy has decided');
@@ -233,9 +249,12 @@ export class Chain {
     );
   }
 
-  /** `values` as a descriptor has them; `port` to where they came from. Running only where a policy returned a promise. Never throws. */
-  run(values: readonly unknown[], port: FetchPort): Outcome | Running {
-    const progress = new Progress(values, this.#start, port);
+  /**
+   * `values` as a descriptor has them; `port` to where they came from; `clock` was read lately, at the end of what came before.
+   * Running only where a policy returned a promise. Never throws.
+   */
+  run(values: readonly unknown[], port: FetchPort, clock: WorkerClock): Outcome | Running {
+    const progress = new Progress(values, this.#start, port, clock);
     const outcome = this.#from(0, progress);
     return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }

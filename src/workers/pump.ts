@@ -8,6 +8,7 @@ import { isPolicy, type PolicyLog } from '../policy/define.js';
 import { isFetchError } from '../policy/fetch.js';
 import { checkOptions } from '../policy/options.js';
 import { Chain, type Instance, Running } from './chain.js';
+import { WorkerClock } from './clock.js';
 import { coreCounters } from './counters.js';
 import { FetchPort } from './fetches.js';
 import { readReply } from './fetchWire.js';
@@ -44,7 +45,7 @@ export default async function pump({ engine, worker, set, control }: PumpTask): 
   const channels = new Channels(
     engine,
     worker,
-    (descriptor, port) => policies.decide(descriptor, port),
+    (descriptor, port, clock) => policies.decide(descriptor, port, clock),
     (message) => policies.complain(message),
   );
   // A promise that a policy leaves behind may wait for a fetch, which ends with the policy's turn.
@@ -155,11 +156,11 @@ class Policies {
     this.#post({ kind: 'log', level: 'error', policy: '', message, fields: {} });
   }
 
-  decide(descriptor: Descriptor, port: FetchPort): Outcome | Running {
+  decide(descriptor: Descriptor, port: FetchPort, clock: WorkerClock): Outcome | Running {
     const chain = this.#chains.get(descriptor.chain);
     if (chain === undefined)
       return { kind: 'failed', terms: noTerms, failure: 'unknown-chain', policy: '' };
-    return chain.run(descriptor.values, port);
+    return chain.run(descriptor.values, port, clock);
   }
 
   async #setUp({ id, name, file, options, consumers = [] }: InstanceSpec): Promise<Instance> {
@@ -214,7 +215,8 @@ function plain(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 /** This worker's ends of the channels, and the verdicts that have not found room in them yet. */
 class Channels {
   readonly #port: NativePolicyPort;
-  readonly #decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running;
+  readonly #decide: Policies['decide'];
+  readonly #clock = new WorkerClock();
   readonly #complain: (message: string) => void;
   /** Holds the largest message in its frame. */
   readonly #batch: Buffer;
@@ -227,7 +229,7 @@ class Channels {
   constructor(
     engine: number,
     worker: number,
-    decide: (descriptor: Descriptor, port: FetchPort) => Outcome | Running,
+    decide: Policies['decide'],
     complain: (message: string) => void,
   ) {
     const addon = loadAddon();
@@ -252,6 +254,7 @@ class Channels {
         if (length === 0) continue;
         idle = false;
         batches += 1;
+        this.#clock.read();
         readBatch(this.#batch, length, this.#readers[thread] as BatchReader);
       }
       this.#flush();
@@ -274,7 +277,7 @@ class Channels {
     return {
       fetched: (values) => fetches.receive(readReply(values)),
       ask: (descriptor) => {
-        const outcome = this.#decide(descriptor, fetches);
+        const outcome = this.#decide(descriptor, fetches, this.#clock);
         if (!(outcome instanceof Running)) {
           this.#put(thread, descriptor, outcome);
           return;

@@ -18,6 +18,7 @@ import {
   type Underway,
   within,
 } from './chain.js';
+import type { WorkerClock } from './clock.js';
 import { CallFetches, type FetchPort } from './fetches.js';
 import type { ChainSpec, InputSource, LinkSpec } from './messages.js';
 import { type FailureKind, firstValue, noTerms, type Outcome } from './wire.js';
@@ -40,12 +41,15 @@ class Progress implements Underway {
   body: string | Uint8Array | undefined = undefined;
   edits: readonly Edit[] = [];
   readonly #port: FetchPort;
+  readonly #clock: WorkerClock;
   #fetches: CallFetches | undefined = undefined;
-  #began = performance.now();
+  #began: number;
 
-  constructor(values: readonly unknown[], port: FetchPort) {
+  constructor(values: readonly unknown[], port: FetchPort, clock: WorkerClock) {
     this.values = values;
     this.#port = port;
+    this.#clock = clock;
+    this.#began = clock.last;
   }
 
   get fetches(): CallFetches {
@@ -55,7 +59,7 @@ class Progress implements Underway {
   }
 
   stepEnded(): void {
-    const now = performance.now();
+    const now = this.#clock.read();
     this.times.push(Math.round((now - this.#began) * 1000));
     this.#began = now;
     this.context?.end('the policy has seen the response');
@@ -84,8 +88,8 @@ export class ReviewChain {
   }
 
   /** As Chain.run. */
-  run(values: readonly unknown[], port: FetchPort): Outcome | Running {
-    const progress = new Progress(values, port);
+  run(values: readonly unknown[], port: FetchPort, clock: WorkerClock): Outcome | Running {
+    const progress = new Progress(values, port, clock);
     const outcome = this.#from(0, progress);
     return outcome instanceof Promise ? new Running(outcome, progress) : outcome;
   }

@@ -14,6 +14,7 @@ import {
 } from '../../src/policy/index.js';
 import { Breaker } from '../../src/workers/breaker.js';
 import { Chain, type Instance, Running } from '../../src/workers/chain.js';
+import { WorkerClock } from '../../src/workers/clock.js';
 import { FetchPort } from '../../src/workers/fetches.js';
 import type { LinkSpec } from '../../src/workers/messages.js';
 import type { Outcome } from '../../src/workers/wire.js';
@@ -57,7 +58,7 @@ function chainOf(...steps: Step[]) {
   );
   const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
   return (...values: unknown[]) => {
-    const ran = chain.run([0, 0, 1, ...values], port);
+    const ran = chain.run([0, 0, 1, ...values], port, new WorkerClock());
     return ran instanceof Running ? ran.outcome : ran;
   };
 }
@@ -304,14 +305,14 @@ describe('a chain', () => {
       breaker: { failures: 1, openFor: 60_000 },
     }));
     const chain = new Chain({ id: 1, hook: 'decide', links }, instances);
-    const running = chain.run([0, 0, 1], port);
+    const running = chain.run([0, 0, 1], port, new WorkerClock());
     if (!(running instanceof Running)) throw new Error('it did not wait');
     running.cancel();
     expect(await running.outcome).toMatchObject({ kind: 'failed', memo: undefined });
     expect(aborted).toHaveBeenCalledExactlyOnceWith('the client has gone');
     expect([next.mock.calls, log.error.mock.calls]).toEqual([[], []]);
     // Nor is it a failure that the breaker counts.
-    expect(chain.run([0, 0, 1], port)).toBeInstanceOf(Running);
+    expect(chain.run([0, 0, 1], port, new WorkerClock())).toBeInstanceOf(Running);
   });
 
   it('lets a policy in shadow mode decide and fail without effect', async () => {

@@ -4,6 +4,7 @@ import type { Policy } from '../../src/policy/define.js';
 import { allow, definePolicy, deny, edit, respond } from '../../src/policy/index.js';
 import type { ReviewDraft } from '../../src/policy/verdict.js';
 import { type Instance, Running } from '../../src/workers/chain.js';
+import { WorkerClock } from '../../src/workers/clock.js';
 import { FetchPort } from '../../src/workers/fetches.js';
 import type { InputSource, LinkSpec } from '../../src/workers/messages.js';
 import { ReviewChain } from '../../src/workers/review.js';
@@ -42,7 +43,7 @@ function chainOf(...steps: Step[]) {
     };
   });
   const chain = new ReviewChain({ id: 1, hook: 'respond', links }, instances);
-  const start = (...values: unknown[]) => chain.run([0, 0, 1, ...values], port);
+  const start = (...values: unknown[]) => chain.run([0, 0, 1, ...values], port, new WorkerClock());
   const run = async (...values: unknown[]) => {
     const ran = start(...values);
     return ran instanceof Running ? ran.outcome : ran;
