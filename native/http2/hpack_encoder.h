@@ -141,13 +141,12 @@ class HpackEncoder {
     if (place_ >= knownPlaces_) return 0;
     const std::size_t most = std::min<std::size_t>(knownPlaces_ - place_, fields.size());
     // What is written may be anything to the compiler, which would load members again each time.
-    const Sent* const sent = &index_->sent[place_];
+    const Sent* sent = &index_->sent[place_];
     const char* const texts = index_->texts.data();
     std::uint8_t* at = out;
-    std::uint32_t count = 0;
-    for (; count < most; ++count) {
-      const std::uint32_t index =
-          indexOf(sent[count], texts, fields[count].name, fields[count].value);
+    const Field* field = fields.data();
+    for (const Field* const end = field + most; field != end; ++field, ++sent) {
+      const std::uint32_t index = indexOf(*sent, texts, field->name, field->value);
       if (index == 0) break;
       if (index < kOneByte) {
         *at++ = static_cast<std::uint8_t>(kIndexed.bits | index);
@@ -155,6 +154,7 @@ class HpackEncoder {
         at = putIndex(at, index);
       }
     }
+    const auto count = static_cast<std::uint32_t>(field - fields.data());
     place_ += count;
     out = at;
     return count;
