@@ -405,6 +405,22 @@ TEST("with TLS 1.3 the first data ends what libssl is needed for, and not with T
   }
 }
 
+TEST("a connection that rests holds no buffers of libssl's, and takes new ones when it goes on") {
+  test::Thread thread;
+  for (const int version : kVersions) {
+    const std::size_t held = version == TLS1_3_VERSION ? 0 : 1;
+    Connection connection(thread, server(), withVersion(version));
+    REQUIRE_EQ(connection.handshake().status, Status::Ok);
+    for (int i = 0; i < 3; ++i) {
+      exchangeData(connection);
+      CHECK_EQ(thread.buffers().holderCount, held);
+      connection.layer().rest();
+      CHECK_EQ(thread.buffers().holderCount, 0u);
+      CHECK(thread.buffers().holders.empty());
+    }
+  }
+}
+
 TEST("new keys one after the other, of every suite, without libssl") {
   test::Thread thread;
   for (const char* suite : kSuites) {
