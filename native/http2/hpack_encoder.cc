@@ -165,7 +165,8 @@ std::uint8_t* HpackEncoder::addOther(std::uint8_t* out, std::uint32_t place, std
                                      std::string_view value, bool secret) {
   const Sent* const here = sentName(place, name);
   Known known = here != nullptr ? nameOf(here->entry) : knownName(name);
-  if (known.fixed != 0) {
+  // One that came as never indexed has to leave as that, whatever its value (RFC 7541 6.2.3).
+  if (known.fixed != 0 && !secret) {
     const StaticNames::Run run = kStaticNames.runOf(known.fixed);
     for (; known.fixed < run.end; ++known.fixed) {
       // An empty value says that there is only a name.

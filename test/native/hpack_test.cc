@@ -364,6 +364,9 @@ TEST("hpack encoder: secrets are never in a table") {
     Collected out;
     CHECK(decode(decoder, encode(encoder, {{"x-key", "abc", true}}), out) == HpackError::None);
     CHECK(out.fields[0] == Pair({"x-key", "abc", true}));
+    // Also where the static table has all of it.
+    CHECK(decode(decoder, encode(encoder, {{":path", "/", true}}), out) == HpackError::None);
+    CHECK(out.fields.back() == Pair({":path", "/", true}));
   }
 }
 
