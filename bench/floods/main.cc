@@ -1,10 +1,13 @@
-// The bench's floods: a client of HTTP/2 without TLS that means harm (kinds.h), in one thread.
+// The bench's floods: a client of HTTP/2 without TLS that means harm (kinds.h), in one thread. It
+// runs when nothing else wants its core: a flood comes from another machine, and does not take the
+// processor from under the clients that it is measured by.
 //
 // Prints "ready", then reads commands from standard input, a line each:
 //   flood kind=K port=N connections=N rate=BYTES seconds=N
 //   stop                        ends it early
 // and prints the totals of each flood as one line of JSON. Ends with standard input.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -144,6 +147,8 @@ class Program {
 int main(int argc, char**) {
   if (argc != 1) tidegate::bench::refuseUsage("bench_floods");
   tidegate::bench::wakeOnTime();
+  const sched_param none{};
+  if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) tidegate::bench::fail("sched_setscheduler");
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) tidegate::bench::fail("epoll_create1");
   std::puts("ready");
