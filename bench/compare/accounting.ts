@@ -1,5 +1,5 @@
 // What the kernel accounts to processes and cores, read from /proc.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 /** CPU time of a process tree since its start. */
 export interface CpuTime {
@@ -178,6 +178,21 @@ export function memoryOf(pids: readonly number[]): Memory {
     sum.pssBytes += memory.pssBytes;
   }
   return sum;
+}
+
+/** The most that was resident at a time, from /proc/PID/status: bytes. */
+export function parsePeak(status: string): number {
+  return 1024 * Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN);
+}
+
+/** From now on peakOf() says what was resident since now. */
+export function forgetPeak(pids: readonly number[]): void {
+  for (const pid of pids) writeFileSync(`/proc/${pid}/clear_refs`, '5');
+}
+
+/** The kernel keeps it: whoever looks again and again takes time from what is measured. */
+export function peakOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + parsePeak(readProc(`/proc/${pid}/status`) ?? ''), 0);
 }
 
 export function coreTimes(): Map<number, CoreTime> {

@@ -1,6 +1,6 @@
 // Measurements of what established clients notice while others flood the same proxy.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Memory, memoryOf } from './accounting.js';
+import { forgetPeak, peakOf } from './accounting.js';
 import type { FloodKind } from './loads/flooder.js';
 import type { LoadRequest } from './loads/load.js';
 import type { WireLoad } from './loads/wires.js';
@@ -58,8 +58,6 @@ export async function measureHandshakeFlood(
 const harm = { connections: 16, rate: 4_000_000 };
 /** The most for which the clients are measured without a flood. */
 const quietSeconds = 10;
-/** Milliseconds between two looks at the memory. */
-const memoryInterval = 250;
 
 /** Requests at a rate on kept connections, first alone and then beside a flood of HTTP/2. */
 export async function measureFlood(
@@ -75,20 +73,19 @@ export async function measureFlood(
   const quiet = await load.begin({ ...request, seconds: Math.min(seconds, quietSeconds) }).result;
   const before = await settledMemory(peer);
   const earlier = await outcomes(peer);
+  forgetPeak(peer.pids());
 
   // It outlasts the requests: their connections are made while it goes on.
   const flood = flooder.begin({ ...harm, kind, port, seconds: seconds + 60 });
   await sleep(headStart * 1000);
   const first = usageNow(peer, load);
-  const running = load.begin(request);
-  const most = watchMemory(peer);
-  const result = await running.result;
+  const result = await load.begin(request).result;
   const last = usageNow(peer, load);
   flood.stop();
   const harmed = await flood.result;
-  const peak = await most.end();
   const crashed = !peer.alive;
-  const after = crashed ? peak : await settledMemory(peer);
+  const most = crashed ? Number.NaN : peakOf(peer.pids());
+  const after = crashed ? before : await settledMemory(peer);
   const reasons = crashed ? earlier : await outcomes(peer);
 
   const counted = (...names: string[]) =>
@@ -110,29 +107,9 @@ export async function measureFlood(
     headsTooLarge: counted('request_head_too_large'),
     heldTimedOut: counted('client_write_timeout', 'request_body_timeout'),
     rssBeforeMib: before.rssBytes / mib,
-    rssMostMib: peak.rssBytes / mib,
+    rssMostMib: most / mib,
     rssAfterMib: after.rssBytes / mib,
     rssGrowth: 100 * (after.rssBytes / before.rssBytes - 1),
     ...sharesBetween(first, last, machine),
-  };
-}
-
-/** Looks at the memory until it is ended, which gives the most that there was. */
-function watchMemory(peer: RunningPeer): { end(): Promise<Memory> } {
-  const stopped = new AbortController();
-  let most = memoryOf(peer.pids());
-  const watching = (async () => {
-    while (!stopped.signal.aborted) {
-      await sleep(memoryInterval);
-      const next = memoryOf(peer.pids());
-      if (next.rssBytes > most.rssBytes) most = next;
-    }
-  })();
-  return {
-    async end() {
-      stopped.abort();
-      await watching;
-      return most;
-    },
   };
 }

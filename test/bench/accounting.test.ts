@@ -3,12 +3,15 @@ import { describe, expect, test } from 'vitest';
 import {
   coreBetween,
   cpuBetween,
+  forgetPeak,
   parseCores,
   parseCpuList,
   parseMemory,
   parseParent,
+  parsePeak,
   parseSchedstat,
   parseTicks,
+  peakOf,
   processTree,
 } from '../../bench/compare/accounting.js';
 
@@ -86,6 +89,14 @@ test('memory is that of smaps_rollup in bytes', () => {
     rssBytes: 2 << 20,
     pssBytes: 1 << 20,
   });
+});
+
+test('the peak of the memory is that since it was forgotten', () => {
+  expect(parsePeak('Name:\tnode\nVmPeak:\t  99 kB\nVmHWM:\t    2048 kB\n')).toBe(2 << 20);
+  const large = Buffer.alloc(64 << 20, 1);
+  expect(peakOf([process.pid])).toBeGreaterThan(large.length);
+  forgetPeak([process.pid]);
+  expect(peakOf([process.pid])).toBeGreaterThan(0);
 });
 
 test('a process tree begins with its root', () => {
