@@ -73,7 +73,10 @@ export async function measureKill(
   };
 }
 
-/** Requests at a rate, while once a second another one blocks a worker, or is one of them: asking takes time as well. */
+/**
+ * Requests at a rate, while once a second another one blocks a worker, or is one of them. The load asks for it: this
+ * process would take a millisecond of its core each time.
+ */
 export async function measureBlock(
   peer: RunningPeer,
   load: Load,
@@ -82,12 +85,8 @@ export async function measureBlock(
 ): Promise<Sample> {
   await load.begin({ ...request, seconds: warmUpSeconds }).result;
   const before = cpuTime(peer.pids());
-  const running = load.begin(request);
-  for (let i = 0; i < request.seconds; i += 1) {
-    await sleep(i === 0 ? second / 2 : second);
-    await peer.ask(blocks ? '/blocked/' : request.path);
-  }
-  const result = await running.result;
+  const result = await load.begin({ ...request, aside: blocks ? '/blocked/' : request.path })
+    .result;
   const cpu = cpuBetween(before, cpuTime(peer.pids()));
   return {
     requestsPerSecond: result.requests / result.seconds,

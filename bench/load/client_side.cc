@@ -67,6 +67,9 @@ void ClientSide::start(std::uint64_t now) {
   nextRequest_ = 0;
   address_ = loopback(static_cast<std::uint16_t>(run.port));
   tags_ = 0;
+  asideDue_ = now + kSecond / 2;
+  asideRequest_ = "GET ";
+  asideRequest_.append(run.aside).append(" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
   requests_.clear();
   const std::size_t texts = std::max<std::size_t>(run.paths, run.headers.size());
   for (std::size_t i = 0; i < 2 * texts; ++i) {
@@ -75,9 +78,11 @@ void ClientSide::start(std::uint64_t now) {
   idle_.clear();
   resting_.clear();
   clients_.clear();
-  clients_.resize(run.connections);
-  opened_ = run.hold ? std::min(kOpeningAtOnce, run.connections) : run.connections;
+  clients_.resize(run.connections + (run.aside.empty() ? 0 : 1));
+  const auto all = static_cast<std::uint32_t>(clients_.size());
+  opened_ = run.hold ? std::min(kOpeningAtOnce, run.connections) : all;
   for (std::uint32_t i = 0; i < run.connections; ++i) clients_[i].fresh = i < run.fresh;
+  if (!run.aside.empty()) clients_.back().aside = true;
   for (std::uint32_t i = 0; i < opened_; ++i) open(i);
 }
 
@@ -126,7 +131,14 @@ bool ClientSide::tick(std::uint64_t now) {
     ++issued_;
     request(index, due);
   }
+  if (!run_.aside.empty() && asideDue_ <= now) requestAside(now);
   return false;
+}
+
+// One that is not answered yet is not asked again.
+void ClientSide::requestAside(std::uint64_t now) {
+  asideDue_ += kSecond;
+  if (clients_.back().state == State::Ready) request(run_.connections, now);
 }
 
 void ClientSide::end(std::uint64_t now) {
@@ -172,6 +184,7 @@ void ClientSide::onConnect(std::uint32_t index, std::int32_t result, std::uint64
 void ClientSide::ready(std::uint32_t index, std::uint64_t now) {
   Client& client = clients_[index];
   client.state = State::Ready;
+  if (client.aside) return;
   if (run_.rate > 0) {
     idle_.push_back(index);
   } else {
@@ -193,6 +206,7 @@ void ClientSide::request(std::uint32_t index, std::uint64_t start) {
 }
 
 std::string_view ClientSide::nextRequest(Client& client) {
+  if (client.aside) return asideRequest_;
   if (run_.tagged) {
     client.number = tags_++;
     client.request = taggedRequest(run_, client.number, client.fresh);
@@ -288,7 +302,7 @@ void ClientSide::answered(std::uint32_t index, std::uint64_t now) {
   if (client.status >= 400) {
     ++totals_.status;
     if (client.status == 429) ++totals_.limited;
-  } else {
+  } else if (!client.aside) {
     ++totals_.requests;
     totals_.latency.record(now - client.start);
   }

@@ -22,6 +22,9 @@ struct Run {
   std::uint32_t fresh = 0;     // of these, how many are new for each request
   std::uint64_t duration = 0;  // nanoseconds; in `hold` mode the most that it may take
   std::uint64_t rate = 0;  // requests a second over all connections; 0 = as fast as answers come
+  // Asked for once a second on one connection more, first after half of one; of what comes of it
+  // failures count alone. Empty: nothing.
+  std::string aside;
   std::size_t upload = 0;  // bytes of body of each request
   std::string path = "/";  // "{n}" in it becomes 0 .. paths-1 in turn
   std::uint32_t paths = 1;
@@ -88,6 +91,7 @@ class ClientSide {
   struct Client {
     State state = State::Closed;
     bool fresh = false;
+    bool aside = false;
     bool sending = false;    // a send is with the kernel
     bool receiving = false;  // and so is a receive
     bool failed = false;     // closing because of an error: rests before the next attempt
@@ -109,6 +113,7 @@ class ClientSide {
   void start(std::uint64_t now);
   void open(std::uint32_t index);
   void request(std::uint32_t index, std::uint64_t start);
+  void requestAside(std::uint64_t now);
   std::string_view nextRequest(Client& client);
   void ready(std::uint32_t index, std::uint64_t now);
   void consume(std::uint32_t index, std::string_view bytes, std::uint64_t now);
@@ -123,8 +128,10 @@ class ClientSide {
   sockaddr_in address_{};
   std::uint64_t begun_ = 0;
   std::uint64_t deadline_ = 0;
-  std::uint64_t issued_ = 0;           // at a rate: requests sent so far
-  std::uint64_t tags_ = 0;             // tagged requests sent so far
+  std::uint64_t issued_ = 0;    // at a rate: requests sent so far
+  std::uint64_t tags_ = 0;      // tagged requests sent so far
+  std::uint64_t asideDue_ = 0;  // when the next one is
+  std::string asideRequest_;
   std::uint32_t opened_ = 0;           // in `hold` mode: connections begun
   std::uint32_t alive_ = 0;            // descriptors open
   std::vector<std::string> requests_;  // on kept connections, then as many on fresh ones

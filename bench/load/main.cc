@@ -3,7 +3,8 @@
 //
 // Prints the origin's address, then reads commands from standard input, a line each:
 //   run port=N connections=N seconds=N [fresh=N] [rate=N] [upload=BYTES] [path=P] [paths=N]
-//       [headers=FILE] [tagged=1]       see client_side.h
+//       [headers=FILE] [tagged=1] [aside=P]
+//                                        see client_side.h
 //   run port=N connections=N seconds=N wire=http1s|http2|http2s [path=P] [streams=N] [grpc=1]
 //                                        see wire_side.h
 //   hold port=N connections=N seconds=N [path=P]
@@ -78,8 +79,8 @@ bool readField(Run& run, std::string_view name, std::string_view value) {
     (name == "grpc" ? run.grpc : run.tagged) = true;
     return value == "1";
   }
-  if (name == "path") {
-    run.path = value;
+  if (name == "path" || name == "aside") {
+    (name == "path" ? run.path : run.aside) = value;
     return true;
   }
   if (name != "seconds" || !readNumber(value, seconds)) return false;

@@ -135,6 +135,9 @@ describe('bench/load', () => {
     expect(runCommand({ ...plain, fresh: 32, paths: 10 })).toBe(
       'run port=8080 connections=64 seconds=3 path=/b/64 paths=10 fresh=32',
     );
+    expect(runCommand({ ...plain, rate: 100, aside: '/a' })).toBe(
+      'run port=8080 connections=64 seconds=3 path=/b/64 rate=100 aside=/a',
+    );
   });
 
   test('is told where headers are, and whether requests are tagged', () => {

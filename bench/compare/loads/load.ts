@@ -14,6 +14,8 @@ export interface LoadRequest {
   resumed?: boolean;
   /** Requests a second in all; as fast as the answers come unless given. */
   rate?: number;
+  /** A path that is asked for once a second beside them, first after half of one; only its failures count. */
+  aside?: string;
   /** Bytes of body of each request, which is a POST then. */
   upload?: number;
   /** A file of header lines, of which each request has one, in turn. */

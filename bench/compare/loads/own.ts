@@ -27,9 +27,9 @@ export interface Totals extends Errors {
 /** The line that starts a run of this share of a request. */
 export function runCommand(request: LoadRequest): string {
   const { tagged, wire, streams, grpc, ...plain } = request;
-  const { port, connections, seconds, path, paths, fresh, rate, upload, headers } = plain;
+  const { port, connections, seconds, path, paths, fresh, rate, upload, headers, aside } = plain;
   const fields = {
-    ...{ port, connections, seconds, path, paths, fresh, rate, upload, headers },
+    ...{ port, connections, seconds, path, paths, fresh, rate, upload, headers, aside },
     tagged: tagged ? 1 : undefined,
     ...(wire !== undefined && wire !== 'http1' && { wire, streams, grpc: grpc ? 1 : undefined }),
   };
@@ -122,7 +122,8 @@ export class OwnLoad implements Load {
     const rate = shares(request.rate ?? 0, users.length);
     for (const [i, generator] of users.entries()) {
       const share = { connections: connections[i] ?? 1, fresh: fresh[i] ?? 0, rate: rate[i] ?? 0 };
-      generator.send(runCommand({ ...request, ...share }));
+      const { aside, ...others } = request;
+      generator.send(runCommand({ ...(i === 0 ? request : others), ...share }));
     }
     return {
       result: awaitedLater(Promise.all(users.map((each) => each.totals())).then(mergeTotals)),

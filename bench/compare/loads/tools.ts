@@ -67,6 +67,8 @@ export class ToolLoad implements Load {
     const { connections, fresh = 0 } = request;
     if (request.tagged)
       throw new Error('wrk cannot tell whose an answer is: this needs bench/load');
+    if (request.aside !== undefined)
+      throw new Error('wrk does not ask for anything aside: this needs bench/load');
     const tools =
       fresh > 0 && fresh < connections
         ? [
