@@ -12,10 +12,11 @@ namespace tidegate {
 
 namespace {
 
-// Between two looks, in microseconds: after a rest and at a suspicion, and at most, when a worker
-// has computed for long within kMemory and when none has: V8's collections of garbage, which a busy
+// Between two looks, in microseconds: after a rest, at a suspicion, and at most, when a worker has
+// computed for long within kMemory and when none has: V8's collections of garbage, which a busy
 // worker has many of, are no reason to look more often.
-constexpr std::uint64_t kFirst = 500;
+constexpr std::uint64_t kFirst = 200;
+constexpr std::uint64_t kSuspicious = 500;
 constexpr std::uint64_t kWatchful = 1'000;
 constexpr std::uint64_t kCalm = 8'000;
 // After a worker was put behind: an I/O thread that had more than its share before must wait until
@@ -148,7 +149,7 @@ void WorkerWatcher::run() {
     }
     if (seen == WorkerWatch::Seen::Long) watchfulUntil = now + kMemory;
     const bool behind = seen == WorkerWatch::Seen::Behind || seen == WorkerWatch::Seen::Long;
-    if (behind || (seen == WorkerWatch::Seen::Suspect && now < watchfulUntil)) period = kFirst;
+    if (behind || (seen == WorkerWatch::Seen::Suspect && now < watchfulUntil)) period = kSuspicious;
     if (seen == WorkerWatch::Seen::Stalled) period = kRechoice;
     changed_.wait_for(lock, std::chrono::microseconds(period), [this] { return ending_; });
     period = std::min(2 * period, now < watchfulUntil ? kWatchful : kCalm);

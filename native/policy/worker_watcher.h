@@ -28,7 +28,7 @@ namespace tidegate {
 class WorkerWatch {
  public:
   // For so long it may compute on the same; half of the time, as the kernel may let others run.
-  static constexpr std::uint64_t kPatience = 400;
+  static constexpr std::uint64_t kPatience = 150;
   // That it stands behind at most; then the policy has its fair share again.
   static constexpr std::uint64_t kLongest = 100'000;
   // Of which so much is no accident.
