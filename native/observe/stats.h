@@ -48,7 +48,7 @@ namespace tidegate {
   X(policyBadVerdicts, "policy_bad_verdicts", false,                                           \
     "Verdicts that the core could not read; it believes nothing that a worker writes.")        \
   X(policyStalls, "policy_stalls", false,                                                      \
-    "Times that a policy worker computed for 0.15 ms and more without getting on.") \
+    "Times that a policy worker computed for 0.15 ms and more without getting on.")            \
   X(policyFetches, "policy_fetches", false, "Fetches that policies have begun.")               \
   X(tunnels, "tunnels", false, "Exchanges that became tunnels (Upgrade).")                     \
   X(http2Connections, "http2_connections", false, "Client connections that spoke HTTP/2.")     \
