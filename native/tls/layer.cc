@@ -683,6 +683,9 @@ std::size_t Layer::seal(std::span<const iovec> parts, std::size_t skip, std::siz
 }
 
 std::size_t Layer::sealRecord(std::string_view data) {
+  if (state_ != State::Early && !stuck_ && ciphers_.write.ready() &&
+      ciphers_.write.records() >= buffers_.recordsPerKey && !renewKey())
+    return 0;
   if (state_ != State::Early && !stuck_ && ciphers_.write.ready()) {
     const std::size_t size = ciphers_.write.seal(data, roomForSealed(data.size() + kSealBytes));
     sealedEnd_ += static_cast<std::uint32_t>(size);
@@ -691,6 +694,19 @@ std::size_t Layer::sealRecord(std::string_view data) {
   std::size_t written = 0;
   const auto write = state_ == State::Early ? SSL_write_early_data : SSL_write_ex;
   return write(ssl_.get(), data.data(), data.size(), &written) == 1 ? written : 0;
+}
+
+bool Layer::renewKey() {
+  // The next record is libssl's: we get to know the new key by it.
+  if (!independent())
+    return SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+           SSL_do_handshake(ssl_.get()) == 1;
+  constexpr auto kMessage = keyUpdate(false);
+  const std::size_t size =
+      ciphers_.write.seal({kMessage.data(), kMessage.size()},
+                          roomForSealed(kMessage.size() + kSealBytes), ContentType::Handshake);
+  sealedEnd_ += static_cast<std::uint32_t>(size);
+  return size > 0 && ciphers_.write.renew();
 }
 
 // Ok: all is out and the block is back in its pool. Failed: the peer takes no more; what it has

@@ -58,6 +58,8 @@ struct ThreadBuffers {
   // A record's bytes, where those to be sealed come in several parts, and those that were opened
   // have no room elsewhere.
   std::array<char, kMaxRecordBytes + 1> record;
+  // After which the next key is taken up.
+  std::uint64_t recordsPerKey = kRecordsPerKey;
 };
 
 // How far records are filled: small ones first, so that the client has something to decode before
@@ -173,6 +175,8 @@ class Layer final : public TransportLayer, public ListNode<BuffersLink> {
   void sealEnd();
   // 0 where OpenSSL fails.
   std::size_t sealRecord(std::string_view data);
+  // Our next key, and the word of it to the peer. False where OpenSSL fails.
+  bool renewKey();
   // At the end of sealed_, `bytes` more.
   char* roomForSealed(std::size_t bytes);
   int bioRead(char* into, int size);

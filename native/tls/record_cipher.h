@@ -28,6 +28,9 @@ namespace tidegate::tls {
 struct CipherFunctions;  // of the default provider
 
 inline constexpr std::size_t kMaxRecordBytes = 16 * 1024;
+// Records under one key: with more, AES-GCM would let more be learned than it promises to
+// (RFC 8446 5.5).
+inline constexpr std::uint64_t kRecordsPerKey = std::uint64_t{1} << 24;
 inline constexpr std::size_t kRecordHeaderBytes = 5;
 inline constexpr std::size_t kTagBytes = 16;
 // What a sealed record is longer than its data: header, type, tag.
@@ -56,6 +59,9 @@ class RecordCipher {
 
   // Everything is known: also the secret, which the next keys are made of.
   bool complete() const { return ready() && secretBytes_ > 0; }
+
+  // Sealed or opened under the present key, by whomever.
+  std::uint64_t records() const { return theirs_ + ours_; }
 
   // Seals `data`, at most 16 KiB, as one record. `record` has room for kSealBytes more. Returns the
   // size of the record; 0 where OpenSSL fails.

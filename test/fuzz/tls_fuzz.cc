@@ -197,6 +197,7 @@ int run(std::string_view bytes) {
   static const bool kRepeats = (makeRandomnessRepeat(), true);
   require(kRepeats, "numbers that repeat");
   static test::Thread thread;
+  thread.buffers().recordsPerKey = 16;
   static const std::shared_ptr<ServerContext> kServer = test::makeServer(test::serverConfig());
   randomState = 1;
   const std::string ja4 =

@@ -449,6 +449,45 @@ TEST("new keys one after the other, of every suite, without libssl") {
   }
 }
 
+// New keys that an end has heard of.
+class KeysHeard {
+ public:
+  explicit KeysHeard(SSL* ssl) {
+    SSL_set_msg_callback(
+        ssl, [](int ours, int, int type, const void* bytes, std::size_t size, SSL*, void* self) {
+          constexpr unsigned char kKeyUpdate = 24;
+          if (ours == 0 && type == SSL3_RT_HANDSHAKE && size > 0 &&
+              *static_cast<const unsigned char*>(bytes) == kKeyUpdate)
+            ++static_cast<KeysHeard*>(self)->count;
+        });
+    SSL_set_msg_callback_arg(ssl, this);
+  }
+  int count = 0;
+};
+
+TEST("a key that has sealed its share of records is followed by the next, of every suite") {
+  for (const bool asked : {true, false}) {
+    for (const char* suite : kSuites) {
+      test::Thread thread;
+      thread.buffers().recordsPerKey = 4;
+      Connection connection(thread, server());
+      SSL_set_ciphersuites(connection.client(), suite);
+      REQUIRE_EQ(connection.handshake().status, Status::Ok);
+      // With the client's first data libssl goes; it may also be the server that speaks first.
+      if (asked) exchangeData(connection);
+      CHECK_EQ(connection.layer().independent(), asked);
+      KeysHeard heard(connection.client());
+      for (int i = 0; i < 20; ++i) {
+        const std::string text = pattern(1000 + static_cast<std::size_t>(i) * 1000);
+        REQUIRE_EQ(connection.write(text).bytes, text.size());
+        CHECK(connection.clientRead() == text);
+      }
+      CHECK(heard.count >= 10);
+      exchangeData(connection);
+    }
+  }
+}
+
 TEST("one answer that waits for a full socket answers all that asked for new keys meanwhile") {
   test::Thread thread;
   Connection connection(thread, server());
@@ -734,6 +773,31 @@ TEST("a layer of ours as the client resumes the session of the connection before
     CHECK_EQ(both.serving->facts().alpn, "http/1.1");
     CHECK_EQ(both.serving->facts().resumed, resumed);
   }
+}
+
+TEST("layers of ours on both sides take up new keys, each in its own time") {
+  test::Thread thread;
+  Connector connector(thread.buffers());
+  connector.configure(clientContext(), "localhost");
+  Both both(thread, connector);
+  REQUIRE(both.handshake());
+  thread.buffers().recordsPerKey = 3;
+  const auto send = [](TransportLayer& from, Socket& out, TransportLayer& to, Socket& in) {
+    const std::string text = pattern(1000);
+    const iovec part = {const_cast<char*>(text.data()), text.size()};
+    REQUIRE_EQ(from.write(out, {&part, 1}).bytes, text.size());
+    std::string got(2 * text.size(), '\0');
+    const IoResult io = to.read(in, {got.data(), got.size()});
+    REQUIRE_EQ(io.status, Status::Ok);
+    got.resize(io.bytes);
+    CHECK(got == text);
+  };
+  for (int i = 0; i < 40; ++i) {
+    send(*both.client, both.clientSocket, *both.serving, both.serverSocket);
+    for (int answers = i % 3; answers > 0; --answers)
+      send(*both.serving, both.serverSocket, *both.client, both.clientSocket);
+  }
+  CHECK(both.serving->independent());
 }
 
 TEST("a layer of ours as the client believes no other name, and says why") {
