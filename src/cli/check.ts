@@ -12,17 +12,19 @@ interface CheckOptions {
   config?: string;
   json?: true;
   resolve?: true;
+  strict?: true;
 }
 
 export function checkCommand(): Command {
   return new Command('check')
     .description(
       'Reports every error of the configuration as FILE:LINE:COLUMN: MESSAGE; the exit code is 1 when there is one.\n' +
-        'Warnings are reported too, and change nothing.',
+        'Warnings are reported too, and change nothing unless it is strict.',
     )
     .addOption(configOption())
     .option('--json', 'print the problems as JSON')
     .option('--resolve', 'also look up the host names of endpoints')
+    .option('--strict', 'a warning makes the exit code 1 as well')
     .action(async (options: CheckOptions) => {
       process.exitCode = await check(options);
     });
@@ -33,14 +35,15 @@ async function check(options: CheckOptions): Promise<number> {
   if (file === undefined) return 2;
   const problems = await findProblems(file, options.resolve ?? false);
   const errors = problems.filter(({ severity }) => severity === 'error').length;
+  const ok = (options.strict ? problems.length : errors) === 0;
   if (options.json) {
     process.stdout.write(
-      `${JSON.stringify({ ok: errors === 0, problems: problems.map(problemRecord) }, null, 2)}\n`,
+      `${JSON.stringify({ ok, problems: problems.map(problemRecord) }, null, 2)}\n`,
     );
   } else {
     report(file, problems, errors);
   }
-  return errors === 0 ? 0 : 1;
+  return ok ? 0 : 1;
 }
 
 /** Loads, compiles, and asks the core: it alone judges regular expressions, for instance. */

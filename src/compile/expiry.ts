@@ -12,7 +12,8 @@ export interface CertificateFacts {
   /** As people know the file. */
   file: string;
   path: ConfigPath;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, as the next. */
+  notBefore: number;
   notAfter: number;
 }
 
@@ -51,11 +52,17 @@ export function expiryFindings(
 ): Finding[] {
   return [
     ...certificates.flatMap((facts): Finding[] => {
-      if (now < warnedFrom(facts)) return [];
-      const { names, file, path, notAfter } = facts;
+      const { names, file, path, notBefore, notAfter } = facts;
       const whose = names[0] === undefined ? 'the certificate' : `the certificate of ${names[0]}`;
+      const warning = { severity: 'warning', path } as const;
+      if (now < notBefore) {
+        const since = new Date(notBefore).toISOString();
+        const message = `${whose} in ${file} is in force from ${since} on, and clients refuse it before: is it the right file, and this machine's clock right?`;
+        return [{ ...warning, code: 'certificate_not_in_force', message }];
+      }
+      if (now < warnedFrom(facts)) return [];
       const message = `${whose} in ${file} ${endOf(notAfter, now)}`;
-      return [{ code: 'certificate_expires', severity: 'warning', path, message }];
+      return [{ ...warning, code: 'certificate_expires', message }];
     }),
     ...revocationLists.flatMap((facts): Finding[] => {
       if (now < listWarnedFrom(facts)) return [];

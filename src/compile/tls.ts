@@ -231,6 +231,7 @@ class Reader {
       keyType: privateKey.asymmetricKeyType ?? 'unknown',
       file: this.#shown(cert),
       path: certPath,
+      notBefore: Date.parse(certificate.validFrom),
       notAfter: Date.parse(certificate.validTo),
     };
     if (facts.notAfter <= this.#now) {

@@ -27,6 +27,7 @@ export const problemCodes = {
   certificate_unusable:
     'A certificate, its key, a revocation list or a file of ticket keys cannot be used: it is not there, not what it should be, expired, or made out to others.',
   certificate_expires: 'Warning: a certificate expires within 14 days.',
+  certificate_not_in_force: 'Warning: a certificate is not in force yet.',
   revocation_list_expires:
     'Warning: a revocation list has expired, or does so within the last quarter of its time (14 days at most).',
   too_many_things:

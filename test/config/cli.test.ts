@@ -170,6 +170,31 @@ describe('tidegate check', () => {
     });
   });
 
+  it('warns of a certificate that ends soon, which is a failure where it is strict', async () => {
+    const soon = new Authority().issue({ days: 3 });
+    const name = file(
+      'soon.yaml',
+      `
+listeners:
+  - { name: a, bind: "127.0.0.1:0", protocol: https, tls: { certificates: [{ cert: ${soon.certFile}, key: ${soon.keyFile} }] } }
+routes:
+  - { name: all, respond: { status: 204 } }
+`,
+    );
+    const { status, stderr } = await tidegate(['check', '-c', name]);
+    expect(status).toBe(0);
+    expect(stderr).toContain('soon.yaml:3:84: warning: listeners[0].tls.certificates[0].cert: ');
+    expect(stderr).toContain('the certificate of localhost in ');
+    expect(stderr).toContain('soon.yaml: 1 warning\n');
+    expect((await tidegate(['check', '-c', name, '--strict'])).status).toBe(1);
+    expect(
+      JSON.parse((await tidegate(['check', '-c', name, '--strict', '--json'])).stdout),
+    ).toMatchObject({
+      ok: false,
+      problems: [{ code: 'certificate_expires', severity: 'warning' }],
+    });
+  });
+
   it('looks for names of endpoints only when it is asked to', async () => {
     const { status, stderr } = await tidegate(['check', '-c', good, '--resolve']);
     expect(status).toBe(1);

@@ -77,6 +77,23 @@ describe('the warning', () => {
     expect(said(-900 * day, 13.9 * day)).toHaveLength(1);
   });
 
+  it('is another one for a certificate that is not in force yet', () => {
+    const certificate = {
+      ...{ listener: 'public', names: ['a.example'], keyType: 'ec', file: 'a.pem', path: [] },
+      ...{ notBefore: now + 1, notAfter: now + 90 * day },
+    };
+    const expiring = { certificates: [certificate], revocationLists: [] };
+    expect(expiryFindings(expiring, now)).toMatchObject([
+      {
+        code: 'certificate_not_in_force',
+        message: expect.stringContaining(
+          'the certificate of a.example in a.pem is in force from 2030-01-01T00:00:00.001Z on',
+        ),
+      },
+    ]);
+    expect(expiryFindings(expiring, now + 1)).toEqual([]);
+  });
+
   it('is said when its time has come, at the end, and each day between', () => {
     const check = (thisUpdate: number, nextUpdate: number) =>
       nextExpiryCheck({ certificates: [], revocationLists: [list(thisUpdate, nextUpdate)] }, now);
