@@ -80,12 +80,12 @@ describe('the limit of open files', () => {
     const answered = async (client: Client) => (await client.response()).status;
     const first = await Promise.race(clients.map(answered));
     expect([200, 502, 503]).toContain(first);
-    await eventually('more than 100 connections at a time', async () => {
-      return (await gateway.metric('tidegate_connections_active')) > 100;
+    // How many are in depends on how many of them have a connection to the upstream as well.
+    await eventually('a pause', async () => {
+      return (await gateway.metric('tidegate_accept_pauses_total')) > 0;
     });
     for (const client of clients) client.close();
     await gateway.idle();
-    expect(await gateway.metric('tidegate_accept_pauses_total')).toBeGreaterThan(0);
     expect(await gateway.metric('tidegate_accept_errors_total')).toBe(0);
     expect((await get(gateway.address(), '/')).status).toBe(200);
     await gateway.stop();
