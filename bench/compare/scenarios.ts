@@ -189,7 +189,7 @@ const policyScenarios: readonly Scenario[] = [
     ...tidegateOnly,
     name: 'policies-block',
     title: 'A policy blocks its worker for 50 ms once a second; another route, at a fixed rate',
-    note: 'Half the peak. idle: a request once a second that no policy sees; asleep: the worker waits for 50 ms; busy: it computes for 50 ms, on the core that it shares with the I/O thread.',
+    note: 'Half the peak. idle: one more request once a second that no policy sees; asleep: the worker waits for 50 ms; busy: it computes for 50 ms, on the core that it shares with the I/O thread.',
     kind: 'block',
     headline: 'p99Micros',
     columns: ['requestsPerSecond', 'cpuMicros', 'p50Micros', 'p99Micros', 'errors'],
@@ -384,7 +384,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-floods',
     title: '64 clients of HTTP/2 at 2,000 requests/s beside each kind of flood',
-    note: "Load: bench/wires, a request at a time on each connection, counted from when it was due. The flood: bench/floods, 16 connections that come again as soon as they are thrown out and send 32 Mbit/s together, or (zero-window, half-open-stream) open 1,000 streams a second and hold 100 each; it begins 2 s before the measurement and shares the core of load and origin. Timeouts are Tidegate's defaults. One process for each flood; before both readings the memory had to stand still for 3 s.",
+    note: "Load: bench/wires, a request at a time on each connection, counted from when it was due. The flood: bench/floods, 16 connections that come again as soon as they are thrown out and send 32 Mbit/s together, or (zero-window, half-open-stream) open 1,000 streams a second and hold 100 each; it begins 2 s before the measurement and runs on the core of load and origin when these leave it idle, as it would come from another machine. Timeouts are Tidegate's defaults. One process for each flood; before both readings the memory had to stand still for 3 s.",
     kind: 'floods',
     headline: 'slowdown',
     columns: [
