@@ -12,11 +12,13 @@ namespace tidegate {
 
 namespace {
 
-// Between two looks, in microseconds: after a rest, at a suspicion, and at most, when a worker has
+// Between two looks, in microseconds: after a rest, at a suspicion, while a worker stands behind
+// (for so long an I/O thread that has had its share waits for it), and at most, when a worker has
 // computed for long within kMemory and when none has: V8's collections of garbage, which a busy
 // worker has many of, are no reason to look more often.
 constexpr std::uint64_t kFirst = 200;
 constexpr std::uint64_t kSuspicious = 500;
+constexpr std::uint64_t kBehind = 200;
 constexpr std::uint64_t kWatchful = 1'000;
 constexpr std::uint64_t kCalm = 8'000;
 // After a worker was put behind: an I/O thread that had more than its share before must wait until
@@ -149,7 +151,8 @@ void WorkerWatcher::run() {
     }
     if (seen == WorkerWatch::Seen::Long) watchfulUntil = now + kMemory;
     const bool behind = seen == WorkerWatch::Seen::Behind || seen == WorkerWatch::Seen::Long;
-    if (behind || (seen == WorkerWatch::Seen::Suspect && now < watchfulUntil)) period = kSuspicious;
+    if (behind) period = kBehind;
+    if (seen == WorkerWatch::Seen::Suspect && now < watchfulUntil) period = kSuspicious;
     if (seen == WorkerWatch::Seen::Stalled) period = kRechoice;
     changed_.wait_for(lock, std::chrono::microseconds(period), [this] { return ending_; });
     period = std::min(2 * period, now < watchfulUntil ? kWatchful : kCalm);
