@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuBetween, cpuTime } from './accounting.js';
 import type { Load, LoadRequest } from './loads/load.js';
-import { countErrors, settledMemory, warmUpSeconds } from './measure.js';
+import { countErrors, warmUpSeconds } from './measure.js';
 import type { Sample } from './metrics.js';
 import type { RunningPeer } from './running-peer.js';
 
@@ -84,8 +84,6 @@ export async function measureBlock(
   blocks: boolean,
 ): Promise<Sample> {
   await load.begin({ ...request, seconds: warmUpSeconds }).result;
-  // V8 cleans up once, some seconds after the start: that takes as long as a block, in all variants.
-  await settledMemory(peer);
   const before = cpuTime(peer.pids());
   const result = await load.begin({ ...request, aside: blocks ? '/blocked/' : request.path })
     .result;

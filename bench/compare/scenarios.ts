@@ -189,7 +189,7 @@ const policyScenarios: readonly Scenario[] = [
     ...tidegateOnly,
     name: 'policies-block',
     title: 'A policy blocks its worker for 50 ms once a second; another route, at a fixed rate',
-    note: 'Half the peak. idle: one more request once a second that no policy sees; asleep: the worker waits for 50 ms; busy: it computes for 50 ms, on the core that it shares with the I/O thread. Measured once the memory of the process has stood still for 3 s.',
+    note: 'Half the peak. idle: one more request once a second that no policy sees; asleep: the worker waits for 50 ms; busy: it computes for 50 ms, on the core that it shares with the I/O thread.',
     kind: 'block',
     headline: 'p99Micros',
     columns: ['requestsPerSecond', 'cpuMicros', 'p50Micros', 'p99Micros', 'errors'],
