@@ -6,6 +6,7 @@ import { formatAddress, parseBind, parseCpuList } from '../config/address.js';
 import type { Parsed } from '../config/parsed.js';
 import { parseDuration } from '../config/units.js';
 import { ConfigRefused, Gateway, namesAndAddresses } from '../engine/gateway.js';
+import { putHelpersBehind } from '../engine/helperThreads.js';
 import type { Overrides } from '../engine/overrides.js';
 import { EngineError } from '../engine/types.js';
 import { createLog, type Logger } from '../observe/log.js';
@@ -42,6 +43,7 @@ const sameSignalMillis = 300;
 
 /** Runs until a signal or a failure ends it; resolves to the exit status. Everything is closed then. */
 export async function runGateway(options: RunOptions): Promise<number> {
+  putHelpersBehind();
   const log = createLog(options.overrides.logLevel ?? 'info');
   // The I/O threads hold no handle of the event loop: without this, a gateway without admin server would end at once.
   const keepAlive = setInterval(() => {}, 2 ** 31 - 1);
