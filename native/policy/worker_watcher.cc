@@ -62,38 +62,55 @@ void goFirst() {
 WorkerWatch::Seen WorkerWatch::look(std::uint64_t now) {
   const std::uint64_t progress = thread_->progress();
   const bool gotOn = progress != progress_;
-  const bool stands = busy_ && !gotOn;
+  const bool wasBusy = busy_;
   progress_ = progress;
   busy_ = thread_->load.load(std::memory_order_relaxed) > 0;
-  if (!busy_) return gotOn ? Seen::Busy : Seen::Idle;
-  if (!stands) {
+  if (gotOn || (busy_ && !wasBusy && !stalled_)) {
     stalled_ = behind_ = false;
     waits_ = 0;
     begin(now);
     return Seen::Busy;
   }
-  if (stalled_) {
-    if (!behind_) return Seen::Busy;
-    if (now - since_ < kLong) return Seen::Behind;
-    if (now - since_ < kLongest) return Seen::Long;
-    behind_ = false;
-    thread_->comeForward();
-    return Seen::Busy;
-  }
+  if (stalled_) return lookAtStalled(now);
   const std::uint64_t passed = now - since_;
-  if (passed < kPatience) return Seen::Busy;
+  if (passed < kPatience) return busy_ ? Seen::Busy : Seen::Idle;
   const std::uint64_t computed = thread_->cpuMicros() - cpu_;
   if (2 * computed < passed) {
     begin(now);
+    if (!busy_) return Seen::Idle;
     if (kSomeOfIt * computed >= passed) return Seen::Suspect;
     waits_ = std::min(waits_ + 1, kWaits);
     return waits_ < kWaits ? Seen::Suspect : Seen::Busy;
   }
   stalled_ = true;
-  since_ = now;
+  begin(now);
+  computedAt_ = now;
   behind_ = thread_->standBehind();
-  thread_->countStall();
+  if (busy_) thread_->countStall();
   return Seen::Stalled;
+}
+
+WorkerWatch::Seen WorkerWatch::lookAtStalled(std::uint64_t now) {
+  if (!busy_ && rests(now)) {
+    stalled_ = false;
+    if (std::exchange(behind_, false)) thread_->comeForward();
+    begin(now);
+    return Seen::Idle;
+  }
+  if (!behind_) return Seen::Busy;
+  if (now - since_ < kLong) return Seen::Behind;
+  if (now - since_ < kLongest) return Seen::Long;
+  behind_ = false;
+  thread_->comeForward();
+  return Seen::Busy;
+}
+
+bool WorkerWatch::rests(std::uint64_t now) {
+  if (const std::uint64_t computed = thread_->cpuMicros(); computed != cpu_) {
+    cpu_ = computed;
+    computedAt_ = now;
+  }
+  return now - computedAt_ >= kAtRest;
 }
 
 void WorkerWatch::begin(std::uint64_t now) {

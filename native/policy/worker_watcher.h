@@ -1,5 +1,6 @@
 // The watcher of the policy workers: a thread that looks from time to time how those get on that
-// have requests in their hands, and sleeps when none has.
+// have requests in their hands or had some just now (the garbage that a policy leaves is collected
+// after its verdict), and sleeps when none has.
 //
 // The kernel chooses anew who runs when somebody wakes, and at its ticks. An I/O thread that became
 // ready while a worker computes would wait for a tick or two of 4 ms; so the watcher wakes in
@@ -33,13 +34,16 @@ class WorkerWatch {
   static constexpr std::uint64_t kLongest = 100'000;
   // Of which so much is no accident.
   static constexpr std::uint64_t kLong = 5'000;
+  // One with nothing in its hands that has not computed for so long has finished, and does not only
+  // wait for the processor.
+  static constexpr std::uint64_t kAtRest = 10'000;
 
   explicit WorkerWatch(std::shared_ptr<WorkerThread> thread) : thread_(std::move(thread)) {}
 
   const WorkerThread& thread() const { return *thread_; }
 
   enum class Seen : std::uint8_t {
-    Idle,     // nothing in its hands, and it has not got on since the last look
+    Idle,     // nothing in its hands, and it has not got on since the last look, nor computed
     Busy,     // it gets on, or waits for something, or has its share again
     Suspect,  // it has not got on: it waits, maybe for the processor, and has not for long
     Behind,   // it stands behind, and has not got on
@@ -52,6 +56,8 @@ class WorkerWatch {
   bool hasGotOn() const { return thread_->progress() != progress_; }
 
  private:
+  Seen lookAtStalled(std::uint64_t now);
+  bool rests(std::uint64_t now);
   void begin(std::uint64_t now);
 
   std::shared_ptr<WorkerThread> thread_;
@@ -59,8 +65,10 @@ class WorkerWatch {
   bool busy_ = false;           // then
   // Of the time in which it was not seen to get on; once it has stalled, since then.
   std::uint64_t since_ = 0;
-  std::uint64_t cpu_ = 0;  // what it had computed at its beginning
-  int waits_ = 0;          // looks since it got on that found it waiting
+  // What it had computed at its beginning; once it has stalled, at the last look.
+  std::uint64_t cpu_ = 0;
+  std::uint64_t computedAt_ = 0;  // the last look that found it computing, once it has stalled
+  int waits_ = 0;                 // looks since it got on that found it waiting
   bool stalled_ = false;
   bool behind_ = false;
 };

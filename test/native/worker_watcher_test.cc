@@ -145,14 +145,39 @@ TEST("a worker that gets on keeps its priority, however much it computes") {
   CHECK_EQ(worker.state->takeStalls(), 0);
 }
 
-TEST("a worker with nothing in its hands is not looked at") {
+TEST("a worker with nothing in its hands that rests is idle") {
   Worker worker;
   worker.state->load = 0;
   WorkerWatch watch(worker.state);
-  for (std::uint64_t i = 0; i < 3; ++i) {
-    CHECK(watch.look(i * kPatience) == Seen::Idle);
-    worker.computeFor(kPatience);
-  }
+  for (std::uint64_t i = 0; i < 3; ++i) CHECK(watch.look(i * kPatience) == Seen::Idle);
+  CHECK(worker.isItself());
+}
+
+TEST("a worker that computes with nothing in its hands stands behind until it rests") {
+  if (!canPutBehind()) return;
+  Worker worker;
+  worker.state->load = 0;
+  WorkerWatch watch(worker.state);
+  CHECK(watch.look(0) == Seen::Idle);
+  worker.computeFor(kPatience);
+  std::uint64_t now = kPatience;
+  CHECK(watch.look(now) == Seen::Stalled);
+  CHECK(worker.isBehind());
+  // No policy's doing.
+  CHECK_EQ(worker.state->takeStalls(), 0);
+  worker.computeFor(kPatience);
+  now += WorkerWatch::kAtRest;
+  CHECK(watch.look(now) == Seen::Long);
+  // What it is given now finds it behind until it takes it, or rests.
+  worker.state->load = 1;
+  now += WorkerWatch::kAtRest;
+  CHECK(watch.look(now) == Seen::Long);
+  worker.state->load = 0;
+  // It may not have come to its rest before the last look.
+  CHECK(becomes([&] {
+    now += WorkerWatch::kAtRest;
+    return watch.look(now) == Seen::Idle;
+  }));
   CHECK(worker.isItself());
 }
 
