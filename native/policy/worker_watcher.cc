@@ -65,11 +65,12 @@ WorkerWatch::Seen WorkerWatch::look(std::uint64_t now) {
   const bool wasBusy = busy_;
   progress_ = progress;
   busy_ = thread_->load.load(std::memory_order_relaxed) > 0;
-  if (gotOn || (busy_ && !wasBusy && !stalled_)) {
+  if (!begun_ || gotOn || (busy_ && !wasBusy && !stalled_)) {
+    begun_ = true;
     stalled_ = behind_ = false;
     waits_ = 0;
     begin(now);
-    return Seen::Busy;
+    return gotOn || busy_ ? Seen::Busy : Seen::Idle;
   }
   if (stalled_) return lookAtStalled(now);
   const std::uint64_t passed = now - since_;

@@ -63,6 +63,7 @@ class WorkerWatch {
   std::shared_ptr<WorkerThread> thread_;
   std::uint64_t progress_ = 0;  // when it was looked at last
   bool busy_ = false;           // then
+  bool begun_ = false;          // it was looked at before
   // Of the time in which it was not seen to get on; once it has stalled, since then.
   std::uint64_t since_ = 0;
   // What it had computed at its beginning; once it has stalled, at the last look.
