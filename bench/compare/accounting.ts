@@ -80,19 +80,6 @@ export function parseMemory(rollup: string): Memory {
   };
 }
 
-/** A list of CPUs as the kernel writes it: "0-3,8". */
-export function parseCpuList(text: string): number[] {
-  return text
-    .trim()
-    .split(',')
-    .filter((part) => part !== '')
-    .flatMap((part) => {
-      const [first = '', last = first] = part.split('-');
-      const count = Number(last) - Number(first) + 1;
-      return Array.from({ length: count }, (_, i) => Number(first) + i);
-    });
-}
-
 /** What lies between two readings, split by the ticks that passed; all system when none did. */
 export function cpuBetween(before: CpuTime, after: CpuTime): CpuSplit {
   const microseconds = (after.nanoseconds - before.nanoseconds) / 1000;
@@ -197,10 +184,4 @@ export function peakOf(pids: readonly number[]): number {
 
 export function coreTimes(): Map<number, CoreTime> {
   return parseCores(readFileSync('/proc/stat', 'utf8'));
-}
-
-/** The cores that this process may run on. */
-export function allowedCores(): number[] {
-  const status = readFileSync('/proc/self/status', 'utf8');
-  return parseCpuList(/^Cpus_allowed_list:\s*(.*)$/m.exec(status)?.[1] ?? '0');
 }

@@ -1,9 +1,8 @@
 // The machine that the bench runs on, and which of its cores do what.
-import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { constants, cpus, release, setPriority } from 'node:os';
 import { UsageError } from '../common/command-line.js';
-import { allowedCores } from './accounting.js';
+import { allowedCores } from '../common/cores.js';
 import type { Options } from './options.js';
 import type { Machine } from './results.js';
 
@@ -31,12 +30,6 @@ export function describeMachine(options: Options): Machine {
     node: process.version,
     priority: options.priority,
   };
-}
-
-/** Moves this process off the proxy's core. */
-export function moveAway({ loadCores }: Machine): void {
-  const pid = String(process.pid);
-  execFileSync('taskset', ['-acp', loadCores.join(','), pid], { stdio: 'ignore' });
 }
 
 /**

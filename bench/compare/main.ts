@@ -1,17 +1,18 @@
 // npm run bench: Tidegate beside HAProxy and nginx, and beside what the kernel alone takes.
 import path from 'node:path';
 import { UsageError } from '../common/command-line.js';
+import { keepTo } from '../common/cores.js';
 import { checkBars } from './bars.js';
 import { killEverything, stopAll } from './children.js';
 import type { Load } from './loads/load.js';
 import { OwnLoad } from './loads/own.js';
 import { ToolLoad } from './loads/tools.js';
 import { WireLoad } from './loads/wires.js';
-import { describeMachine, goFirst, moveAway } from './machine.js';
+import { describeMachine, goFirst } from './machine.js';
 import { type Options, readOptions, usage } from './options.js';
 import { peers } from './peers/index.js';
 import type { Located, PeerName } from './peers/peer.js';
-import { findProgram, root } from './programs.js';
+import { root } from './programs.js';
 import { renderMarkdown, scenarioLines } from './report/markdown.js';
 import { renderChart } from './report/svg.js';
 import {
@@ -33,9 +34,9 @@ async function main(): Promise<void> {
   if (options.help) return console.log(usage);
   if (options.list) return list();
   const chosen = withVariants(choose(options.scenarios), options.variants);
-  if (!findProgram('taskset')) throw new UsageError('the bench needs taskset (package util-linux)');
   const machine = describeMachine(options);
-  moveAway(machine);
+  // Off the proxy's core.
+  keepTo(machine.loadCores);
   if (options.priority) goFirst();
   const { located, absent } = await locatePeers(options, chosen);
   const needsWires = chosen.some(({ variants }) => variants.some(({ wires }) => wires));

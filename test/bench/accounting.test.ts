@@ -5,7 +5,6 @@ import {
   cpuBetween,
   forgetPeak,
   parseCores,
-  parseCpuList,
   parseMemory,
   parseParent,
   parsePeak,
@@ -70,14 +69,6 @@ describe('cores', () => {
   test('without time in between were not busy', () => {
     const core = { total: 5, idle: 1, stolen: 0 };
     expect(coreBetween(core, core)).toEqual({ busy: 0, stolen: 0 });
-  });
-
-  test.each([
-    ['0-3,8', [0, 1, 2, 3, 8]],
-    ['1\n', [1]],
-    ['', []],
-  ])('the list %j is %j', (text, cores) => {
-    expect(parseCpuList(text)).toEqual(cores);
   });
 });
 

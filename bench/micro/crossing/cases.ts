@@ -4,6 +4,8 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { FromWorker, PolicySet, ToWorker } from '../../../src/workers/messages.js';
+import { UsageError } from '../../common/command-line.js';
+import { allowedCores, keepTo } from '../../common/cores.js';
 import type { BarCase } from '../cases.js';
 import type { WorkerData } from './worker.js';
 
@@ -43,23 +45,35 @@ const set: PolicySet = {
   ],
 };
 
+const inFlight64 = { unit: 'µs CPU each, all threads', bar: 1 };
+const inFlight1 = { unit: 'µs round trip', bar: 40 };
+
 export const crossingCases: readonly BarCase[] = [
   {
-    name: 'crossing: 64 in flight',
-    unit: 'µs CPU each, all threads',
-    bar: 1,
-    measure: (seconds, onRound) => measure(64, 20_000, seconds, onRound, ([cpu]) => cpu),
+    name: 'crossing: 64 in flight, one core',
+    ...inFlight64,
+    measure: (seconds, onRound) => measure(1, 64, 20_000, seconds, onRound, ([cpu]) => cpu),
   },
   {
-    name: 'crossing: 1 in flight',
-    unit: 'µs round trip',
-    bar: 40,
-    measure: (seconds, onRound) => measure(1, 1_000, seconds, onRound, ([, wall]) => wall),
+    name: 'crossing: 1 in flight, one core',
+    ...inFlight1,
+    measure: (seconds, onRound) => measure(1, 1, 1_000, seconds, onRound, ([, wall]) => wall),
+  },
+  {
+    name: 'crossing: 64 in flight, two cores',
+    ...inFlight64,
+    measure: (seconds, onRound) => measure(2, 64, 20_000, seconds, onRound, ([cpu]) => cpu),
+  },
+  {
+    name: 'crossing: 1 in flight, two cores',
+    ...inFlight1,
+    measure: (seconds, onRound) => measure(2, 1, 1_000, seconds, onRound, ([, wall]) => wall),
   },
 ];
 
-/** The figure of each round, after a second in which V8 has compiled what is hot. */
+/** The figure of each round on so many cores, after a second in which V8 has compiled what is hot. */
 async function measure(
+  cores: number,
   inFlight: number,
   crossings: number,
   seconds: number,
@@ -67,6 +81,9 @@ async function measure(
   figure: (costs: [cpu: number, wall: number]) => number,
 ): Promise<number[]> {
   const addon = createRequire(import.meta.url)(addonPath) as CrossingAddon;
+  const allowed = allowedCores();
+  if (allowed.length < cores) throw new UsageError(`this case needs ${cores} cores`);
+  keepTo(allowed.slice(0, cores));
   const worker = await startWorker();
   try {
     const warm = performance.now() + 1000;
@@ -80,6 +97,7 @@ async function measure(
     return figures;
   } finally {
     await worker.stop();
+    keepTo(allowed);
   }
 }
 
