@@ -78,12 +78,18 @@ constexpr Member<ServerConfig> kTls[] = {
      [](Reader& r, ServerConfig& c) {
        return r.list(c.certificates, limits::kCertificates, certificate);
      }},
-    {"minVersion", [](Reader& r, ServerConfig& c) { return r.oneOf(c.minVersion, kVersions); }},
-    {"maxVersion", [](Reader& r, ServerConfig& c) { return r.oneOf(c.maxVersion, kVersions); }},
-    {"ciphers", [](Reader& r, ServerConfig& c) { return r.textOrNone(c.ciphers, kOpenSslList); }},
+    {"minVersion",
+     [](Reader& r, ServerConfig& c) { return r.oneOf(c.protocol.minVersion, kVersions); }},
+    {"maxVersion",
+     [](Reader& r, ServerConfig& c) { return r.oneOf(c.protocol.maxVersion, kVersions); }},
+    {"ciphers",
+     [](Reader& r, ServerConfig& c) { return r.textOrNone(c.protocol.ciphers, kOpenSslList); }},
     {"cipherSuites",
-     [](Reader& r, ServerConfig& c) { return r.textOrNone(c.cipherSuites, kOpenSslList); }},
-    {"groups", [](Reader& r, ServerConfig& c) { return r.textOrNone(c.groups, kOpenSslList); }},
+     [](Reader& r, ServerConfig& c) {
+       return r.textOrNone(c.protocol.cipherSuites, kOpenSslList);
+     }},
+    {"groups",
+     [](Reader& r, ServerConfig& c) { return r.textOrNone(c.protocol.groups, kOpenSslList); }},
     {"strictSni", [](Reader& r, ServerConfig& c) { return r.boolean(c.strictSni); }},
     {"earlyData", [](Reader& r, ServerConfig& c) { return r.boolean(c.earlyData); }},
     {"clientAuth", [](Reader& r, ServerConfig& c) { return r.members(c.clientAuth, kClientAuth); }},
@@ -101,12 +107,18 @@ constexpr Member<ClientConfig> kUpstreamTls[] = {
     {"ca", [](Reader& r, ClientConfig& c) { return r.textOrNone(c.authorities, kPem); }},
     {"cert", [](Reader& r, ClientConfig& c) { return r.textOrNone(c.certificate, kPem); }},
     {"key", [](Reader& r, ClientConfig& c) { return r.text(c.key, kPemOrNone, Shown::Never); }},
-    {"minVersion", [](Reader& r, ClientConfig& c) { return r.oneOf(c.minVersion, kVersions); }},
-    {"maxVersion", [](Reader& r, ClientConfig& c) { return r.oneOf(c.maxVersion, kVersions); }},
-    {"ciphers", [](Reader& r, ClientConfig& c) { return r.textOrNone(c.ciphers, kOpenSslList); }},
+    {"minVersion",
+     [](Reader& r, ClientConfig& c) { return r.oneOf(c.protocol.minVersion, kVersions); }},
+    {"maxVersion",
+     [](Reader& r, ClientConfig& c) { return r.oneOf(c.protocol.maxVersion, kVersions); }},
+    {"ciphers",
+     [](Reader& r, ClientConfig& c) { return r.textOrNone(c.protocol.ciphers, kOpenSslList); }},
     {"cipherSuites",
-     [](Reader& r, ClientConfig& c) { return r.textOrNone(c.cipherSuites, kOpenSslList); }},
-    {"groups", [](Reader& r, ClientConfig& c) { return r.textOrNone(c.groups, kOpenSslList); }},
+     [](Reader& r, ClientConfig& c) {
+       return r.textOrNone(c.protocol.cipherSuites, kOpenSslList);
+     }},
+    {"groups",
+     [](Reader& r, ClientConfig& c) { return r.textOrNone(c.protocol.groups, kOpenSslList); }},
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "tls/server_config.h"
+#include "tls/protocol.h"
 
 namespace tidegate::tls {
 
@@ -12,11 +12,7 @@ struct ClientConfig {
   std::string authorities;  // PEM: whose certificates are believed; empty: those of the system
   std::string certificate;  // PEM, with its chain: our own, for endpoints that ask for one
   std::string key;          // PEM; secret
-  Version minVersion = Version::Tls12;
-  Version maxVersion = Version::Tls13;
-  std::string ciphers;
-  std::string cipherSuites;
-  std::string groups;
+  ProtocolConfig protocol;
   bool http2 = false;   // what has to be chosen by ALPN, instead of HTTP/1.1
   bool either = false;  // with http2: HTTP/1.1 is as good
 };

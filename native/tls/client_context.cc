@@ -16,11 +16,12 @@ namespace {
 // Of everything that makes a connection one of this configuration.
 std::string fingerprintOf(const ClientConfig& config, const std::string& authorities) {
   std::string text;
+  const ProtocolConfig& protocol = config.protocol;
   const std::string versions = {config.verify ? 'v' : '-',
-                                static_cast<char>('0' + static_cast<int>(config.minVersion)),
-                                static_cast<char>('0' + static_cast<int>(config.maxVersion))};
+                                static_cast<char>('0' + static_cast<int>(protocol.minVersion)),
+                                static_cast<char>('0' + static_cast<int>(protocol.maxVersion))};
   for (const std::string* part : {&versions, &authorities, &config.certificate, &config.key,
-                                  &config.ciphers, &config.cipherSuites, &config.groups}) {
+                                  &protocol.ciphers, &protocol.cipherSuites, &protocol.groups}) {
     text += std::to_string(part->size()) + ':' + *part;
   }
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -55,19 +56,7 @@ bool ClientContext::build(const ClientConfig& config, const std::string& systemA
   };
   if (context_ == nullptr) return failed("", "no context can be made");
   SSL_CTX* const ctx = context_.get();
-  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  const auto number = [](Version version) {
-    return version == Version::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-  };
-  SSL_CTX_set_min_proto_version(ctx, number(config.minVersion));
-  SSL_CTX_set_max_proto_version(ctx, number(config.maxVersion));
-  if (!config.ciphers.empty() && SSL_CTX_set_cipher_list(ctx, config.ciphers.c_str()) != 1)
-    return failed("ciphers", "not a list of ciphers");
-  if (!config.cipherSuites.empty() &&
-      SSL_CTX_set_ciphersuites(ctx, config.cipherSuites.c_str()) != 1)
-    return failed("cipherSuites", "not a list of cipher suites");
-  if (!config.groups.empty() && SSL_CTX_set1_groups_list(ctx, config.groups.c_str()) != 1)
-    return failed("groups", "not a list of groups");
+  if (!applyProtocol(*ctx, config.protocol, error)) return false;
   if (verify_) {
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
     if (addAuthorities(SSL_CTX_get_cert_store(ctx), authorities) <= 0)

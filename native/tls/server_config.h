@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-namespace tidegate::tls {
+#include "tls/protocol.h"
 
-enum class Version : std::uint8_t { Tls12, Tls13 };
+namespace tidegate::tls {
 
 // A key that seals session tickets: its public name, the key of the HMAC, the key of the cipher.
 inline constexpr std::size_t kTicketKeyBytes = 80;
@@ -38,12 +38,8 @@ struct ClientAuthConfig {
 
 struct ServerConfig {
   std::vector<CertificateConfig> certificates;  // the first one is the default
-  Version minVersion = Version::Tls12;
-  Version maxVersion = Version::Tls13;
-  std::string ciphers;       // of TLS 1.2, as OpenSSL names them
-  std::string cipherSuites;  // of TLS 1.3
-  std::string groups;        // of the key exchange
-  bool http1 = true;         // what ALPN offers
+  ProtocolConfig protocol;
+  bool http1 = true;  // what ALPN offers
   bool http2 = false;
   bool strictSni = false;  // a client that asks for no name of ours is refused
   bool tickets = true;

@@ -167,19 +167,7 @@ SSL_CTX* ServerContext::makeContext(const ServerConfig& config, std::string_view
   if (context == nullptr) return failed("", "no context can be made");
   SSL_CTX* const ctx = context.get();
 
-  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  const auto number = [](Version version) {
-    return version == Version::Tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-  };
-  SSL_CTX_set_min_proto_version(ctx, number(config.minVersion));
-  SSL_CTX_set_max_proto_version(ctx, number(config.maxVersion));
-  if (!config.ciphers.empty() && SSL_CTX_set_cipher_list(ctx, config.ciphers.c_str()) != 1)
-    return failed("ciphers", "not a list of ciphers");
-  if (!config.cipherSuites.empty() &&
-      SSL_CTX_set_ciphersuites(ctx, config.cipherSuites.c_str()) != 1)
-    return failed("cipherSuites", "not a list of cipher suites");
-  if (!config.groups.empty() && SSL_CTX_set1_groups_list(ctx, config.groups.c_str()) != 1)
-    return failed("groups", "not a list of groups");
+  if (!applyProtocol(*ctx, config.protocol, error)) return nullptr;
 
   for (const std::size_t index : choice) {
     const Identity& certificate = certificates[index].identity;
