@@ -1,14 +1,14 @@
 // Order of this file: fields, requests, responses, trailers.
 #include "http2/head_rules.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "base/ascii.h"
 #include "base/byte_set.h"
+#include "base/random.h"
 #include "base/short_text.h"
 #include "http1/scan.h"
 
@@ -62,7 +62,7 @@ std::array<char, 24> webSocketKey() {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::array<unsigned char, 18> bytes{};
-  [[maybe_unused]] const ssize_t n = getrandom(bytes.data(), 16, 0);
+  fillRandom(std::as_writable_bytes(std::span(bytes).first<16>()));
   std::array<char, 24> key{};
   for (std::size_t i = 0; i < bytes.size() / 3; ++i) {
     const unsigned word = bytes[3 * i] << 16U | bytes[3 * i + 1] << 8U | bytes[3 * i + 2];

@@ -1,12 +1,14 @@
 // Request ids and the Date field.
 #include "proxy/thread_services.h"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include <array>
 #include <bit>
 #include <cstdio>
+#include <span>
+
+#include "base/random.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -14,14 +16,7 @@
 
 namespace tidegate {
 
-RequestIds::RequestIds() {
-  std::size_t have = 0;
-  while (have < sizeof state_) {
-    const ssize_t n =
-        getrandom(reinterpret_cast<char*>(state_.data()) + have, sizeof state_ - have, 0);
-    if (n > 0) have += static_cast<std::size_t>(n);
-  }
-}
+RequestIds::RequestIds() { fillRandom(std::as_writable_bytes(std::span(state_))); }
 
 // xoshiro256++ (Blackman and Vigna, 2018).
 std::uint64_t RequestIds::next() {

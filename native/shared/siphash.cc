@@ -1,12 +1,11 @@
 // SipHash-c-d: c rounds a word, d at the end, and of 128 bits at each half of it.
 #include "shared/siphash.h"
 
-#include <sys/random.h>
-
 #include <bit>
-#include <cerrno>
-#include <cstdlib>
 #include <cstring>
+#include <span>
+
+#include "base/random.h"
 
 namespace tidegate {
 
@@ -91,14 +90,7 @@ class State {
 
 SipKey SipKey::random() {
   SipKey key;
-  std::size_t filled = 0;
-  while (filled < sizeof key) {
-    const ssize_t got = getrandom(reinterpret_cast<char*>(&key) + filled, sizeof key - filled, 0);
-    // A signal may interrupt it. Nothing else fails on a kernel that has the call, and there is no
-    // safe way on without it.
-    if (got < 0 && errno != EINTR) std::abort();
-    if (got > 0) filled += static_cast<std::size_t>(got);
-  }
+  fillRandom(std::as_writable_bytes(std::span(&key, 1)));
   return key;
 }
 

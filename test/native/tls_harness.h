@@ -11,23 +11,18 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "check.h"
 #include "tls/layer.h"
 #include "tls/server_context.h"
 
 namespace tidegate::tls::test {
 
-inline void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "broken: %s\n", what);
-  std::abort();
-}
+using tidegate::test::require;
 
 inline std::string pemOf(BIO* bio) {
   char* data = nullptr;
