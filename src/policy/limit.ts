@@ -87,7 +87,10 @@ export function checkLimit(value: unknown, at: string): Checked<Limit> {
   if (kind === 'gcra') return checkGcra(draft, at);
   const most = largestCounts.get(kind);
   if (most === undefined) return fail(`${at}.kind`, list(kinds), kind);
-  if (!isCount(count, most)) return fail(`${at}.count`, countText(most), count);
+  if (!isCount(count, most)) {
+    const others = kind === 'sliding-window' ? ' (fixed windows and quotas take more)' : '';
+    return fail(`${at}.count`, countText(most) + others, count);
+  }
   switch (kind) {
     case 'fixed-window':
     case 'sliding-window': {
