@@ -61,6 +61,11 @@ constexpr bool isIdempotent(Method m) {
          m == Method::Options || m == Method::Trace;
 }
 
+// RFC 9110 8.6: a request of these methods says that it has no content.
+constexpr bool expectsBody(Method m) {
+  return m == Method::Post || m == Method::Put || m == Method::Patch;
+}
+
 // How a message's body is delimited on the wire (RFC 9112 6.3).
 enum class BodyKind : std::uint8_t {
   None,        // no body follows the head

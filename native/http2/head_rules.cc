@@ -53,10 +53,6 @@ bool isValue(std::string_view text) {
          http1::scanValue(begin, begin, end) == end;
 }
 
-bool expectsBody(Method method) {
-  return method == Method::Post || method == Method::Put || method == Method::Patch;
-}
-
 // RFC 6455 4.1: 16 random bytes in base64.
 std::array<char, 24> webSocketKey() {
   constexpr std::string_view kDigits =

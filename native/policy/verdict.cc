@@ -44,6 +44,15 @@ std::uint64_t windowSeconds(const LimitSpec& spec) {
   return 0;
 }
 
+// What follows a request of these is framed in a way of its own (RFC 9110 9.3): it is for the
+// client to ask for that. In upper and lower case, which some servers do not tell apart.
+bool isEditableMethod(std::string_view text) {
+  constexpr std::string_view kFixed[] = {"HEAD", "CONNECT", "TRACE"};
+  return text.size() <= kMaxVerdictMethodBytes && isToken(text) &&
+         std::ranges::none_of(
+             kFixed, [&](std::string_view fixed) { return equalsIgnoreCase(text, fixed); });
+}
+
 bool isSentence(std::string_view text) {
   return text.size() <= kMaxVerdictDetailBytes && isPlainText(text);
 }
@@ -141,7 +150,7 @@ class VerdictReading {
     std::uint64_t kind = 0;
     if (!reader_.unsignedInteger(kind) || kind > 4) return fail("expected a kind of 0..4");
     verdict_.kind = static_cast<VerdictKind>(kind);
-    constexpr std::uint32_t kCounts[] = {9, 7, 8, 6, 6};
+    constexpr std::uint32_t kCounts[] = {10, 7, 8, 6, 6};
     const bool mayHaveBody =
         verdict_.kind == VerdictKind::GoOn || verdict_.kind == VerdictKind::Pass;
     const bool withBody = mayHaveBody && count == kCounts[kind] + 1;
@@ -153,8 +162,8 @@ class VerdictReading {
   bool rest() {
     switch (verdict_.kind) {
       case VerdictKind::GoOn:
-        return nameOrNil(verdict_.upstream, "expected an upstream's name or nil") && path() &&
-               edits(verdict_.queryEdits, Edits::Query) &&
+        return nameOrNil(verdict_.upstream, "expected an upstream's name or nil") && method() &&
+               path() && edits(verdict_.queryEdits, Edits::Query) &&
                edits(verdict_.requestEdits, Edits::Head) &&
                edits(verdict_.responseEdits, Edits::Head);
       case VerdictKind::Answer:
@@ -234,6 +243,11 @@ class VerdictReading {
 
   void end(VerdictList& list) {
     list.elements_ = list.elements_.first(list.elements_.size() - reader_.remaining());
+  }
+
+  bool method() {
+    return reader_.nil() || (reader_.text(verdict_.method) && isEditableMethod(verdict_.method)) ||
+           fail("expected a method or nil");
   }
 
   bool path() {
@@ -351,8 +365,8 @@ Verdict VerdictCopy::into(std::byte* memory) const {
   const auto move = [&](std::string_view& text) {
     if (!text.empty()) text = {bytes + (text.data() - before), text.size()};
   };
-  for (std::string_view* text :
-       {&copy.consumer, &copy.upstream, &copy.path, &copy.body, &copy.detail, &copy.policy})
+  for (std::string_view* text : {&copy.consumer, &copy.upstream, &copy.method, &copy.path,
+                                 &copy.body, &copy.detail, &copy.policy})
     move(*text);
   const auto moveList = [&](VerdictList& list) {
     const std::size_t at = list.elements_.data() - bytes_.data();

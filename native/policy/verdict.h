@@ -1,7 +1,7 @@
 // Verdicts: what a policy worker decided about a request. One of the msgpack arrays
 //
-//   [index, generation, 0, terms, upstream, path, query edits, request edits, response edits]
-//                                                               go on; may have one more, the
+//   [index, generation, 0, terms, upstream, method, path, query edits, request edits,
+//    response edits]                                            go on; may have one more, the
 //                                                               request's body from now on
 //   [index, generation, 1, terms, status, fields, body]         answer
 //   [index, generation, 2, terms, status, detail, fields, body] deny
@@ -11,8 +11,8 @@
 //                                                               now on; status 0: as it is
 //
 // where fields are [name, value, …] and edits [op, name, value, …] (0 set, 1 add, 2 remove with
-// nil); upstream, path, detail and the body of a deny may be nil. The terms are what every kind may
-// say:
+// nil); upstream, method, path, detail and the body of a deny may be nil. The terms are what every
+// kind may say:
 //
 //   [consumer or nil, charges, replay, stale, tags, times]
 //
@@ -157,7 +157,10 @@ struct Verdict {
   VerdictTimes times;
   // GoOn
   std::string_view upstream;  // empty: the route's own
-  std::string_view path;      // empty: as it is; otherwise isSafePath()
+  // Empty: as it is; otherwise a token, and neither HEAD, CONNECT nor TRACE. Not of every request:
+  // see Exchange::changesMethod().
+  std::string_view method;
+  std::string_view path;  // empty: as it is; otherwise isSafePath()
   VerdictEdits queryEdits;
   VerdictEdits requestEdits;
   VerdictEdits responseEdits;  // also of Pass
@@ -184,6 +187,7 @@ struct VerdictError {
 inline constexpr std::uint32_t kMaxVerdictEdits = 64;  // of each list
 inline constexpr std::size_t kMaxVerdictFieldBytes = std::size_t{64} * 1024;
 inline constexpr std::size_t kMaxVerdictNameBytes = 256;
+inline constexpr std::size_t kMaxVerdictMethodBytes = 32;
 inline constexpr std::size_t kMaxVerdictDetailBytes = 4 * 1024;
 inline constexpr std::uint32_t kMaxVerdictCharges = 16;
 inline constexpr std::size_t kMaxChargeKeyBytes = 1024;

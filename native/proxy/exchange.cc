@@ -54,6 +54,11 @@ Reason reasonOf(StreamFailure failure, bool responseBegun, bool firstByte) {
   return responseBegun ? Reason::UpstreamBodyAborted : Reason::UpstreamClosed;
 }
 
+// RFC 8470 3: what has no effect may happen twice.
+bool mayHappenTwice(Method method) {
+  return method == Method::Get || method == Method::Head || method == Method::Options;
+}
+
 // The body as the endpoint sends it.
 void frameAs(const StatusLine& line, OutgoingResponse& out) {
   out.body = line.body;
@@ -91,9 +96,7 @@ void Exchange::onClientBegin() {
     services_.stats.counters.tlsEarlyRequests.add();
     route();
   } else {
-    state_ = State::Confirming;
-    services_.loop.timers().schedule(requestTimer_,
-                                     services_.loop.nowMillis() + listener().handshakeTimeout);
+    awaitConfirmation();
   }
 }
 
@@ -134,18 +137,29 @@ bool Exchange::isEarly() const {
   return ownEarly_ || (tls != nullptr && tls->early);
 }
 
-// RFC 8470 3: what has no effect may happen twice.
+// As the client has sent it.
 bool Exchange::mayBeReplayed() const {
-  const bool safe = line_.method == Method::Get || line_.method == Method::Head ||
-                    line_.method == Method::Options;
-  return safe && requestDone_ && !line_.upgrade;
+  return mayHappenTwice(line_.method) && requestDone_ && !line_.upgrade;
+}
+
+// Not for longer than the time that the request has anyway.
+void Exchange::awaitConfirmation() {
+  state_ = State::Confirming;
+  const std::uint64_t until = services_.loop.nowMillis() + listener().handshakeTimeout;
+  if (!requestTimer_.linked() || until < requestTimer_.when())
+    services_.loop.timers().schedule(requestTimer_, until);
 }
 
 void Exchange::onClientConfirmed() {
   if (state_ != State::Confirming) return;
   state_ = State::Deciding;
   requestTimer_.unlink();
-  route();
+  if (plan_ == nullptr) {
+    route();
+    return;
+  }
+  limitTime(startedMicros_ / 1000, kUnlimited);
+  act();
 }
 
 void Exchange::keepHead(const RequestHead& head) {
@@ -222,9 +236,14 @@ void Exchange::takePlan(std::uint64_t timeoutMillis) {
   plan_ = &snapshot_->plans().of(match_.route);
   upstreamIndex_ = plan_->upstream;
   routeSlot().active.add();
+  limitTime(services_.loop.nowMillis(), timeoutMillis);
+}
+
+// No longer than the route and the client say, either.
+void Exchange::limitTime(std::uint64_t sinceMillis, std::uint64_t timeoutMillis) {
   timeoutMillis = std::min({timeoutMillis, plan_->requestTimeout, clientTimeoutMillis()});
   if (timeoutMillis != kUnlimited)
-    services_.loop.timers().schedule(requestTimer_, services_.loop.nowMillis() + timeoutMillis);
+    services_.loop.timers().schedule(requestTimer_, sinceMillis + timeoutMillis);
 }
 
 bool Exchange::isGrpcCall() const {
@@ -289,12 +308,24 @@ void Exchange::act() {
     answerRoute(routeConfig());
     return;
   }
+  if (changesMethod() && isEarly() && !mayHappenTwice(sentMethod())) {
+    awaitConfirmation();
+    return;
+  }
   const std::uint32_t endpoint = chooseEndpoint(nullptr);
   if (endpoint == kNoEndpoint) {
     answer(Reason::UpstreamUnavailable);
     return;
   }
   connect(endpoint, false);
+}
+
+// Whether the endpoint gets it with the method that a policy says. Not where the client's belongs
+// to how both sides are to read what follows: HEAD (RFC 9110 9.3.2), an upgrade and the extended
+// CONNECT that stands for one, gRPC. OPTIONS alone asks about the server as a whole (9.3.7).
+bool Exchange::changesMethod() const {
+  return verdict_ && !verdict_->method.empty() && !isHead() && !line_.upgrade &&
+         !line_.serverWide && !isGrpcCall();
 }
 
 // Where every request of the listener is sent.
@@ -536,7 +567,7 @@ void Exchange::connect(std::uint32_t endpoint, bool fresh) {
   slot.active.add();
   if (queueMicros_ == kNoTime) queueMicros_ = microsSince(startedMicros_);
   stepMicros_ = services_.loop.nowMicros();
-  const bool probe = !isIdempotent(line_.method);
+  const bool probe = !isIdempotent(sentMethod());
   const PoolLease lease =
       byHttp1_ ? pool().acquireHttp1(*this, fresh, probe) : pool().acquire(*this, fresh, probe);
   if (lease.stream == nullptr) {
@@ -575,6 +606,7 @@ void Exchange::releaseUpstream() {
 void Exchange::forwardHead() {
   services_.arena.reset();
   const UpstreamConfig& upstream = upstreamConfig();
+  const bool changes = changesMethod();
   const ForwardedRequest what{.listener = listener(),
                               .plan = *plan_,
                               .upstream = upstream,
@@ -583,6 +615,7 @@ void Exchange::forwardHead() {
                               .peer = client_.peer(),
                               .trustedPeer = trustedPeer_,
                               .clientText = clientText_,
+                              .method = changes ? verdict_->method : head_.view(line_.methodToken),
                               .path = path_,
                               .originalHost = head_.view(line_.authority),
                               .requestId = requestId_,
@@ -608,6 +641,9 @@ void Exchange::forwardHead() {
   } else if (body_) {
     body = body_->bytes();
   }
+  // RFC 9110 8.6: no content is said where the method may have some, and only there.
+  if (changes && !hasBody(out.body, out.contentLength))
+    out.body = expectsBody(sentMethod()) ? BodyKind::Length : BodyKind::None;
   state_ = State::Forwarding;
   stepMicros_ = services_.loop.nowMicros();
   upstream_->sendHead(out);
@@ -1002,7 +1038,7 @@ bool Exchange::retry(StreamFailure failure) {
   // Body that has gone cannot be sent again; what did not reach an application may be, whatever the
   // method.
   if (bodyTaken_) return false;
-  if (!unseen && !isIdempotent(line_.method)) return false;
+  if (!unseen && !isIdempotent(sentMethod())) return false;
   // A slow endpoint is not a broken one: another would only double the client's wait.
   if (failure == StreamFailure::Timeout || failure == StreamFailure::Malformed ||
       failure == StreamFailure::HeadTooLarge || failure == StreamFailure::UpgradeUnsupported)
@@ -1044,7 +1080,7 @@ void Exchange::onUpstreamFailure(StreamFailure failure) {
   const bool responseBegun = state_ >= State::Reviewing;
   const bool sawNothing = !responseBegun && failure == StreamFailure::Closed;
   if (state_ == State::Forwarding && stale && sawNothing && !bodyTaken_ &&
-      isIdempotent(line_.method)) {
+      isIdempotent(sentMethod())) {
     // The endpoint closed an idle connection just when it was used: that says nothing about its
     // health.
     services_.stats.counters.retries.add();

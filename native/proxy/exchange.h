@@ -1,8 +1,8 @@
 // The spine: one request and its response, joining the client's stream and the upstream's.
 //
 // The states in order:
-//   Confirming  only of what came as early data of TLS and must not be replayed: the rest of the
-//               handshake is awaited
+//   Confirming  only of what came as early data of TLS and must not be replayed, as the client has
+//               sent it or, after Asking, as it is sent on: the rest of the handshake is awaited
 //   Deciding    the head is here: normalise, route, run the plan's native steps
 //   Collecting  policies of the route read the body: it comes in first
 //   Asking      policies of the route decide in a worker
@@ -103,10 +103,12 @@ class Exchange final : public ClientStreamEvents,
   // Deciding
   bool isEarly() const;
   bool mayBeReplayed() const;
+  void awaitConfirmation();
   void keepHead(const RequestHead& head);
   void route();
   void runPlan();
   void takePlan(std::uint64_t timeoutMillis);
+  void limitTime(std::uint64_t sinceMillis, std::uint64_t timeoutMillis);
   bool isGrpcCall() const;
   // For which the client waits, as far as it says so; kUnlimited otherwise.
   std::uint64_t clientTimeoutMillis() const;
@@ -118,6 +120,9 @@ class Exchange final : public ClientStreamEvents,
   void carryOut();
   bool charge();
   void act();
+  bool changesMethod() const;
+  // Of the request that the endpoint gets.
+  Method sentMethod() const { return changesMethod() ? methodOf(verdict_->method) : line_.method; }
   void answerRedirect(std::uint16_t status, const TextTemplate& location);
   void answerRoute(const RouteConfig& route);
   void answerVerdict(const Verdict& verdict);
@@ -182,6 +187,7 @@ class Exchange final : public ClientStreamEvents,
   }
   EndpointPool& pool() { return *services_.pools[endpointState_->id]; }
   bool waitsForVerdict() const { return state_ == State::Asking || state_ == State::Reviewing; }
+  // Of the client, and then of the endpoint as well.
   bool isHead() const { return line_.method == Method::Head; }
   // RFC 8441: the codec has made a handshake of HTTP/1 of it.
   bool isExtendedConnect() const { return line_.majorVersion >= 2 && line_.upgrade; }

@@ -35,11 +35,6 @@ Slice joined(Slice first, Slice last) {
   return {first.offset, last.offset + last.length - first.offset};
 }
 
-// RFC 9110 8.6: a request of these methods says that it has no content.
-bool expectsBody(Method method) {
-  return method == Method::Post || method == Method::Put || method == Method::Patch;
-}
-
 }  // namespace
 
 FetchStream::FetchStream(ThreadServices& services, const FetchAsker& asker)

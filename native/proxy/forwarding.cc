@@ -374,7 +374,7 @@ bool saysEarlyData(const HeadFields& fields) {
 bool composeRequest(HeadFields& head, const RequestLine& line, const ForwardedRequest& what,
                     ThreadServices& services, OutgoingRequest& out) {
   services.fields.clear();
-  out.method = head.view(line.methodToken);
+  out.method = what.method;
   out.body = line.body;
   out.contentLength = line.contentLength;
   out.teTrailers = line.teTrailers;

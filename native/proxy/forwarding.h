@@ -46,6 +46,7 @@ struct ForwardedRequest {
   const PeerInfo& peer;
   bool trustedPeer;
   std::string_view clientText;    // the client's address
+  std::string_view method;        // that the endpoint gets
   std::string_view path;          // normalised
   std::string_view originalHost;  // as the client sent it, with port
   std::string_view requestId;

@@ -6,6 +6,7 @@ import { counterKey } from './counterKey.js';
 import { hasControl, isToken, trimField, whyRefused } from './fields.js';
 import type { AttributeValue } from './inputs.js';
 import { checkDuration, checkLimit, type Limit } from './limit.js';
+import { methodMisfit } from './method.js';
 import type { LimitHeaders } from './verdict.js';
 
 /** `name` of a header is lower case. */
@@ -39,6 +40,7 @@ interface Onward extends Common {
   /** In the order in which they apply. */
   readonly request: readonly Edit[];
   readonly response: readonly Edit[];
+  readonly method: string | undefined;
   readonly path: string | undefined;
   readonly query: readonly Edit[];
   /** In place of the request's. */
@@ -96,7 +98,7 @@ const keysOf = {
   respond: new Set([...commonKeys, 'status', 'headers', 'body']),
   redirect: new Set([...commonKeys, 'status', 'location']),
 } as const;
-const requestKeys = new Set(['set', 'add', 'remove', 'path', 'query', 'body']);
+const requestKeys = new Set(['set', 'add', 'remove', 'method', 'path', 'query', 'body']);
 const headKeys = new Set(['set', 'add', 'remove']);
 const consumerKeys = new Set(['id', 'name', 'groups', 'tags']);
 const chargeKeys = new Set(['limit', 'key', 'cost', 'name', 'headers', 'status', 'reason']);
@@ -189,8 +191,9 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
   const edited = value['request'];
   const request = editsOf(edited, 'request', requestKeys, headRules);
   const response = editsOf(value['response'], 'response', headKeys, headRules);
-  const { path, query: wanted, body } = isObject(edited) ? edited : nothing;
+  const { method, path, query: wanted, body } = isObject(edited) ? edited : nothing;
   const query = editsOf(wanted, 'request.query', headKeys, queryRules);
+  if (method !== undefined) refuseMethod(method);
   if (path !== undefined && !isPath(path)) {
     refuse('request.path', 'a percent-encoded path that begins with / and has no query', path);
   }
@@ -207,6 +210,7 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
         tags,
         request,
         response,
+        method,
         path,
         query,
         body,
@@ -222,6 +226,7 @@ function onwardOf(value: Loose, common: Common, upstream: string | undefined): V
         tags,
         request,
         response,
+        method,
         path,
         query,
         body,
@@ -260,6 +265,11 @@ function respondOf(value: Loose, common: Common): Verdict {
     refuse('body', `no body, because a response with status ${status} has none,`, body);
   }
   return answering(common, status, fieldsOf(headers), body);
+}
+
+function refuseMethod(method: unknown): asserts method is string {
+  const expected = methodMisfit(method);
+  if (expected !== undefined) refuse('request.method', expected, method);
 }
 
 export function refuseBody(

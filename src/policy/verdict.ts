@@ -13,6 +13,11 @@ export interface HeadEdits {
 }
 
 export interface RequestEdits extends HeadEdits {
+  /**
+   * The method that the upstream sees: a token of at most 32 characters, in the case that is given; not `HEAD`, `CONNECT` or `TRACE`.
+   * A request to whose protocol its method belongs keeps it: HEAD, upgrades, gRPC.
+   */
+  readonly method?: string | undefined;
   /** The path that the upstream sees: begins with `/`, percent-encoded, no query. */
   readonly path?: string | undefined;
   /** Parameters by their decoded names and values. */

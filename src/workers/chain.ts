@@ -81,6 +81,7 @@ class State {
   consumer: Consumer | undefined = undefined;
   attributes: ReadonlyMap<string, Readonly<Record<string, AttributeValue>>> | undefined = undefined;
   upstream: string | undefined = undefined;
+  method: string | undefined = undefined;
   path: string | undefined = undefined;
   charges: readonly Charge[] = [];
   tags: readonly string[] = [];
@@ -126,6 +127,7 @@ class State {
     copy.consumer = this.consumer;
     copy.attributes = this.attributes;
     copy.upstream = this.upstream;
+    copy.method = this.method;
     copy.path = this.path;
     copy.charges = this.charges;
     copy.tags = this.tags;
@@ -323,8 +325,8 @@ export class Chain {
 }
 
 function goesOn({ state, terms }: Progress): Outcome {
-  const { upstream, path, query, request, response, body, memo } = state;
-  return { kind: 'go-on', terms, upstream, path, query, request, response, body, memo };
+  const { upstream, method, path, query, request, response, body, memo } = state;
+  return { kind: 'go-on', terms, upstream, method, path, query, request, response, body, memo };
 }
 
 /** Of a chain that nobody waits for; the core knows nothing of it any more. */
@@ -524,6 +526,7 @@ function apply(verdict: Verdict, policy: string, state: State): void {
   if (verdict.attributes !== undefined) {
     state.attributes = new Map([...(state.attributes ?? []), [policy, verdict.attributes]]);
   }
+  state.method = verdict.method ?? state.method;
   state.path = verdict.path ?? state.path;
   state.query = joined(state.query, verdict.query);
   state.request = joined(state.request, verdict.request);

@@ -41,6 +41,7 @@ type Ending =
   | {
       kind: 'go-on';
       upstream: string | undefined;
+      method: string | undefined;
       path: string | undefined;
       query: readonly Edit[];
       request: readonly Edit[];
@@ -230,7 +231,7 @@ function writeFrame(
 }
 
 /** Behind the terms. */
-const endingLengths = { 'go-on': 5, answer: 3, deny: 4, failed: 2, pass: 2 } as const;
+const endingLengths = { 'go-on': 6, answer: 3, deny: 4, failed: 2, pass: 2 } as const;
 
 function partsOf(outcome: Outcome): { beforeTimes: Buffer; afterTimes: Buffer } {
   const packed = (values: readonly unknown[]) =>
@@ -272,8 +273,17 @@ function kindOf({ kind }: Outcome): number {
 function endingValues(outcome: Outcome): unknown[] {
   switch (outcome.kind) {
     case 'go-on': {
-      const { upstream = null, path = null, query, request, response, body } = outcome;
-      const ending = [upstream, path, flatEdits(query), flatEdits(request), flatEdits(response)];
+      const {
+        upstream = null,
+        method = null,
+        path = null,
+        query,
+        request,
+        response,
+        body,
+      } = outcome;
+      const edits = [flatEdits(query), flatEdits(request), flatEdits(response)];
+      const ending = [upstream, method, path, ...edits];
       return body === undefined ? ending : [...ending, body];
     }
     case 'answer':

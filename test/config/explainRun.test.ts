@@ -56,6 +56,7 @@ export default definePolicy({
       request: {
         set: { 'x-consumer': partner, 'x-copy': key, authorization: 'Bearer of-the-policy' },
         remove: ['x-api-key'],
+        method: 'PATCH',
         path: '/v2/orders',
         query: { remove: ['token'], add: { via: 'partner' } },
       },
@@ -245,8 +246,11 @@ describe('tidegate explain --run', () => {
         { allowed: true, remaining: 9 },
         { allowed: true, remaining: 4 },
       ],
-      upstream: { name: 'blue', request: { method: 'GET', target: '/v2/orders?via=partner' } },
+      upstream: { name: 'blue', request: { method: 'PATCH', target: '/v2/orders?via=partner' } },
     });
+    const head = await ran('HEAD', '/orders/7', ...partner('acme'));
+    expect(head.policies[0]?.verdict?.method).toBe('PATCH');
+    expect(head.outcome).toMatchObject({ upstream: { request: { method: 'HEAD' } } });
   });
 
   it('counts what takes too long, or is no verdict, as failures', async () => {

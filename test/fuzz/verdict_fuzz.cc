@@ -57,6 +57,13 @@ void checkTerms(const Verdict& verdict) {
   PROMISE(times <= kMaxVerdictTimes && verdict.tags.size() <= kMaxVerdictTags);
 }
 
+void checkMethod(std::string_view method) {
+  if (method.empty()) return;
+  PROMISE(isToken(method) && method.size() <= kMaxVerdictMethodBytes);
+  for (const std::string_view fixed : {"HEAD", "CONNECT", "TRACE"})
+    PROMISE(!equalsIgnoreCase(method, fixed));
+}
+
 void checkPath(std::string_view path) {
   PROMISE(path.empty() || path.front() == '/');
   PROMISE(path.find_first_of("?# \r\n") == std::string_view::npos);
@@ -102,6 +109,7 @@ void checkVerdict(const Verdict& verdict) {
   checkName(verdict.upstream);
   checkName(verdict.policy);
   checkTerms(verdict);
+  checkMethod(verdict.method);
   checkPath(verdict.path);
   std::uint32_t queryEdits = 0;
   verdict.queryEdits.each([&](const VerdictEdit& edit) {
@@ -130,6 +138,7 @@ void checkVerdict(const Verdict& verdict) {
     case VerdictKind::Pass:
       PROMISE(verdict.status == 0 || (verdict.status >= 200 && verdict.status <= 599));
       PROMISE(verdict.fields.empty() && verdict.requestEdits.empty() && verdict.upstream.empty());
+      PROMISE(verdict.method.empty() && verdict.path.empty());
       break;
   }
 }

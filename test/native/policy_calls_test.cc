@@ -118,7 +118,7 @@ class Fixture {
 
   void goOn(const std::shared_ptr<Channel>& worker, Request request) {
     give(worker, "[" + std::to_string(request.index) + ", " + std::to_string(request.generation) +
-                     ", 0, [null, [], 0, 0, [], []], null, null, [], [], []]");
+                     ", 0, [null, [], 0, 0, [], []], null, null, null, [], [], []]");
   }
 
   // Turns of the loop until the waiter's call has ended.
@@ -171,7 +171,7 @@ TEST("a verdict on a call that has ended reaches nobody, also where its place wa
   CHECK_EQ(gone.ended, "");
   CHECK_EQ(next.ended, "");
   CHECK_EQ(f.counters.policyLateVerdicts.get(), 1);
-  f.give(worker, "[4000000000, 0, 0, [null, [], 0, 0, [], []], null, null, [], [], []]");
+  f.give(worker, "[4000000000, 0, 0, [null, [], 0, 0, [], []], null, null, null, [], [], []]");
   CHECK_EQ(f.counters.policyLateVerdicts.get(), 2);
 }
 
@@ -216,8 +216,9 @@ TEST("a verdict that cannot be read fails the call that it names") {
   const std::vector<Request> requests = f.take(worker);
   const std::string id =
       std::to_string(requests[0].index) + ", " + std::to_string(requests[0].generation);
-  f.give(worker,
-         "[" + id + R"(, 0, [null, [], 0, 0, [], []], null, null, [], [0, "host", "x"], []])");
+  f.give(
+      worker,
+      "[" + id + R"(, 0, [null, [], 0, 0, [], []], null, null, null, [], [0, "host", "x"], []])");
   CHECK_EQ(waiter.ended, "policy_failed");
   f.give(worker, R"("nonsense")");
   CHECK_EQ(f.counters.policyBadVerdicts.get(), 2);

@@ -119,7 +119,7 @@ class Fixture {
   }
   void goOn(const Call& call, const std::string& consumer, int replay = 0, int stale = 0) {
     give(call, "0, [\"" + consumer + "\", [], " + std::to_string(replay) + ", " +
-                   std::to_string(stale) + ", [], []], null, null, [], [], []]");
+                   std::to_string(stale) + ", [], []], null, null, null, [], [], []]");
   }
   // Its policies begin one.
   void fetch(const Call& call) {

@@ -19,7 +19,7 @@ std::vector<std::uint8_t> verdict(const std::string& consumer, std::uint64_t rep
                                   std::uint64_t stale = 0, const std::string& tags = "") {
   return test::encodeJson("[1, 2, 0, [\"" + consumer + "\", [], " + std::to_string(replay) + ", " +
                           std::to_string(stale) + ", [" + tags +
-                          "], []], null, null, [], [0, \"x-a\", \"" + consumer + "\"], []]");
+                          "], []], null, null, null, [], [0, \"x-a\", \"" + consumer + "\"], []]");
 }
 
 class Fixture {

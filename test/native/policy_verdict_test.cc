@@ -30,7 +30,7 @@ std::string listed(const VerdictEdits& edits) {
 
 TEST("a verdict to go on has an upstream, a consumer and edits of both heads") {
   const auto bytes = encoded(
-      R"([70000, 9, 0, ["ann", [], 60000, 5000, ["t", "u"], [12, 3]], "orders", "/a%20b", [0, "q", "ä b", 2, "r", null], [0, "X-A", "1", 1, "x-b", "é", 2, "x-c", null], [0, "Vary", "x"]])");
+      R"([70000, 9, 0, ["ann", [], 60000, 5000, ["t", "u"], [12, 3]], "orders", "PURGE", "/a%20b", [0, "q", "ä b", 2, "r", null], [0, "X-A", "1", 1, "x-b", "é", 2, "x-c", null], [0, "Vary", "x"]])");
   const auto verdict = decodeVerdict(bytes);
   REQUIRE(verdict.ok());
   CHECK_EQ(verdict->index, 70'000);
@@ -40,6 +40,7 @@ TEST("a verdict to go on has an upstream, a consumer and edits of both heads") {
   CHECK_EQ(verdict->consumer, "ann");
   CHECK_EQ(listed(verdict->requestEdits), "=X-A:1 +x-b:é -x-c: ");
   CHECK_EQ(listed(verdict->responseEdits), "=Vary:x ");
+  CHECK_EQ(verdict->method, "PURGE");
   CHECK_EQ(verdict->path, "/a%20b");
   CHECK_EQ(listed(verdict->queryEdits), "=q:ä b -r: ");
   CHECK_EQ(verdict->replayMillis, 60'000);
@@ -51,16 +52,18 @@ TEST("a verdict to go on has an upstream, a consumer and edits of both heads") {
 }
 
 TEST("what a verdict leaves out is empty") {
-  const auto bytes = encoded(R"([0, 0, 0, [null, [], 0, 0, [], []], null, null, [], [], []])");
+  const auto bytes =
+      encoded(R"([0, 0, 0, [null, [], 0, 0, [], []], null, null, null, [], [], []])");
   const auto verdict = decodeVerdict(bytes);
   REQUIRE(verdict.ok());
   CHECK(verdict->upstream.empty() && verdict->consumer.empty());
+  CHECK(verdict->method.empty() && verdict->path.empty());
   CHECK(verdict->requestEdits.empty() && verdict->responseEdits.empty());
 }
 
 TEST("a verdict to go on may give the request another body") {
   const auto bytes =
-      encoded(R"([1, 2, 0, [null, [], 0, 0, [], []], null, null, [], [], [], "new"])");
+      encoded(R"([1, 2, 0, [null, [], 0, 0, [], []], null, null, null, [], [], [], "new"])");
   const auto verdict = decodeVerdict(bytes);
   REQUIRE(verdict.ok());
   CHECK(verdict->hasBody);
@@ -143,11 +146,15 @@ std::string made(int kind, const std::string& rest, const std::string& terms = k
 }
 
 std::string goOn(const std::string& requestEdits) {
-  return made(0, "null, null, [], [" + requestEdits + "], []");
+  return made(0, "null, null, null, [], [" + requestEdits + "], []");
+}
+
+std::string withMethod(const std::string& method) {
+  return made(0, "null, " + method + ", null, [], [], []");
 }
 
 std::string withTerms(const std::string& terms) {
-  return made(0, "null, null, [], [], []", "[" + terms + "]");
+  return made(0, "null, null, null, [], [], []", "[" + terms + "]");
 }
 
 std::string withCharge(const std::string& charge) {
@@ -188,18 +195,30 @@ TEST("what is not a verdict is refused, and the message says what was expected")
       {withTerms("null, [], 0, 0, [" + times(33, "\"t\"") + "], []"), "at most 32 tags"},
       {withTerms("null, [], 0, 0, [], [\"1\"]"), "microseconds"},
       {withTerms("null, [], 0, 0, [], [" + times(65, "1") + "]"), "at most 64 times"},
-      {made(0, "null, null, [], []"), "another number of elements"},
-      {made(0, "1, null, [], [], []"), "an upstream's name or nil"},
-      {made(0, R"("a\u0000", null, [], [], [])"), "an upstream's name or nil"},
-      {made(0, R"(null, "a", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a b", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a?b", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a%2", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a%zz", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a/../b", [], [], [])"), "a path or nil"},
-      {made(0, R"(null, "/a/.", [], [], [])"), "a path or nil"},
-      {made(0, "null, null, [0, \"a\"], [], []"), "64 edits or fields"},
-      {made(0, "null, null, [3, \"a\", \"b\"], [], []"), "a name and a value"},
+      {made(0, "null, null, null, [], []"), "another number of elements"},
+      {made(0, "1, null, null, [], [], []"), "an upstream's name or nil"},
+      {made(0, R"("a\u0000", null, null, [], [], [])"), "an upstream's name or nil"},
+      {withMethod("1"), "a method or nil"},
+      {withMethod("\"\""), "a method or nil"},
+      {withMethod("\"GE T\""), "a method or nil"},
+      {withMethod("\"GET\\r\\nx\""), "a method or nil"},
+      {withMethod("\"GÉT\""), "a method or nil"},
+      {withMethod("\"GET /\""), "a method or nil"},
+      {withMethod("\"" + longText(33) + "\""), "a method or nil"},
+      {withMethod("\"HEAD\""), "a method or nil"},
+      {withMethod("\"CONNECT\""), "a method or nil"},
+      {withMethod("\"TRACE\""), "a method or nil"},
+      {withMethod("\"Head\""), "a method or nil"},
+      {withMethod("\"connect\""), "a method or nil"},
+      {made(0, R"(null, null, "a", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a b", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a?b", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a%2", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a%zz", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a/../b", [], [], [])"), "a path or nil"},
+      {made(0, R"(null, null, "/a/.", [], [], [])"), "a path or nil"},
+      {made(0, "null, null, null, [0, \"a\"], [], []"), "64 edits or fields"},
+      {made(0, "null, null, null, [3, \"a\", \"b\"], [], []"), "a name and a value"},
       {goOn("0, \"a\""), "64 edits or fields"},
       {goOn("3, \"a\", \"b\""), "a name and a value"},
       {goOn("0, \"a\", null"), "a name and a value"},
@@ -245,7 +264,10 @@ TEST("what is just within the limits is accepted") {
       made(1, "599, [], \"\""),
       made(2, "400, \"" + longText(4096) + "\", [], null"),
       goOn("0, \"a\", \"" + longText(64 * 1024 - 1) + "\""),
-      made(0, "\"" + longText(256) + "\", \"/.../%2e.\", [], [], []"),
+      withMethod("\"" + longText(32) + "\""),
+      withMethod("\"get\""),
+      withMethod("\"M-SEARCH\""),
+      made(0, "\"" + longText(256) + "\", null, \"/.../%2e.\", [], [], []"),
       withTerms("\"" + longText(256) + "\", [], 31622400000, 31622400000, [], []"),
       withTerms("null, [], 0, 0, [" + times(32, "\"t\"") + "], [" + times(64, "4294967295") + "]"),
       withCharge(times(16, R"(1, 10, 1000, 0, 1, "k", 0, 429, null, null)")),
@@ -317,10 +339,10 @@ TEST("no policy touches fields that frame the message, speak for one hop or rout
                            "Upgrade", "keep-alive", "Proxy-Connection", "host", "expect"}) {
     const std::string field = std::string("\"") + name + "\", \"x\"";
     CHECK(!decodeVerdict(encoded(goOn("0, " + field))).ok());
-    CHECK(!decodeVerdict(encoded(made(0, "null, null, [], [], [1, " + field + "]"))).ok());
+    CHECK(!decodeVerdict(encoded(made(0, "null, null, null, [], [], [1, " + field + "]"))).ok());
     CHECK(!decodeVerdict(encoded(made(1, "200, [" + field + "], \"\""))).ok());
     // Of a query they are names like any other.
-    CHECK(decodeVerdict(encoded(made(0, "null, null, [0, " + field + "], [], []"))).ok());
+    CHECK(decodeVerdict(encoded(made(0, "null, null, null, [0, " + field + "], [], []"))).ok());
   }
 }
 
@@ -337,7 +359,7 @@ TEST("a refused verdict still says which call it was for, where that could be re
 
 std::vector<std::string> samples() {
   return {
-      made(0, R"("orders", "/a", [0, "q", "1"], [0, "x-a", "1", 2, "x-c", null], [])",
+      made(0, R"("orders", "PURGE", "/a", [0, "q", "1"], [0, "x-a", "1", 2, "x-c", null], [])",
            R"(["ann", [0, 100, 60000, 20, 2, "ann", 3, 503, "minute", "no"], 9, 9, ["t"], [1]])"),
       made(1, R"(302, ["location", "/a?b"], "moved")"), made(2, R"(401, "no", ["a", "b"], null)"),
       made(3, R"(0, "p")")};
@@ -349,7 +371,7 @@ TEST("a copy of a verdict stands when all that it was made of is gone") {
   {
     std::vector<std::uint8_t> bytes = encoded(made(
         0,
-        R"("orders", "/a", [0, "q", "1"], [0, "x-a", "1", 2, "x-c", null], [1, "x-d", ""], "body")",
+        R"("orders", "PURGE", "/a", [0, "q", "1"], [0, "x-a", "1", 2, "x-c", null], [1, "x-d", ""], "body")",
         R"(["ann", [0, 100, 60000, 20, 2, "k", 3, 503, "minute", "no", 1, 5, 1000, 0, 1, "c", 0, 429, null, null], 9, 8, ["t"], [7]])"));
     const auto verdict = decodeVerdict(bytes);
     REQUIRE(verdict.ok());
@@ -362,6 +384,7 @@ TEST("a copy of a verdict stands when all that it was made of is gone") {
   }
   CHECK_EQ(copy.consumer, "ann");
   CHECK_EQ(copy.upstream, "orders");
+  CHECK_EQ(copy.method, "PURGE");
   CHECK_EQ(copy.path, "/a");
   CHECK_EQ(copy.body, "body");
   CHECK_EQ(listed(copy.queryEdits), "=q:1 ");
@@ -397,6 +420,8 @@ TEST("whatever is changed in a verdict, what is accepted keeps its promises") {
       bytes[random() % bytes.size()] = static_cast<std::uint8_t>(random());
     const auto verdict = decodeVerdict(bytes);
     if (!verdict.ok()) continue;
+    CHECK(verdict->method.empty() || isToken(verdict->method));
+    CHECK(verdict->method != "HEAD" && verdict->method.size() <= kMaxVerdictMethodBytes);
     for (const VerdictEdits* edits :
          {&verdict->requestEdits, &verdict->responseEdits, &verdict->fields}) {
       edits->each([](const VerdictEdit& edit) {

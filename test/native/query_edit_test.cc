@@ -11,8 +11,8 @@ namespace tidegate {
 namespace {
 
 std::string edited(const std::string& query, const std::string& edits) {
-  const std::vector<std::uint8_t> bytes =
-      test::encodeJson("[1, 2, 0, [null, [], 0, 0, [], []], null, null, [" + edits + "], [], []]");
+  const std::vector<std::uint8_t> bytes = test::encodeJson(
+      "[1, 2, 0, [null, [], 0, 0, [], []], null, null, null, [" + edits + "], [], []]");
   VerdictDecoder decoder;
   const auto verdict = decoder.decode(bytes);
   if (!verdict.ok()) return std::string(verdict.error().message);

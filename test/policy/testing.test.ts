@@ -108,6 +108,7 @@ describe('the outcome', () => {
         remove: ['Authorization'],
         set: { 'X-Tenant': 'blue' },
         add: { via: 'tenant' },
+        method: 'PUT',
         path: '/v2/orders',
         query: { remove: ['token'], add: { via: 'ä b' } },
       },
@@ -118,11 +119,25 @@ describe('the outcome', () => {
     });
     expect(answer).toBeUndefined();
     expect(upstream).toEqual({
-      method: 'GET',
+      method: 'PUT',
       path: '/v2/orders',
       query: 'a=1&via=%C3%A4%20b',
       headers: { host: 'localhost', via: 'client, tenant', 'x-tenant': 'blue' },
     });
+  });
+
+  test.each<[MadeUpRequest, string]>([
+    [{ method: 'POST', body: 'x' }, 'PURGE'],
+    [{ method: 'OPTIONS' }, 'PURGE'],
+    [{ method: 'HEAD' }, 'HEAD'],
+    [{ method: 'OPTIONS', url: '*' }, 'OPTIONS'],
+    [{ headers: { Upgrade: 'websocket', Connection: 'keep-alive, Upgrade' } }, 'GET'],
+    [{ headers: { Upgrade: 'websocket' } }, 'PURGE'],
+    [{ method: 'POST', headers: { 'content-type': 'application/grpc+proto' } }, 'POST'],
+    [{ method: 'POST', headers: { 'content-type': 'application/grpc-web' } }, 'PURGE'],
+  ])('has the method of the verdict where the gateway takes it: %j', async (request, method) => {
+    const verdict = allow({ request: { method: 'PURGE' } });
+    expect((await decided(verdict, request)).upstream?.method).toBe(method);
   });
 
   test('of routeTo names the upstream', async () => {

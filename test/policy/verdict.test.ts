@@ -50,6 +50,7 @@ describe('verdicts', () => {
         add: { 'X-B': ['1', ' 2 '] },
         set: { 'X-A': 'a' },
         remove: ['Authorization'],
+        method: 'PURGE',
         path: '/v2/%C3%A9',
         query: { set: { 'a b': 'ü' }, remove: ['token'] },
       },
@@ -63,6 +64,7 @@ describe('verdicts', () => {
           { op: 'add', name: 'x-b', value: '1' },
           { op: 'add', name: 'x-b', value: '2' },
         ],
+        method: 'PURGE',
         path: '/v2/%C3%A9',
         query: [
           { op: 'remove', name: 'token' },
@@ -224,6 +226,30 @@ describe('refused', () => {
       'expected the name of an upstream: 1 to 256 bytes without controls but received ""',
     ],
     [
+      'a method that is none',
+      allow({ request: { method: 'GET /' } }),
+      'request.method',
+      'expected a method such as POST but received "GET /"',
+    ],
+    [
+      'no method at all',
+      allow({ request: { method: '' } }),
+      'request.method',
+      'expected a method such as POST but received ""',
+    ],
+    [
+      'a method that is no text',
+      allow({ request: { method: 7 as never } }),
+      'request.method',
+      'expected a method such as POST but received 7',
+    ],
+    [
+      'a method that is too long',
+      allow({ request: { method: 'M'.repeat(33) } }),
+      'request.method',
+      `expected a method of at most 32 characters but received "${'M'.repeat(33)}"`,
+    ],
+    [
       'a path with a query',
       allow({ request: { path: '/a?b' } }),
       'request.path',
@@ -353,6 +379,17 @@ describe('refused', () => {
     ],
   ])('%s', (_, value, at, message) => {
     expect(problemOf(value)).toMatchObject({ at, message });
+  });
+
+  test.each(['HEAD', 'CONNECT', 'TRACE', 'head'])('the method %s', (method) => {
+    expect(problemOf(routeTo('blue', { request: { method } }))).toEqual({
+      at: 'request.method',
+      message: `expected another method than HEAD, CONNECT, TRACE, which are for clients to choose but received "${method}"`,
+    });
+  });
+
+  test.each(['PURGE', 'm-Search', 'get', 'M'.repeat(32)])('but not the method %s', (method) => {
+    expect(normalizeVerdict(allow({ request: { method } }))).toMatchObject({ value: { method } });
   });
 
   test.each<[Limit, string, string]>([

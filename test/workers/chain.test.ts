@@ -77,6 +77,7 @@ const goesOn = {
   kind: 'go-on',
   terms: termsOf(),
   upstream: undefined,
+  method: undefined,
   path: undefined,
   query: [],
   request: [],
@@ -322,21 +323,21 @@ describe('a chain', () => {
     expect(count.mock.calls).toEqual([['shadow_ended']]);
     expect(log.info).toHaveBeenCalledWith('shadow verdict', { verdict: 'deny' });
     expect(await chainOf({ policy: rejects, mode: 'shadow' })()).toEqual(goesOn);
-    const edits = always(allow({ request: { set: { a: '1' } } }));
+    const edits = always(allow({ request: { method: 'PUT', set: { a: '1' } } }));
     expect(chainOf({ policy: edits, mode: 'shadow' })()).toEqual(goesOn);
   });
 
-  it('joins charges and tags, and the last path stands', () => {
+  it('joins charges and tags, and the last method and path stand', () => {
     const limit = { kind: 'fixed-window', count: 5, window: '1s' } as const;
     const first = allow({
       charges: [{ limit, key: 'a' }],
       tags: ['x'],
-      request: { path: '/1', query: { set: { a: '1' } } },
+      request: { method: 'PUT', path: '/1', query: { set: { a: '1' } } },
     });
     const second = allow({
       charges: [{ limit, key: 'b', name: 'second', headers: 'both', status: 503, reason: 'no' }],
       tags: ['y'],
-      request: { path: '/2', query: { remove: ['b'] } },
+      request: { method: 'PATCH', path: '/2', query: { remove: ['b'] } },
     });
     expect(chainOf({ policy: always(first) }, { policy: always(second) })()).toMatchObject({
       terms: {
@@ -346,6 +347,7 @@ describe('a chain', () => {
         ],
         tags: ['x', 'y'],
       },
+      method: 'PATCH',
       path: '/2',
       query: [
         { op: 'set', name: 'a', value: '1' },

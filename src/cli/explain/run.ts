@@ -11,7 +11,7 @@ import type { Limit } from '../../policy/limit.js';
 import { type Charge, type Edit, normalizeVerdict, type Verdict } from '../../policy/normalize.js';
 import { checkOptions } from '../../policy/options.js';
 import { FakeCounters } from '../../policy/testing/counters.js';
-import { editedQuery, limitedAnswer } from '../../policy/testing/outcome.js';
+import { editedQuery, limitedAnswer, sentMethod } from '../../policy/testing/outcome.js';
 import {
   complete,
   type FullRequest,
@@ -50,6 +50,7 @@ export interface ShownVerdict {
   status?: number;
   reason?: string;
   upstream?: string;
+  method?: string;
   path?: string;
   consumer?: Consumer;
   attributes?: Readonly<Record<string, AttributeValue>>;
@@ -162,6 +163,7 @@ interface Progress {
   request: FullRequest;
   charges: Charge[];
   query: Edit[];
+  method: string | undefined;
   path: string | undefined;
   upstream: string | undefined;
 }
@@ -176,6 +178,7 @@ async function decideAll(
     request: complete(input.request),
     charges: [],
     query: [],
+    method: undefined,
     path: undefined,
     upstream: undefined,
   };
@@ -325,6 +328,7 @@ function take(
     case 'allow':
       break;
   }
+  progress.method = verdict.method ?? progress.method;
   progress.path = verdict.path ?? progress.path;
   progress.query.push(...verdict.query);
   const { body } = verdict;
@@ -332,9 +336,9 @@ function take(
   return undefined;
 }
 
-/** A policy's path stands in place of the one that the route makes. */
+/** A policy's method and path stand in place of those that the route makes. */
 function sentUpstream(
-  { path, query, upstream }: Progress,
+  { request: asked, method: wanted, path, query, upstream }: Progress,
   input: RunInput,
 ): { name: string; request: Forwarded } | undefined {
   const { upstream: own, secrets } = input;
@@ -343,7 +347,8 @@ function sentUpstream(
   const edited = query.length === 0 ? ownQuery : editedQuery(ownQuery ?? '', query);
   const mark = edited === undefined || (edited === '' && query.length > 0) ? '' : `?${edited}`;
   const target = secrets.hide(`${path ?? ownPath}${mark}`);
-  return { name: upstream ?? own.name, request: { ...own.request, target } };
+  const method = sentMethod(asked, wanted);
+  return { name: upstream ?? own.name, request: { ...own.request, method, target } };
 }
 
 function splitTarget(target: string): [path: string, query: string | undefined] {
@@ -456,10 +461,11 @@ function shownVerdict(verdict: Verdict, secrets: Secrets): ShownVerdict {
     }
     case 'allow':
     case 'route-to': {
-      const { path, query, request, response, body } = verdict;
+      const { method, path, query, request, response, body } = verdict;
       return {
         kind,
         ...(verdict.kind === 'route-to' ? { upstream: verdict.upstream } : {}),
+        ...(method === undefined ? {} : { method: secrets.hide(method) }),
         ...(path === undefined ? {} : { path: secrets.hide(path) }),
         ...filled('query', edits(query)),
         ...filled('request', edits(request)),

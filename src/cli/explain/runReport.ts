@@ -76,11 +76,22 @@ function headline({ kind, status, upstream }: ShownVerdict, paint: Paint): strin
 }
 
 function verdictLines(verdict: ShownVerdict): string[] {
-  const { consumer, attributes = {}, path, query, request, response, headers, body } = verdict;
+  const {
+    consumer,
+    attributes = {},
+    method,
+    path,
+    query,
+    request,
+    response,
+    headers,
+    body,
+  } = verdict;
   const { charges = [], replayFor, tags } = verdict;
   return [
     ...(consumer === undefined ? [] : [`consumer ${consumerText(consumer)}`]),
     ...Object.entries(attributes).map(([name, value]) => `attribute ${name}: ${value}`),
+    ...(method === undefined ? [] : [`method ${method}`]),
     ...(path === undefined ? [] : [`path ${path}`]),
     ...editLines('query', query),
     ...editLines('request', request),

@@ -30,12 +30,26 @@ export function sentRequest(verdict: Verdict, request: FullRequest): SentRequest
   if (verdict.kind !== 'allow' && verdict.kind !== 'route-to') return undefined;
   return {
     ...(verdict.kind === 'route-to' ? { upstream: verdict.upstream } : {}),
-    method: request.method,
+    method: sentMethod(request, verdict.method),
     path: verdict.path ?? request.path,
     query: verdict.query.length === 0 ? request.query : editedQuery(request.query, verdict.query),
     headers: joined(edited([...request.headers].flatMap(linesOf), verdict.request)),
     ...(verdict.body === undefined ? {} : { body: verdict.body }),
   };
+}
+
+/** A request to whose protocol its method belongs keeps it: HEAD, upgrades, gRPC, `OPTIONS *`. */
+export function sentMethod(
+  { method, path, headers }: FullRequest,
+  edited: string | undefined,
+): string {
+  const upgrades =
+    headers.has('upgrade') && headers.get('connection')?.some((line) => /\bupgrade\b/i.test(line));
+  const isGrpc =
+    method === 'POST' &&
+    /^application\/grpc(?:$|[+; ])/i.test(headers.get('content-type')?.[0] ?? '');
+  const keeps = method === 'HEAD' || method === 'CONNECT' || path === '*' || upgrades || isGrpc;
+  return edited === undefined || keeps ? method : edited;
 }
 
 export function answerOf(verdict: Verdict): Answer | undefined {
