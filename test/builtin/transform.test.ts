@@ -166,6 +166,23 @@ describe('the query', () => {
   });
 });
 
+describe('the method', () => {
+  test('is the one that is given, beside other edits and alone', async () => {
+    const method = async (request: NonNullable<Options['request']>, made: MadeUpRequest = {}) =>
+      (await decide({ request }, made)).upstream?.method;
+    expect(await method({ method: 'POST' })).toBe('POST');
+    expect(await method({ method: 'GET', set: { 'x-a': '1' } }, { method: 'PUT' })).toBe('GET');
+    expect(await method({ set: { 'x-a': '1' } }, { method: 'PUT' })).toBe('PUT');
+    const { headers } = await sent({ method: 'GET', set: { 'x-was': '{method}' } });
+    expect(headers).toEqual({ 'x-was': 'GET' });
+  });
+
+  test('leaves a request alone whose protocol it belongs to', async () => {
+    const { upstream } = await decide({ request: { method: 'POST' } }, { method: 'HEAD' });
+    expect(upstream?.method).toBe('HEAD');
+  });
+});
+
 describe('the path', () => {
   const path = async (text: string, request: MadeUpRequest) => {
     const { upstream, answer } = await decide({ request: { path: text } }, request);
@@ -441,6 +458,9 @@ describe('options that are none', () => {
     [{ request: { set: { 'x-a': '{' } } }, 'in braces only'],
     [{ request: { set: { 'x-a': '{header.a b}' } } }, 'in braces only'],
     [{ request: { set: { 'x-a': '{consumer.secret}' } } }, 'in braces only'],
+    [{ request: { method: 'TO POST' } }, 'a method such as POST'],
+    [{ request: { method: 'post' } }, 'a method such as POST in upper case'],
+    [{ request: { method: 'HEAD' } }, 'another method than HEAD'],
     [{ request: { path: 'no/slash' } }, 'a path that begins with /'],
     [{ request: { path: '/a?b=c' } }, 'a path that begins with /'],
     [{ request: { json: { remove: ['a..b'] } } }, 'a path such as customer.name'],

@@ -57,12 +57,16 @@ const matrix = new Matrix({
   - { name: tenant, use: ${tenant} }
   - { name: bodies, use: ${bodies} }
   - { name: asks, use: ${asks} }
+  - { name: posts, use: transform, with: { request: { method: POST } } }
+  - { name: gets, use: transform, with: { request: { method: GET } } }
   - { name: few, use: rate-limit, with: { by: { header: x-cell }, limits: [{ count: 2, period: year }], headers: ratelimit } }
 `,
   routes: (p) => `
   - { name: tenant-${p}, match: { path: "/${p}/tenant" }, policies: [tenant], upstream: live-${p} }
   - { name: bodies-${p}, match: { path: "/${p}/bodies" }, policies: [bodies], upstream: live-${p} }
   - { name: asks-${p}, match: { path: "/:upstream/asks" , query: { of: ${p} } }, policies: [asks], upstream: live-${p} }
+  - { name: posts-${p}, match: { path: "/${p}/posts" }, policies: [posts], upstream: live-${p} }
+  - { name: gets-${p}, match: { path: "/${p}/gets" }, policies: [gets], upstream: live-${p} }
   - { name: few-${p}, match: { path: "/${p}/few" }, policies: [few], upstream: live-${p} }
 `,
 });
@@ -120,6 +124,26 @@ describe.skipIf(onHost).each(cells)('%s to %s', (clientProtocol, upstreamProtoco
     const response = await call.response();
     expect([response.status, response.text]).toEqual([200, '203 70000']);
     expect(got).toBe(`${'A'.repeat(60_000)}B`);
+  });
+
+  it('a policy gives another method, and only HEAD and WebSockets keep theirs', async () => {
+    const { client, origin, prefix } = cell;
+    origin.handler = async (exchange) => {
+      const { 'content-length': length } = exchange.headers;
+      exchange.respond(`${exchange.method} ${length} ${await exchange.body()}`);
+    };
+    const posts = `${prefix}/posts`;
+    expect((await client.get(posts)).text).toBe('POST 0 ');
+    const head = await client.send({ path: posts, method: 'HEAD' });
+    expect([head.status, head.text]).toEqual([200, '']);
+    expect((await client.send({ path: posts, method: 'DELETE' })).text).toBe('POST 0 ');
+    const gets = { path: `${prefix}/gets`, method: 'POST' };
+    expect((await client.send({ ...gets, body: 'order' })).text).toBe('GET 5 order');
+    expect((await client.send({ ...gets, body: '' })).text).toBe('GET undefined ');
+    const sent: string[] = [];
+    for (let i = 0; i < 5; i += 1) sent.push((await origin.nextExchange()).method);
+    expect(sent).toEqual(['POST', 'HEAD', 'POST', 'GET', 'GET']);
+    (await client.webSocket(posts)).destroy();
   });
 
   it('a policy asks the upstream and answers itself', async () => {

@@ -232,6 +232,78 @@ policies: [{ name: asks, use: ${policyFile} }]
   });
 });
 
+// Policies need Node's threads.
+describe.skipIf(process.env['TIDEGATE_HOST'])('what a policy makes of a GET', () => {
+  let turning: Gateway;
+
+  beforeAll(async () => {
+    const tls = `{ certificates: [{ cert: ${site.certFile}, key: ${site.keyFile} }], earlyData: true }`;
+    turning = await startGateway(`
+listeners:
+  - { name: public, bind: "127.0.0.1:0", protocol: https, tls: ${tls} }
+  - { name: short, bind: "127.0.0.1:0", protocol: https, tls: ${tls}, timeouts: { handshake: 1s } }
+policies:
+  - { name: posted, use: transform, with: { request: { method: POST, set: { x-path: "{path}" } } } }
+  - { name: asked, use: transform, with: { request: { method: OPTIONS } } }
+routes:
+  - { name: posted, match: { path: /posted/* }, policies: [posted], upstream: app }
+  - { name: held, match: { path: /held-posted/* }, policies: [posted], upstream: app, timeouts: { request: 2s } }
+  - { name: asked, match: { path: /asked/* }, policies: [asked], upstream: app }
+upstreams: [{ name: app, endpoints: ["${origin.address}"] }]
+`);
+  });
+
+  const start = (data: string | Buffer, alpn?: string, listener = 'public') =>
+    EarlyClient.start(turning.address(listener), authority, data, { alpn });
+  /** When its verdict is there, and only the handshake is not. */
+  const decided = async (data: string | Buffer, alpn?: string) => {
+    const verdicts = await turning.metric('tidegate_policy_kept_verdicts');
+    const client = await start(data, alpn);
+    await turning.metricIs('tidegate_policy_kept_verdicts', verdicts + 1);
+    return client;
+  };
+  const sent = (target: string) =>
+    requestsTo(target).map((request) => [request.method, ...request.headers('early-data')]);
+
+  test.each(protocols)('waits where it is a POST: $name', async ({ name, alpn, get }) => {
+    const target = `/posted/${name}`;
+    const client = await decided(get(target), alpn);
+    await turning.metricIs('tidegate_exchanges_active', 1);
+    expect(sent(target)).toEqual([]);
+    await client.confirm();
+    await client.receive('ok');
+    expect(sent(target)).toEqual([['POST']]);
+    expect(await turning.loggedTarget(target)).toMatchObject({ method: 'GET', early_data: true });
+    client.close();
+  });
+
+  test('does not wait where that may happen twice', async () => {
+    const client = await start(requestText('GET /asked/a HTTP/1.1'));
+    await client.receive('ok');
+    expect(sent('/asked/a')).toEqual([['OPTIONS', '1']]);
+    client.close();
+  });
+
+  test('never reaches the upstream where the handshake does not go on', async () => {
+    const client = await start(requestText('GET /posted/never HTTP/1.1'), undefined, 'short');
+    const logged = await turning.loggedTarget('/posted/never');
+    expect(logged).toMatchObject({ status: 408, reason: 'request_head_timeout' });
+    expect(sent('/posted/never')).toEqual([]);
+    client.close();
+  });
+
+  test('has no more time for it than the route gives', async () => {
+    const client = await decided(requestText('GET /held-posted/a HTTP/1.1'));
+    await client.confirm();
+    expect(await turning.loggedTarget('/held-posted/a')).toMatchObject({
+      status: 504,
+      reason: 'request_timeout',
+    });
+    expect(sent('/held-posted/a')).toEqual([['POST']]);
+    client.close();
+  });
+});
+
 test('a POST whose handshake does not go on gets 408', async () => {
   const client = await clientOf(requestText('POST /never HTTP/1.1'), undefined, 'short');
   expect(await gateway.loggedTarget('/never')).toMatchObject({

@@ -1,10 +1,11 @@
-// `use: transform`: edits heads and JSON bodies of requests and responses, the path and the query.
+// `use: transform`: edits heads and JSON bodies of requests and responses, method, path and query.
 import { z } from 'zod';
 import { expected, headerName, size, text } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import { whyRefused } from '../../policy/fields.js';
 import * as input from '../../policy/inputs.js';
 import { isJsonType, jsonTypes } from '../../policy/jsonType.js';
+import { methodMisfit } from '../../policy/method.js';
 import { response } from '../../policy/responseInputs.js';
 import {
   allow,
@@ -84,6 +85,15 @@ const path = template().refine(
   ([first]) => (first?.kind === 'literal' ? /^\/[^?#]*$/.test(first.text) : first?.name === 'path'),
   expected('a path that begins with / or {path}'),
 );
+
+const method = () =>
+  text('a method such as POST', (value) => {
+    const expected = methodMisfit(value);
+    if (expected !== undefined) return { ok: false, expected };
+    const upper = value.toUpperCase();
+    if (value === upper) return { ok: true, value };
+    return { ok: false, expected: 'a method such as POST in upper case', hint: `write ${upper}` };
+  });
 
 const jsonPath = () => text('a path such as customer.name', parsePath);
 
@@ -169,6 +179,11 @@ const options = z.strictObject({
   request: z
     .strictObject({
       ...headEdits(editable),
+      method: method()
+        .optional()
+        .describe(
+          'The method that the upstream sees. HEAD, upgrades and gRPC keep theirs ([what that means](../policies.md#edits)).',
+        ),
       path: path
         .optional()
         .describe(
@@ -267,6 +282,7 @@ class ResponseEdits {
 
 class Transformer {
   readonly #replayFor: number;
+  readonly #method: string | undefined;
   readonly #path: Template | undefined;
   readonly #request: Edits;
   readonly #query: Edits;
@@ -277,6 +293,7 @@ class Transformer {
 
   constructor({ request, response, replayFor }: Options) {
     this.#replayFor = replayFor;
+    this.#method = request.method;
     this.#path = request.path;
     this.#request = new Edits(request, headerSide);
     this.#query = new Edits(request.query, querySide);
@@ -329,11 +346,12 @@ class Transformer {
     }
     const head = this.#headOf(values);
     const query = this.#query.make(values);
+    const method = this.#method;
     return allow({
       request:
-        path === undefined && query === undefined && body === undefined
+        method === undefined && path === undefined && query === undefined && body === undefined
           ? head
-          : { set: head?.set, add: head?.add, remove: head?.remove, path, query, body },
+          : { set: head?.set, add: head?.add, remove: head?.remove, method, path, query, body },
       response: this.responds ? undefined : this.#response.head.make(values),
       replayFor,
     });
