@@ -199,7 +199,8 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () 
         expect((await origin.nextRequest()).text).toBe(body);
       }
     }
-    // The first of the two that it can read; the second one's verdict is replayed.
+    // The first of the two that it can read; the second one's verdict is replayed. What workers log comes on a way of its own.
+    await gateway.log.find('a decision', (line) => line.includes('shadow has decided'));
     expect(decided()).toBe(1);
   });
 
