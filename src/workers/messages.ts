@@ -72,6 +72,8 @@ export interface PumpTask {
   /** The engine's number. */
   engine: number;
   worker: number;
+  /** Of all workers, also of those that are started later (useCounterSecret). */
+  counterSecret: Uint8Array;
   set: PolicySet;
   control: MessagePort;
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Logger } from '../observe/log.js';
+import { newCounterSecret } from '../policy/counterKey.js';
 import type { FromWorker, PolicySet, PumpTask, ToWorker } from './messages.js';
 import type { Tally } from './tally.js';
 
@@ -59,9 +60,10 @@ export class PolicyPool {
     });
     // A worker that dies ends its task as well, which is where it is noticed.
     this.#threads.on('error', () => {});
+    const counterSecret = newCounterSecret();
     this.#workers = Array.from(
       { length: options.workers },
-      (_, index) => new PolicyWorker(index, options, this.#threads),
+      (_, index) => new PolicyWorker(index, options, this.#threads, counterSecret),
     );
   }
 
@@ -100,6 +102,7 @@ class PolicyWorker {
   readonly #index: number;
   readonly #options: PolicyPoolOptions;
   readonly #threads: Piscina<PumpTask, void>;
+  readonly #counterSecret: Uint8Array;
   #life: { port: MessagePort; abort: AbortController } | undefined;
   #running: Promise<void> | undefined;
   #set: PolicySet | undefined;
@@ -115,10 +118,16 @@ class PolicyWorker {
   #cameUp = false;
   restarts = 0;
 
-  constructor(index: number, options: PolicyPoolOptions, threads: Piscina<PumpTask, void>) {
+  constructor(
+    index: number,
+    options: PolicyPoolOptions,
+    threads: Piscina<PumpTask, void>,
+    counterSecret: Uint8Array,
+  ) {
     this.#index = index;
     this.#options = options;
     this.#threads = threads;
+    this.#counterSecret = counterSecret;
   }
 
   async load(set: PolicySet, longestTimeout: number): Promise<void> {
@@ -201,6 +210,7 @@ class PolicyWorker {
     const task = {
       engine: this.#options.engine,
       worker: this.#index,
+      counterSecret: this.#counterSecret,
       set: this.#set ?? { instances: [], chains: [] },
       control: port2,
     };

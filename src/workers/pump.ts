@@ -4,6 +4,7 @@ import { constants, getPriority, setPriority } from 'node:os';
 import { setImmediate as laterThisTurn } from 'node:timers';
 import type { MessagePort } from 'node:worker_threads';
 import { loadAddon, type NativePolicyPort } from '../engine/addon.js';
+import { useCounterSecret } from '../policy/counterKey.js';
 import { isPolicy, type PolicyLog } from '../policy/define.js';
 import { isFetchError } from '../policy/fetch.js';
 import { checkOptions } from '../policy/options.js';
@@ -37,7 +38,14 @@ const batchesPerTurn = 32;
 /** Steps by which the kernel prefers I/O threads where they share a processor with policies. */
 const politeness = 3;
 
-export default async function pump({ engine, worker, set, control }: PumpTask): Promise<void> {
+export default async function pump({
+  engine,
+  worker,
+  counterSecret,
+  set,
+  control,
+}: PumpTask): Promise<void> {
+  useCounterSecret(counterSecret);
   // Of this thread alone, as Linux has it. A policy that computes must not hold up routes that have none.
   setPriority(Math.min(getPriority() + politeness, constants.priority.PRIORITY_LOW));
   const policies = new Policies(engine, (message) => control.postMessage(message));

@@ -221,6 +221,27 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('counters that are charged while d
     expect(await left(`${long}2`)).toBe(99);
   });
 
+  it('have one counter for a long key: in all workers, over a reload, and in a worker that comes later', async () => {
+    const ask = async (count: number) => {
+      const long = 'a'.repeat(2000);
+      const seen = await Promise.all(
+        Array.from({ length: count }, () => get(gateway.address(), '/first', `x-key: ${long}`)),
+      );
+      const left = seen.map(({ text }) => (JSON.parse(text) as [number, number])[0]);
+      return left.toSorted((a, b) => b - a);
+    };
+    expect(await ask(20)).toEqual(Array.from({ length: 20 }, (_, i) => 99 - i));
+    expect(await gateway.reload(config(2))).toBe(true);
+    expect(await ask(20)).toEqual(Array.from({ length: 20 }, (_, i) => 79 - i));
+    // What the policy's own counter was at its setup tells workers apart.
+    const worker = async () =>
+      (JSON.parse((await get(gateway.address(), '/first', 'x-key: p')).text) as number[])[1] ?? 0;
+    const before = Math.min(...(await Promise.all(Array.from({ length: 20 }, worker))));
+    await admitted('/decide-places', 'exit');
+    await eventually('the worker that comes later decides', async () => (await worker()) < before);
+    expect(await ask(20)).toEqual(Array.from({ length: 20 }, (_, i) => 59 - i));
+  });
+
   it('are a policy’s own, in all of its workers', async () => {
     const ask = async (name: string) => {
       const seen = await Promise.all(

@@ -320,10 +320,10 @@ describe.each([
     expect(counters.peek(three, 'k').remaining).toBe(3);
   });
 
-  it('take the longest key, and one of any letters', () => {
+  it('take the longest key that stands for itself, and one of any letters', () => {
     const counters = make();
-    expect(counters.charge(three, 'ä'.repeat(512)).remaining).toBe(2);
-    expect(counters.charge(three, `${'ä'.repeat(511)}ab`).remaining).toBe(2);
+    expect(counters.charge(three, 'ä'.repeat(128)).remaining).toBe(2);
+    expect(counters.charge(three, `${'ä'.repeat(127)}ab`).remaining).toBe(2);
     expect(counters.charge(three, 'a\0b').remaining).toBe(2);
     expect(counters.charge(three, 'a').remaining).toBe(2);
   });

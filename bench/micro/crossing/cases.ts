@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { newCounterSecret } from '../../../src/policy/counterKey.js';
 import type { FromWorker, PolicySet, ToWorker } from '../../../src/workers/messages.js';
 import { UsageError } from '../../common/command-line.js';
 import { allowedCores, keepTo } from '../../common/cores.js';
@@ -105,7 +106,7 @@ async function startWorker(): Promise<{ stop(): Promise<void> }> {
   const { port1, port2 } = new MessageChannel();
   const data: WorkerData = {
     addon: addonPath,
-    task: { engine: 0, worker: 0, set, control: port2 },
+    task: { engine: 0, worker: 0, counterSecret: newCounterSecret(), set, control: port2 },
   };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     workerData: data,

@@ -14,7 +14,6 @@ import {
   inputKey,
   inputOf,
   keyPart,
-  longestValue,
   type Part,
   partValue,
   plainParts,
@@ -104,6 +103,9 @@ const options = z.strictObject({
 
 type Options = z.output<typeof options>;
 
+/** Of keys and values whose verdicts are kept, in UTF-16 units: what a client makes long fills no worker's memory. */
+const longestKept = 512;
+
 /** A part of the key, with what does not change from request to request. */
 interface KeyPart {
   readonly input: string;
@@ -152,6 +154,7 @@ class Limiter {
     if (key === undefined) return this.#unlimited;
     if (this.#costInput !== undefined) return allow(this.#fieldsOf(key, values));
     if (value !== undefined) return this.#recentValues.add(value, this.#fieldsOf(key, values));
+    if (key.length > longestKept) return allow(this.#fieldsOf(key, values));
     return this.#recent.find(key) ?? this.#recent.add(key, this.#fieldsOf(key, values));
   }
 
@@ -159,7 +162,7 @@ class Limiter {
   #shortValue(values: Values): string | undefined {
     if (this.#onlyInput === undefined) return undefined;
     const value = partValue(this.#onlyInput, values);
-    return value !== undefined && value.length <= longestValue ? value : undefined;
+    return value !== undefined && value.length <= longestKept ? value : undefined;
   }
 
   #fieldsOf(key: string, values: Values): AllowFields {

@@ -1,7 +1,6 @@
 // What requests are counted by: parts of a request, put together so that no two requests with other parts get one counter.
 import type { Consumer } from '../../policy/consumer.js';
 import * as input from '../../policy/inputs.js';
-import { sha256Hex } from '../../policy/sha256.js';
 import { propertyName } from '../propertyName.js';
 
 const plain = ['consumer', 'address', 'route', 'host', 'method', 'path', 'scheme'] as const;
@@ -57,12 +56,7 @@ export function partValue(key: string, values: Values): string | undefined {
   return typeof value === 'object' ? (value as Consumer).id : String(value);
 }
 
-/** Longer values are counted by their hash: the core takes keys of 1 KiB. In UTF-16 units, of three bytes at most. */
-export const longestValue = 64;
-
 /** The length before each value makes the key unambiguous: "a" and "bc" are not "ab" and "c". */
 export function keyPart(tag: string, value: string): string {
-  return value.length <= longestValue
-    ? `|${tag}=${value.length}:${value}`
-    : `|${tag}#${sha256Hex(value)}`;
+  return `|${tag}=${value.length}:${value}`;
 }
