@@ -6,4 +6,6 @@ export interface Consumer {
   readonly name?: string | undefined;
   readonly groups?: readonly string[] | undefined;
   readonly tags?: readonly string[] | undefined;
+  /** Names which of its credentials the request has come with, and is no part of it. Not empty, at most 256 bytes. */
+  readonly credential?: string | undefined;
 }

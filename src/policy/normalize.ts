@@ -100,7 +100,7 @@ const keysOf = {
 } as const;
 const requestKeys = new Set(['set', 'add', 'remove', 'method', 'path', 'query', 'body']);
 const headKeys = new Set(['set', 'add', 'remove']);
-const consumerKeys = new Set(['id', 'name', 'groups', 'tags']);
+const consumerKeys = new Set(['id', 'name', 'groups', 'tags', 'credential']);
 const chargeKeys = new Set(['limit', 'key', 'cost', 'name', 'headers', 'status', 'reason']);
 const limitHeaders: readonly LimitHeaders[] = ['none', 'ratelimit', 'x-ratelimit', 'both'];
 /** A string of structured fields (RFC 9651) that needs no escapes. */
@@ -337,7 +337,7 @@ function consumerOf(value: unknown): Consumer {
   if (!isObject(value)) refuse('consumer', 'an object with an id', value);
   refuseStrangers(value, consumerKeys, 'consumer');
   const id = nameOf(value['id'], 'consumer.id', 'the id of a consumer');
-  const { name } = value;
+  const { name, credential } = value;
   if (name !== undefined && !isLine(name, verdictLimits.name)) {
     refuse('consumer.name', `one line of at most ${verdictLimits.name} characters`, name);
   }
@@ -348,6 +348,10 @@ function consumerOf(value: unknown): Consumer {
     name,
     groups: groups.length === 0 ? undefined : groups,
     tags: tags.length === 0 ? undefined : tags,
+    credential:
+      credential === undefined
+        ? undefined
+        : nameOf(credential, 'consumer.credential', 'the name of a credential'),
   };
 }
 

@@ -33,6 +33,7 @@ describe('a request with a key', () => {
       name: 'Ada L.',
       groups: ['staff', 'beta'],
       tags: ['gold'],
+      credential: sha256('ada-key-2').slice(0, 12),
     });
     expect(verdict.replayFor).toBe(30_000);
     expect(upstream?.headers).toEqual({
@@ -204,7 +205,9 @@ describe('keys of the policy itself', () => {
       { sha256: sha256('hashed-key-1').toUpperCase(), consumer },
     ];
     for (const key of ['plain-key-1', 'hashed-key-1']) {
-      expect((await decide(withKey(key), { keys })).verdict.consumer).toEqual(consumer);
+      const credential = sha256(key).slice(0, 12);
+      const { verdict } = await decide(withKey(key), { keys });
+      expect(verdict.consumer).toEqual({ ...consumer, credential });
     }
     expect((await decide(withKey('bob-key-1'), { keys })).verdict.consumer?.id).toBe('bob');
   });

@@ -223,19 +223,28 @@ describe('the consumer', () => {
     const token = await sign({ roles: ['dev', 'staff', 'a,b'] });
     const options: Options = { ...withSecret, groupsClaim: 'roles', consumers: 'known' };
     const { verdict } = await decide(token, options, {}, [ada]);
-    expect(verdict.consumer).toEqual({ id: 'ada', name: 'Ada', groups: ['staff', 'dev'] });
+    expect(verdict.consumer).toMatchObject({ id: 'ada', name: 'Ada', groups: ['staff', 'dev'] });
     expect((await decide(token, options)).answer?.status).toBe(403);
   });
 
   test('is named by any claim, or by none', async () => {
     const options: Options = { ...withSecret, subjectClaim: 'act.client' };
     const { verdict } = await decide(await sign({ act: { client: 7 } }), options);
-    expect(verdict.consumer).toEqual({ id: '7' });
+    expect(verdict.consumer).toMatchObject({ id: '7' });
     const { verdict: none, upstream } = await decide(await sign({ sub: undefined }), withSecret, {
       headers: { 'x-consumer-id': 'root' },
     });
     expect(none).toMatchObject({ kind: 'allow', consumer: undefined });
     expect(upstream?.headers['x-consumer-id']).toBeUndefined();
+  });
+
+  test('has one credential, whichever token of an issuer it has', async () => {
+    const credential = async (claims: Record<string, unknown>) =>
+      (await decide(await sign(claims), withSecret)).verdict.consumer?.credential;
+    const first = await credential({ jti: '1', iss: 'a' });
+    expect(first).toMatch(/^[0-9a-f]{12}$/);
+    expect(await credential({ jti: '2', iss: 'a' })).toBe(first);
+    expect(await credential({ jti: '1', iss: 'b' })).not.toBe(first);
   });
 
   test('passes by its groups', async () => {

@@ -127,6 +127,23 @@ describe('requests are counted', () => {
     ).toEqual([true, false, true, true, false, true, true]);
   });
 
+  test('by credential of a consumer, and by address where none is known', async () => {
+    const request = (id: string, credential?: string) => ({ consumer: { id, credential } });
+    expect(
+      await allowed({ limits, by: 'credential' }, [
+        request('a', 'k1'),
+        request('a', 'k2'),
+        request('a', 'k1'),
+        request('b', 'k1'),
+        // Nobody's id makes it somebody else's credential.
+        request('1a', 'k'),
+        request('a', 'k1'),
+        request('a'),
+        {},
+      ]),
+    ).toEqual([true, true, false, true, true, false, true, false]);
+  });
+
   test('by any part of the request', async () => {
     const one = (by: Options['by'], request: MadeUpRequest) => keyOf({ by }, request);
     expect(await one('address', { client: '2001:db8::1' })).toBe('limit|address=11:2001:db8::1');

@@ -1,4 +1,5 @@
 // Consumers in a real gateway: who is told upstream, by which of its limits it is held, and what a changed file changes.
+import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -89,5 +90,72 @@ upstreams: [{ name: origin, endpoints: ["${origin.address}"] }]
     );
     expect((await ask('/', 'eve-key-1')).status).toBe(200);
     expect(gateway.log.text).not.toMatch(/another-secret-key|ada-key|eve-key|"short"/);
+  });
+});
+
+const secrets = ['first-secret-of-32-bytes-or-more', 'another-secret-of-32-bytes-or-so'];
+
+/** A token of HS256; `id` makes it another one. */
+function token(keyId: number, id: string): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part({ alg: 'HS256', kid: `k${keyId}` })}.${part({ jti: id, exp: 4e9 })}`;
+  const secret = secrets[keyId] as string;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+describe.skipIf(process.env['TIDEGATE_HOST'])('credentials', () => {
+  const statuses = async (path: string, ...fields: string[]) => {
+    const list: number[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      list.push((await get(limiting.address(), path, ...fields)).status);
+    }
+    return list;
+  };
+  let limiting: Gateway;
+
+  beforeAll(async () => {
+    const jwt = secrets.map((secret, i) => `{ key: k${i}, algorithm: HS256, secret: ${secret} }`);
+    limiting = await startGateway(
+      `
+listeners: [{ name: public, bind: "127.0.0.1:0" }]
+consumers:
+  - id: ada
+    credentials: { apiKeys: [ada-key-1, ada-key-2], jwt: [${jwt.join(', ')}] }
+policies:
+  - { name: keys, use: api-key, with: { anonymous: guest } }
+  - { name: tokens, use: jwt, with: { algorithms: [HS256], consumers: credential } }
+  - name: limit
+    use: rate-limit
+    with: { by: credential, limits: [{ count: 2, per: 8784h, algorithm: fixed-window }] }
+routes:
+  - { name: keys, match: { path: /keys }, policies: [keys, limit], respond: {} }
+  - { name: tokens, match: { path: /tokens }, policies: [tokens, limit], respond: {} }
+`,
+      { flags: ['--policy-workers', '2'] },
+    );
+  });
+
+  it('of one consumer are limited each for itself, also when verdicts are replayed', async () => {
+    expect(await statuses('/keys', 'x-api-key: ada-key-1')).toEqual([200, 200, 429]);
+    expect(await statuses('/keys', 'x-api-key: ada-key-2')).toEqual([200, 200, 429]);
+  });
+
+  it('that a request does not have are the address that it comes from', async () => {
+    expect(await statuses('/keys')).toEqual([200, 200, 429]);
+  });
+
+  it('of tokens are their keys: a new token is no new limit', async () => {
+    const seen: number[] = [];
+    for (const id of ['a', 'b', 'c']) {
+      const { status } = await get(
+        limiting.address(),
+        '/tokens',
+        `authorization: Bearer ${token(0, id)}`,
+      );
+      seen.push(status);
+    }
+    expect(seen).toEqual([200, 200, 429]);
+    const other = `authorization: Bearer ${token(1, 'a')}`;
+    expect(await statuses('/tokens', other)).toEqual([200, 200, 429]);
   });
 });

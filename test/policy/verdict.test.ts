@@ -80,7 +80,7 @@ describe('verdicts', () => {
 
   test('what all of them may say', () => {
     const draft = allow({
-      consumer: { id: 'c1', name: 'Ada', groups: ['admin'], tags: [] },
+      consumer: { id: 'c1', name: 'Ada', groups: ['admin'], tags: [], credential: 'k' },
       attributes: { plan: 'gold', seats: 5, trial: false },
       charges: [
         { limit: { kind: 'gcra', count: 100, per: '1s' }, key: 'c1' },
@@ -105,7 +105,7 @@ describe('verdicts', () => {
       value: {
         kind: 'allow',
         ...onward,
-        consumer: { id: 'c1', name: 'Ada', groups: ['admin'] },
+        consumer: { id: 'c1', name: 'Ada', groups: ['admin'], credential: 'k' },
         attributes: { plan: 'gold', seats: 5, trial: false },
         charges: [
           {
@@ -296,6 +296,12 @@ describe('refused', () => {
       allow({ consumer: {} } as never),
       'consumer.id',
       'expected the id of a consumer: 1 to 256 bytes without controls but received nothing',
+    ],
+    [
+      'a credential without a name',
+      allow({ consumer: { id: 'a', credential: '' } }),
+      'consumer.credential',
+      'expected the name of a credential: 1 to 256 bytes without controls but received ""',
     ],
     [
       'an attribute that is an object',

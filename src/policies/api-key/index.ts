@@ -146,9 +146,9 @@ class ApiKeys {
       : this.#outsider;
   }
 
-  #verdictFor({ consumer, credentialId }: KeyEntry, values: Values): VerdictDraft {
+  #verdictFor({ consumer }: KeyEntry, values: Values): VerdictDraft {
     return mayPass(consumer, this.#options)
-      ? this.#onward({ consumer, credentialId }, values)
+      ? this.#onward({ consumer, credentialId: consumer.credential }, values)
       : this.#outsider;
   }
 

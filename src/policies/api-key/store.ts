@@ -7,10 +7,9 @@ import type { VerdictDraft } from '../../policy/verdict.js';
 import { publicConsumer } from '../identity.js';
 
 export interface KeyEntry {
+  /** Its `credential` is a short name of the key: the beginning of its hash, which is no part of the key. */
   readonly consumer: Consumer;
   readonly digest: Buffer;
-  /** A short name of the key: the beginning of its hash, which is no part of the key. */
-  readonly credentialId: string;
   /** What most requests with this key get; made when the first one comes. */
   verdict: VerdictDraft | undefined;
 }
@@ -34,9 +33,8 @@ export class KeyStore {
     const known = this.#entries.get(hex);
     if (known !== undefined) return known.consumer.id === consumer.id;
     this.#entries.set(hex, {
-      consumer: publicConsumer(consumer),
+      consumer: { ...publicConsumer(consumer), credential: hex.slice(0, 12) },
       digest: Buffer.from(hex, 'hex'),
-      credentialId: hex.slice(0, 12),
       verdict: undefined,
     });
     return true;

@@ -81,7 +81,7 @@ class Tokens {
     if (!verified.ok) {
       return verified.reason === undefined ? keysUnavailable : this.#invalid(verified.reason);
     }
-    const { claims, owner } = verified;
+    const { claims, owner, credential } = verified;
     for (const [name, wanted] of Object.entries(this.#options.claims)) {
       if (!hasOneOf(claimAt(claims, name), wanted)) {
         return this.#invalid(`has a claim ${name} that is not accepted`);
@@ -98,7 +98,10 @@ class Tokens {
     const identity =
       consumer === undefined
         ? undefined
-        : { consumer, credentialId: sha256Hex(token).slice(0, 12) };
+        : {
+            consumer: { ...consumer, credential },
+            credentialId: sha256Hex(token).slice(0, 12),
+          };
     return this.#onward(identity, claims, values, this.#timesOf(claims, ctx.now()));
   }
 

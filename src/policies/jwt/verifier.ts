@@ -11,12 +11,18 @@ import {
 } from 'jose';
 import type { PolicyLog } from '../../policy/define.js';
 import type { JwtCredential, KnownConsumer } from '../../policy/knownConsumer.js';
+import { sha256Hex } from '../../policy/sha256.js';
 import { type JwksSettings, JwksSource, type KeyHeader, KeysUnavailable } from './jwks.js';
 import type { Options } from './options.js';
 
 export type Verification =
-  /** `owner`: whose credential has verified it. */
-  | { readonly ok: true; readonly claims: JWTPayload; readonly owner: KnownConsumer | undefined }
+  /** `owner`: whose credential has verified it. `credential`: that one, or else the issuer; other tokens of it are the same credential. */
+  | {
+      readonly ok: true;
+      readonly claims: JWTPayload;
+      readonly owner: KnownConsumer | undefined;
+      readonly credential: string;
+    }
   /** `reason` completes "the token …"; undefined where its key may be one that cannot be fetched now. */
   | { readonly ok: false; readonly reason: string | undefined };
 
@@ -25,6 +31,8 @@ type Key = CryptoKey | KeyObject | Uint8Array;
 interface OwnedKey {
   readonly key: Key;
   readonly owner?: KnownConsumer;
+  /** Of the owner's. */
+  readonly credential?: string;
 }
 
 /** Undefined where there is no key for a token. */
@@ -52,14 +60,14 @@ export class Verifier {
   /** `now`: milliseconds since 1970. Rejects only with KeysUnavailable, when there are no keys at all: what a client sends is no failure of the policy. */
   async verify(token: string, now: number): Promise<Verification> {
     const { algorithms, issuer, audience, clockSkew, maxAge, requiredClaims } = this.#options;
-    let owner: KnownConsumer | undefined;
+    let owned: OwnedKey | undefined;
     try {
       const { payload } = await jwtVerify(
         token,
         async (header) => {
           const found = await this.#findKey(header, token);
           if (found === undefined) throw new NoKey();
-          owner = found.owner;
+          owned = found;
           return found.key;
         },
         {
@@ -73,7 +81,9 @@ export class Verifier {
         },
       );
       const reason = this.#tooLong(payload, now);
-      return reason === undefined ? { ok: true, claims: payload, owner } : { ok: false, reason };
+      if (reason !== undefined) return { ok: false, reason };
+      const credential = owned?.credential ?? credentialOf(payload.iss, undefined);
+      return { ok: true, claims: payload, owner: owned?.owner, credential };
     } catch (error) {
       if (error instanceof KeysUnavailable) throw error;
       return { ok: false, reason: reasonOf(error) };
@@ -149,7 +159,12 @@ function credentialFinder(consumers: readonly KnownConsumer[]): FindKey {
   for (const owner of consumers) {
     for (const credential of owner.credentials.jwt) {
       const { issuer, keyId, algorithm } = credential;
-      owned.set(idOf(issuer, keyId), { owner, algorithm, key: keyOf(credential) });
+      owned.set(idOf(issuer, keyId), {
+        owner,
+        algorithm,
+        key: keyOf(credential),
+        credential: credentialOf(issuer, keyId),
+      });
     }
   }
   return async ({ kid, alg } = {}, token) => {
@@ -165,6 +180,11 @@ function credentialFinder(consumers: readonly KnownConsumer[]): FindKey {
 
 function idOf(issuer: string | undefined, keyId: string | undefined): string {
   return JSON.stringify([issuer ?? null, keyId ?? null]);
+}
+
+/** As short as the name of an API key. */
+function credentialOf(issuer: string | undefined, keyId: string | undefined): string {
+  return sha256Hex(idOf(issuer, keyId)).slice(0, 12);
 }
 
 function keyOf({ key }: JwtCredential): Key {

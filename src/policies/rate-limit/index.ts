@@ -46,7 +46,7 @@ const part = z.union(
     z.strictObject({ attribute }),
   ],
   expected(
-    'consumer, address, route, host, method, path, scheme, or a map with header, cookie, query, param, tls or attribute',
+    'consumer, credential, address, route, host, method, path, scheme, or a map with header, cookie, query, param, tls or attribute',
   ),
 );
 
@@ -59,7 +59,7 @@ const options = z.strictObject({
   by: z
     .union(
       [part.transform((one) => [one]), z.array(part).min(1).max(4)],
-      expected('one of consumer, address, route, …, or a list of 1 to 4 of them'),
+      expected('one of consumer, credential, address, route, …, or a list of 1 to 4 of them'),
     )
     .prefault('consumer')
     .describe('What has a counter of its own: each value, or each combination of values.'),

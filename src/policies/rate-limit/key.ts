@@ -3,7 +3,16 @@ import type { Consumer } from '../../policy/consumer.js';
 import * as input from '../../policy/inputs.js';
 import { propertyName } from '../propertyName.js';
 
-const plain = ['consumer', 'address', 'route', 'host', 'method', 'path', 'scheme'] as const;
+const plain = [
+  'consumer',
+  'credential',
+  'address',
+  'route',
+  'host',
+  'method',
+  'path',
+  'scheme',
+] as const;
 export type PlainPart = (typeof plain)[number];
 export const plainParts: readonly PlainPart[] = plain;
 
@@ -21,6 +30,7 @@ export type Values = Readonly<Record<string, unknown>>;
 export function inputOf(part: Part): input.Input<unknown> {
   switch (part) {
     case 'consumer':
+    case 'credential':
       return input.consumer();
     case 'address':
       return input.clientAddress();
@@ -53,7 +63,13 @@ export function partValue(key: string, values: Values): string | undefined {
   const value = values[key];
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string') return value;
-  return typeof value === 'object' ? (value as Consumer).id : String(value);
+  if (typeof value !== 'object') return String(value);
+  return key === 'credential' ? credentialOf(value as Consumer) : (value as Consumer).id;
+}
+
+/** Two consumers never have one, whatever their policies call them. */
+function credentialOf({ id, credential }: Consumer): string | undefined {
+  return credential === undefined ? undefined : `${credential.length}:${credential}${id}`;
 }
 
 /** The length before each value makes the key unambiguous: "a" and "bc" are not "ab" and "c". */
