@@ -352,8 +352,9 @@ function sourceOf(input: Declaration, inputs: SnapshotInput[]): InputSource {
     case 'attribute':
       return { from: 'attribute', policy: input.policy, name: input.name };
     case 'body': {
-      const { as, limit } = input;
-      return { from: 'body', index: placeOf({ kind: 'body', name: '' }, inputs), as, limit };
+      const { as, limit, longer } = input;
+      const index = placeOf({ kind: 'body', name: '' }, inputs);
+      return { from: 'body', index, as, limit, longer };
     }
     default:
       return sourceOfReview(input, inputs);

@@ -21,6 +21,9 @@ export const header = () => headerName();
 export const queryName = () =>
   z.string(expected('the name of a query parameter')).min(1, expected('a name that is not empty'));
 
+export const fieldName = () =>
+  z.string(expected('the name of a field')).min(1, expected('a name that is not empty'));
+
 export const cookieName = () => {
   const error = expected('the name of a cookie');
   return z.string(error).regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, error);

@@ -1,6 +1,7 @@
 // Where in a request a credential may stand: finding it there, and removing it before the request goes upstream.
 import * as input from '../policy/inputs.js';
 import type { RequestEdits } from '../policy/verdict.js';
+import { type BodyFields, bodyFields } from './bodyFields.js';
 import { cookieIn, withoutCookies } from './cookies.js';
 import { propertyName } from './propertyName.js';
 
@@ -12,6 +13,13 @@ export interface PlaceNames {
   readonly headers: readonly string[];
   readonly queries: readonly string[];
   readonly cookies: readonly string[];
+  readonly bodies?: BodyPlaces | undefined;
+}
+
+/** Fields of a body, which is looked at up to `limit` bytes. */
+export interface BodyPlaces {
+  readonly names: readonly string[];
+  readonly limit: number;
 }
 
 /** What of a header's value is the credential; undefined for one that holds something else. */
@@ -21,14 +29,23 @@ export function placeInputs({
   headers,
   queries,
   cookies,
+  bodies,
 }: PlaceNames): Record<string, input.Input<unknown>> {
   const inputs: Record<string, input.Input<unknown>> = {};
   for (const { name, key } of placesOf('header', headers)) inputs[key] = input.header(name);
   for (const { name, key } of placesOf('query', queries)) inputs[key] = input.query(name);
   // All of them, since what is left of them has to be written anew.
   if (cookies.length > 0) inputs['cookies'] = input.headers('cookie');
+  if (bodies !== undefined) {
+    inputs[bodyKey] = input.body({ as: 'bytes', limit: bodies.limit, longer: 'pass' });
+    inputs[typeKey] = input.header('content-type');
+  }
   return inputs;
 }
+
+// Keys that no place has.
+const bodyKey = 'body';
+const typeKey = 'type of the body';
 
 /** A place of one name, and the key of its input: made once, not for every request. */
 interface Place {
@@ -48,18 +65,22 @@ export class Places {
   /** A header of that name holds a credential and nothing else. */
   readonly #ownHeaders: boolean;
   readonly #cookieNames: ReadonlySet<string>;
+  readonly #bodyNames: ReadonlySet<string>;
+  /** Of the last request: it is read once for all that is asked of it. */
+  #lookedAt: { readonly values: Values; readonly body: BodyFields | undefined } | undefined;
 
   /** Without `read`, the whole value of a header is the credential. */
-  constructor({ headers, queries, cookies }: PlaceNames, read?: ReadHeader) {
+  constructor({ headers, queries, cookies, bodies }: PlaceNames, read?: ReadHeader) {
     this.#headers = placesOf('header', headers);
     this.#queries = placesOf('query', queries);
     this.#cookies = cookies;
     this.#read = read ?? ((value) => value);
     this.#ownHeaders = read === undefined;
     this.#cookieNames = new Set(cookies);
+    this.#bodyNames = new Set(bodies?.names);
   }
 
-  /** Headers go before the query, the query before cookies. An empty one is none. */
+  /** Headers go before the query, the query before cookies, cookies before the body. An empty one is none. */
   find(values: Values): string | undefined {
     for (const place of this.#headers) {
       const found = this.#inHeader(values, place);
@@ -73,6 +94,12 @@ export class Places {
       const found = cookieIn(linesIn(values), name);
       if (found !== undefined && found !== '') return found;
     }
+    if (this.#bodyNames.size === 0) return undefined;
+    const body = this.#bodyIn(values);
+    for (const name of this.#bodyNames) {
+      const found = body?.find(name);
+      if (found !== undefined && found !== '') return found;
+    }
     return undefined;
   }
 
@@ -81,14 +108,15 @@ export class Places {
     return (
       (this.#ownHeaders || this.#headers.length === 1) &&
       this.#queries.every(({ key }) => values[key] === undefined) &&
-      (this.#cookies.length === 0 || linesIn(values).length === 0)
+      (this.#cookies.length === 0 || linesIn(values).length === 0) &&
+      (this.#bodyNames.size === 0 || this.#bodyIn(values) === undefined)
     );
   }
 
   /** Removes everything in which a credential may stand, whether or not it is one. */
   removal(
     values: Values,
-  ): Required<Pick<RequestEdits, 'set' | 'remove'>> & Pick<RequestEdits, 'query'> {
+  ): Required<Pick<RequestEdits, 'set' | 'remove'>> & Pick<RequestEdits, 'query' | 'body'> {
     const remove = this.#headers
       .filter((place) => this.#ownHeaders || this.#inHeader(values, place) !== undefined)
       .map(({ name }) => name);
@@ -103,7 +131,17 @@ export class Places {
       set: left === '' ? {} : { cookie: left },
       remove,
       query: sent.length === 0 ? undefined : { remove: sent },
+      body: this.#bodyNames.size === 0 ? undefined : this.#bodyIn(values)?.without(this.#bodyNames),
     };
+  }
+
+  /** Undefined for one without fields, and for one that is longer than what is looked at. */
+  #bodyIn(values: Values): BodyFields | undefined {
+    if (this.#lookedAt?.values === values) return this.#lookedAt.body;
+    const bytes = values[bodyKey] as Uint8Array | undefined;
+    const body = bytes && bodyFields(bytes, values[typeKey] as string | undefined);
+    this.#lookedAt = { values, body };
+    return body;
   }
 
   #inHeader(values: Values, { name, key }: Place): string | undefined {

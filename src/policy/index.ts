@@ -41,6 +41,7 @@ export {
   type Input,
   type InputRecord,
   type InputValues,
+  type Longer,
   method,
   param,
   path,
@@ -58,7 +59,6 @@ export type {
 } from './knownConsumer.js';
 export type { Duration, LimitDraft as Limit, Period } from './limit.js';
 export {
-  type Longer,
   type ResponseInput,
   type ResponseInputRecord,
   response,

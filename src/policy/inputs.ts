@@ -17,8 +17,21 @@ export type HeadSpec =
 export type InputSpec =
   | HeadSpec
   | { readonly kind: 'attribute'; readonly policy: string; readonly name: string }
-  /** `limit` in bytes. */
-  | { readonly kind: 'body'; readonly limit: number; readonly as: BodyForm };
+  | BodySpec;
+
+export interface BodySpec {
+  readonly kind: 'body';
+  /** In bytes. */
+  readonly limit: number;
+  readonly as: BodyForm;
+  readonly longer: Longer;
+}
+
+/**
+ * What becomes of a message whose body is longer than the limit: `fail` answers 413, or 502 where a response is; `pass` goes on without
+ * a body to read.
+ */
+export type Longer = 'fail' | 'pass';
 
 /** A declaration with the key under which `decide` finds its value. */
 export type InputDeclaration = InputSpec & { readonly key: string };
@@ -144,18 +157,37 @@ interface BodyValues {
   bytes: Uint8Array;
 }
 
-/** The whole body. `limit` is a size such as 64KiB, or bytes; requests with longer ones do not reach the policy. */
+/**
+ * The whole body. `limit` is a size such as 64KiB, or bytes; requests with longer ones do not reach the policy, or with
+ * `longer: 'pass'` reach it without.
+ */
 export function body<As extends BodyForm>(settings: {
   limit: string | number;
   as: As;
-}): Input<BodyValues[As]> {
-  const { limit, as } = settings;
+  longer?: 'fail';
+}): Input<BodyValues[As]>;
+export function body<As extends BodyForm>(settings: {
+  limit: string | number;
+  as: As;
+  longer: Longer;
+}): Input<BodyValues[As] | undefined>;
+export function body(settings: {
+  limit: string | number;
+  as: BodyForm;
+  longer?: Longer;
+}): Input<unknown> {
+  const { limit, as, longer = 'fail' } = settings;
   if (!bodyForms.includes(as)) {
     throw new TypeError(
       `expected text, json or bytes for the form of a body but received ${show(as)}`,
     );
   }
-  return { kind: 'body', limit: bytesOf(limit), as };
+  return { kind: 'body', limit: bytesOf(limit), as, longer: longerOf(longer) };
+}
+
+export function longerOf(longer: unknown): Longer {
+  if (longer === 'fail' || longer === 'pass') return longer;
+  throw new TypeError(`expected fail or pass for longer bodies but received ${show(longer)}`);
 }
 
 const bodyForms: readonly BodyForm[] = ['text', 'json', 'bytes'];
@@ -205,7 +237,7 @@ const plainKinds: ReadonlySet<unknown> = new Set<PlainKind>([
 export function isInput(value: unknown): value is Input<unknown> {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (plainKinds.has(value.kind)) return true;
-  if (value.kind === 'body') return 'limit' in value && 'as' in value;
+  if (value.kind === 'body') return 'limit' in value && 'as' in value && 'longer' in value;
   const named = 'name' in value && typeof value.name === 'string';
   return named && (namedKinds.has(value.kind) || (value.kind === 'attribute' && 'policy' in value));
 }

@@ -6,6 +6,8 @@ import {
   type HeadInput,
   type HeadSpec,
   headerName,
+  type Longer,
+  longerOf,
   show,
 } from './inputs.js';
 
@@ -23,9 +25,6 @@ export interface ResponseBodySpec {
   readonly types: readonly string[];
   readonly longer: Longer;
 }
-
-/** What becomes of a response that is longer than the limit: `fail` answers 502, `pass` goes on without a body to read. */
-export type Longer = 'fail' | 'pass';
 
 /** A declaration whose value is a `Value`. */
 export type ResponseInput<Value> = ResponseInputSpec & Carries<Value>;
@@ -61,11 +60,14 @@ function body<As extends BodyForm>(settings: {
       `expected text, json or bytes for the form of a body but received ${show(as)}`,
     );
   }
-  if (longer !== 'fail' && longer !== 'pass') {
-    throw new TypeError(`expected fail or pass for longer bodies but received ${show(longer)}`);
-  }
   const { types = typesOf[as] } = settings;
-  return { kind: 'responseBody', limit: bytesOf(limit), as, types: mediaTypes(types), longer };
+  return {
+    kind: 'responseBody',
+    limit: bytesOf(limit),
+    as,
+    types: mediaTypes(types),
+    longer: longerOf(longer),
+  };
 }
 
 const json = ['application/json', 'application/*+json'];

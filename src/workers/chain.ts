@@ -15,7 +15,7 @@ import {
   verdictLimits,
 } from '../policy/normalize.js';
 import type { VerdictDraft } from '../policy/verdict.js';
-import { bodyValue, UnreadableBody } from './body.js';
+import { requestBodyValue, UnreadableBody } from './body.js';
 import { Breaker } from './breaker.js';
 import type { WorkerClock } from './clock.js';
 import { aborted, CallFetches, type FetchPort, TurnFetches } from './fetches.js';
@@ -437,7 +437,7 @@ function inputOf(source: InputSource, { values, state }: Progress): unknown {
       const own = (values[firstValue + source.index] ?? undefined) as Uint8Array | undefined;
       const { body = own } = state;
       const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-      return bodyValue(bytes, source.as, source.limit);
+      return requestBodyValue(bytes, source);
     }
     case 'consumer':
       return state.consumer;

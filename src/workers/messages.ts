@@ -1,8 +1,7 @@
 // What the control thread and a policy worker say to each other: plain data over a MessagePort. No request passes here.
 import type { MessagePort } from 'node:worker_threads';
-import type { BodyForm } from '../policy/inputs.js';
+import type { BodyForm, Longer } from '../policy/inputs.js';
 import type { KnownConsumer } from '../policy/knownConsumer.js';
-import type { Longer } from '../policy/responseInputs.js';
 import type { TallyEntry } from './tally.js';
 
 /** One configured policy, as a worker sets it up: a module and its options. */
@@ -24,7 +23,7 @@ export type InputSource =
   /** The place in the descriptor's values. */
   | { from: 'request'; index: number }
   /** Also a place in the descriptor's values. `limit` in bytes. */
-  | { from: 'body'; index: number; as: BodyForm; limit: number }
+  | { from: 'body'; index: number; as: BodyForm; limit: number; longer: Longer }
   /** What an earlier policy of the chain has found out. */
   | { from: 'consumer' }
   | { from: 'attribute'; policy: string; name: string }

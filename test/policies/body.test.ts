@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Client, connectTo, get, requestText, send } from '../support/client.js';
 import { temporaryFolder } from '../support/folder.js';
-import { type Gateway, startGateway } from '../support/gateway.js';
+import { type AccessLine, type Gateway, startGateway } from '../support/gateway.js';
 import { type Origin, startOrigin } from '../support/origin.js';
 
 let origin: Origin;
@@ -13,13 +13,13 @@ let gateway: Gateway;
 const folder = temporaryFolder();
 
 /** A policy that says in a header what it has seen. */
-function reader(name: string, as: string, limit: string): string {
+function reader(name: string, as: string, limit: string, longer = 'fail'): string {
   const file = join(folder, `${name}.ts`);
   writeFileSync(
     file,
     `import { allow, body, definePolicy, deny } from 'tidegate/policy';
 export default definePolicy({
-  inputs: { seen: body({ as: '${as}', limit: '${limit}' }) },
+  inputs: { seen: body({ as: '${as}', limit: '${limit}', longer: '${longer}' }) },
   decide({ inputs: { seen }, ctx }) {
     ctx.log.info('${name} has decided');
     if (seen === 'refuse') return deny();
@@ -63,11 +63,23 @@ policies:
   - { name: shadow, use: "${reader('shadow', 'json', '64')}", mode: shadow }
   - { name: renames, use: "${renames}" }
   - { name: blind, use: "${blind}" }
+  - { name: easy, use: "${reader('easy', 'text', '10', 'pass')}" }
+  - name: keyed
+    use: api-key
+    with:
+      header: x-api-key
+      body: [api_key, key]
+      bodySize: 200
+      keys: [{ key: key-of-ada, consumer: { id: ada } }, { key: key-of-eve, consumer: { id: eve } }]
   - { name: shape, use: transform, with: { request: { json: { rename: { "items.*.sku": code }, set: { from: "{clientAddress}" } } } } }
 routes:
   - { name: shape, match: { path: /shape }, policies: [shape], upstream: origin }
   - { name: renames, match: { path: /renames }, policies: [renames, text], upstream: origin }
   - { name: blind, match: { path: /blind }, policies: [blind], upstream: origin }
+  - { name: easy, match: { path: /easy }, policies: [easy], upstream: origin }
+  - { name: eased, match: { path: /eased }, policies: [easy, text], upstream: origin }
+  - { name: keyed, match: { path: /keyed }, policies: [keyed], upstream: origin }
+  - { name: keyed-text, match: { path: /keyed-text }, policies: [keyed, text], upstream: origin }
   - { name: text, match: { path: /text }, policies: [text], upstream: origin }
   - { name: json, match: { path: /json }, policies: [json], upstream: origin }
   - { name: bytes, match: { path: /bytes }, policies: [bytes], upstream: origin }
@@ -303,6 +315,84 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () 
     const { problem } = await send(address(), post('/blind', 'yours'));
     expect(problem).toMatchObject({ status: 500, reason: 'policy_failed' });
     await gateway.log.find('why', (line) => line.includes('declare body() as an input'));
+  });
+
+  it('that can do without get no longer one, which streams', async () => {
+    for (const body of ['0123456789', '0123456789a', 'a'.repeat(300_000)]) {
+      for (const request of [post('/easy', body), chunked('/easy', [body])]) {
+        expect((await send(address(), request)).status).toBe(200);
+        const seen = await origin.nextRequest();
+        const expected = body.length === 10 ? JSON.stringify(body) : 'nothing';
+        expect([seen.header('x-seen'), seen.text]).toEqual([expected, body]);
+      }
+    }
+    // Another policy of the route needs it all the same.
+    expect((await send(address(), post('/eased', 'a'.repeat(11)))).status).toBe(200);
+    const seen = await origin.nextRequest();
+    expect(seen.headers('x-seen')).toEqual(['nothing', '"aaaaaaaaaaa"']);
+    expect((await send(address(), post('/eased', 'a'.repeat(1025)))).problem.reason).toBe(
+      'policy_body_too_large',
+    );
+  });
+
+  describe('to find an API key', () => {
+    const json = 'content-type: application/json';
+    const form = 'content-type: application/x-www-form-urlencoded';
+
+    it.each([
+      ['an object', json, '{"a":1.00, "api_key":"key-of-ada"}', '{"a":1.00}'],
+      ['a form', form, 'a=%41&key=key%2Dof-ada&b', 'a=%41&b'],
+    ])('take it out of %s, also when the verdict is replayed', async (_, type, body, rest) => {
+      const from = gateway.output.all.length;
+      for (const request of [
+        post('/keyed', body, type),
+        post('/keyed', body, type),
+        requestText('POST /keyed HTTP/1.1', 'transfer-encoding: chunked', type) +
+          `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+      ]) {
+        expect((await send(address(), request)).status).toBe(200);
+        const seen = await origin.nextRequest();
+        expect(seen.header('x-consumer-id')).toBe('ada');
+        expect([seen.header('content-length'), seen.text]).toEqual([`${rest.length}`, rest]);
+      }
+      const replays = (line: AccessLine) =>
+        line.route === 'keyed' && line.policies[0]?.replayed === true;
+      expect((await gateway.logged(replays, from)).consumer).toBe('ada');
+      const other = body.replace('ada', 'eve');
+      expect((await send(address(), post('/keyed', other, type))).status).toBe(200);
+      expect((await origin.nextRequest()).header('x-consumer-id')).toBe('eve');
+      const wrong = body.replace('ada', 'bob');
+      expect((await send(address(), post('/keyed', wrong, type))).status).toBe(401);
+    });
+
+    it('look into it last, and take it out wherever it stands', async () => {
+      const request = post('/keyed-text', '{"key":"key-of-eve"}', json, 'x-api-key: key-of-ada');
+      expect((await send(address(), request)).status).toBe(200);
+      const seen = await origin.nextRequest();
+      expect(seen.header('x-consumer-id')).toBe('ada');
+      expect(seen.header('x-api-key')).toBeUndefined();
+      // Later policies do not see it either.
+      expect([seen.header('x-seen'), seen.text]).toEqual(['"{}"', '{}']);
+    });
+
+    it('look into none that is longer, or of another type, and these go on as they came', async () => {
+      const long = JSON.stringify({ key: 'key-of-ada', a: 'a'.repeat(300_000) });
+      const parts =
+        '--b\r\ncontent-disposition: form-data; name="key"\r\n\r\nkey-of-ada\r\n--b--\r\n';
+      for (const [type, body] of [
+        [json, long],
+        ['content-type: text/plain', '{"key":"key-of-ada"}'],
+        ['content-type: multipart/form-data; boundary=b', parts],
+        [json, '{"key":"key-of-ada"'],
+        [json, ''],
+      ] as const) {
+        const denied = await send(address(), post('/keyed', body, type));
+        expect([denied.status, denied.problem.detail]).toEqual([401, 'the request has no API key']);
+        const known = post('/keyed', body, type, 'x-api-key: key-of-ada');
+        expect((await send(address(), known)).status).toBe(200);
+        expect((await origin.nextRequest()).text).toBe(body);
+      }
+    });
   });
 
   it('leave a body that can be sent to another endpoint', async () => {

@@ -133,7 +133,7 @@ describe('declarations are plain data', () => {
     expect(policy.inputs({})).toEqual([
       { key: 'key', kind: 'header', name: 'x-api-key' },
       { key: 'plan', kind: 'attribute', policy: 'billing', name: 'plan' },
-      { key: 'text', kind: 'body', limit: 65_536, as: 'text' },
+      { key: 'text', kind: 'body', limit: 65_536, as: 'text', longer: 'fail' },
     ]);
     expect(structuredClone(policy.inputs({}))).toEqual(policy.inputs({}));
   });

@@ -70,6 +70,7 @@ describe('inputs are read as the gateway reads them', () => {
     ['body as text', body({ limit: '1KiB', as: 'text' }), '{"hello":"world"}'],
     ['body as JSON', body({ limit: '1KiB', as: 'json' }), { hello: 'world' }],
     ['body as bytes', body({ limit: '1KiB', as: 'bytes' }), Buffer.from('{"hello":"world"}')],
+    ['body that is longer', body({ limit: 8, as: 'json', longer: 'pass' }), undefined],
   ])('%s', async (_, value, expected) => {
     let seen: unknown;
     const policy = definePolicy({

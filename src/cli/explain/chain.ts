@@ -58,7 +58,7 @@ function inputText(source: InputSource, inputs: RouteChain['inputs']): string {
       return name === '' ? what : `${what} ${name}`;
     }
     case 'body':
-      return `body as ${source.as} up to ${formatSize(source.limit)}`;
+      return `body as ${source.as} ${limitText(source)}`;
     case 'consumer':
     case 'consumer-id':
       return 'consumer';
@@ -66,10 +66,13 @@ function inputText(source: InputSource, inputs: RouteChain['inputs']): string {
       return 'status';
     case 'response-body': {
       const { types = [] } = inputs[source.index] as RouteChain['inputs'][number];
-      const limit = `up to ${formatSize(source.limit)}${source.longer === 'pass' ? ', longer ones unread' : ''}`;
-      return `body as ${source.as} ${limit} (${types.join(', ')})`;
+      return `body as ${source.as} ${limitText(source)} (${types.join(', ')})`;
     }
     case 'attribute':
       return `attribute ${source.name} of ${source.policy}`;
   }
+}
+
+function limitText({ limit, longer }: Extract<InputSource, { longer: unknown }>): string {
+  return `up to ${formatSize(limit)}${longer === 'pass' ? ', longer ones unread' : ''}`;
 }

@@ -363,7 +363,7 @@ function unreadable(
 ): Required<Answered> | undefined {
   for (const input of inputs) {
     if (input.kind !== 'body') continue;
-    if (request.body.length > input.limit) {
+    if (request.body.length > input.limit && input.longer === 'fail') {
       const reason = `the body has more than ${input.limit} bytes`;
       return { code: 'policy_body_too_large', status: 413, reason };
     }

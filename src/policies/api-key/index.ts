@@ -1,7 +1,7 @@
 // `use: api-key`: a request is from the consumer whose key it carries.
 import { z } from 'zod';
 import { consumerFields, keyDigest, plainKey } from '../../config/schema/consumers.js';
-import { expected } from '../../config/schema/scalars.js';
+import { expected, size } from '../../config/schema/scalars.js';
 import { definePolicy } from '../../policy/define.js';
 import * as input from '../../policy/inputs.js';
 import type { KnownConsumer } from '../../policy/knownConsumer.js';
@@ -41,7 +41,7 @@ const options = z.strictObject({
     .several(option.header(), 'the name of a header')
     .optional()
     .describe(
-      'Where the key may stand: headers. Default: `x-api-key`, where neither `query` nor `cookie` is given.',
+      'Where the key may stand: headers. Default: `x-api-key`, where none of `query`, `cookie` and `body` is given.',
     ),
   query: option
     .several(option.queryName(), 'the name of a query parameter')
@@ -52,6 +52,17 @@ const options = z.strictObject({
     .optional()
     .describe(
       'Where the key may stand: cookies. Headers go before the query, the query before cookies.',
+    ),
+  body: option
+    .several(option.fieldName(), 'the name of a field')
+    .optional()
+    .describe(
+      'Where the key may stand, where it stands nowhere else: fields of a body that is a JSON object or a form.',
+    ),
+  bodySize: size(1, 128 * 1024)
+    .prefault('16KiB')
+    .describe(
+      'Bodies up to this size are looked at, at most 128KiB. In a longer one there is no key.',
     ),
   prefix: z
     .string(expected('a text'))
@@ -78,9 +89,15 @@ type Options = z.output<typeof options>;
 /** Of denials: long enough for a client that tries again and again, too short to matter to one that has a new key. */
 const denialReplay = 5000;
 
-function placesOf({ header, query = [], cookie = [] }: Options): PlaceNames {
-  const headers = header ?? (query.length + cookie.length === 0 ? ['x-api-key'] : []);
-  return { headers: headers.map((name) => name.toLowerCase()), queries: query, cookies: cookie };
+function placesOf({ header, query = [], cookie = [], body, bodySize }: Options): PlaceNames {
+  const isElsewhere = query.length + cookie.length > 0 || body !== undefined;
+  const headers = header ?? (isElsewhere ? [] : ['x-api-key']);
+  return {
+    headers: headers.map((name) => name.toLowerCase()),
+    queries: query,
+    cookies: cookie,
+    bodies: body && { names: body, limit: bodySize },
+  };
 }
 
 function withoutPrefix(prefix: string): ReadHeader {
