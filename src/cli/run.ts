@@ -4,7 +4,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { AdminError } from '../admin/server.js';
 import { formatAddress, parseBind, parseCpuList } from '../config/address.js';
 import type { Parsed } from '../config/parsed.js';
-import { parseDuration } from '../config/units.js';
+import { workerMemory } from '../config/schema/process.js';
+import { formatSize, parseDuration, parseSize } from '../config/units.js';
 import { ConfigRefused, Gateway, namesAndAddresses } from '../engine/gateway.js';
 import { putHelpersBehind } from '../engine/helperThreads.js';
 import type { Overrides } from '../engine/overrides.js';
@@ -161,6 +162,11 @@ export function runCommand(): Command {
     .option('--io-threads <n>', 'threads that carry traffic: auto or 1..256', autoOr(1, 256))
     .option('--policy-workers <n>', 'threads that run policies: auto or 0..256', autoOr(0, 256))
     .option(
+      '--policy-worker-memory <size>',
+      'JavaScript heap of each policy worker, such as 512MiB',
+      workerMemorySize,
+    )
+    .option(
       '--pin-cpus [list]',
       'bind I/O threads to CPUs: those of the process, or a list such as 0-3,5',
       pinCpus,
@@ -238,6 +244,13 @@ function autoOr(min: number, max: number) {
   const number = wholeNumber(min, max);
   return (text: string) => (text === 'auto' ? text : number(text));
 }
+
+const workerMemorySize = read((text) => {
+  const size = parseSize(text);
+  const { least, most } = workerMemory;
+  if (!size.ok || (size.value >= least && size.value <= most)) return size;
+  return { ok: false, expected: `a size from ${formatSize(least)} to ${formatSize(most)}` };
+});
 
 const cpuList = read(parseCpuList);
 const pinCpus = (text: string) => (text === 'off' ? false : cpuList(text));

@@ -111,7 +111,11 @@ export class Gateway {
     this.#startConfig = prepared.config;
     this.core = core;
     this.coreOptions = settings;
-    this.#policies = new Policies(core, settings.policyWorkers, options.log);
+    const workers = {
+      count: settings.policyWorkers,
+      memory: prepared.config.process.policyWorkerMemory,
+    };
+    this.#policies = new Policies(core, workers, options.log);
     this.#watch = new FileWatch(
       () => void this.reload('a file has changed'),
       (error) => options.log.warn({ err: error }, 'the configuration cannot be watched'),

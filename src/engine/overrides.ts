@@ -4,6 +4,8 @@ import type { Config } from '../config/index.js';
 export interface Overrides {
   ioThreads?: Config['process']['ioThreads'];
   policyWorkers?: Config['process']['policyWorkers'];
+  /** Bytes. */
+  policyWorkerMemory?: number;
   pinCpus?: Config['process']['pinCpus'];
   maxConnections?: Config['process']['maxConnections'];
   /** Milliseconds. */
@@ -42,6 +44,7 @@ export function needsRestart(running: Config, next: Config): string[] {
   const pick = ({ process, admin }: Config) => ({
     'process.ioThreads': process.ioThreads,
     'process.policyWorkers': process.policyWorkers,
+    'process.policyWorkerMemory': process.policyWorkerMemory,
     'process.pinCpus': process.pinCpus,
     'process.maxConnections': process.maxConnections,
     'process.limitCounters': process.limitCounters,

@@ -13,20 +13,25 @@ export class PoliciesRefused extends Error {
 
 /** Beyond the longest time that a decision may take. */
 const graceMillis = 1000;
-/** Of each worker's JavaScript heap. */
-const maxHeapMib = 256;
+
+/** Of the process: a reload does not change it. */
+export interface WorkerOptions {
+  /** How many there are to be, once there is anything to run. */
+  readonly count: number;
+  /** Of each worker's JavaScript heap, in bytes. */
+  readonly memory: number;
+}
 
 export class Policies {
   readonly #core: Core;
-  readonly #workers: number;
+  readonly #workers: WorkerOptions;
   readonly #log: Logger;
   #pool: PolicyPool | undefined;
   /** Of the configuration that the core has. */
   #inForce: PolicySet = { instances: [], chains: [] };
   #keeping: NodeJS.Timeout | undefined;
 
-  /** `workers`: how many there are to be, once there is anything to run. */
-  constructor(core: Core, workers: number, log: Logger) {
+  constructor(core: Core, workers: WorkerOptions, log: Logger) {
     this.#core = core;
     this.#workers = workers;
     this.#log = log;
@@ -34,7 +39,7 @@ export class Policies {
 
   /** Running now. */
   get workers(): number {
-    return this.#pool === undefined ? 0 : this.#workers;
+    return this.#pool === undefined ? 0 : this.#workers.count;
   }
 
   /** What has happened to policies since the start. */
@@ -86,7 +91,7 @@ export class Policies {
   async #start(): Promise<PolicyPool> {
     const { engine } = this.#core;
     if (engine === undefined) throw new PoliciesRefused('the bare host runs no policies');
-    if (this.#workers === 0) {
+    if (this.#workers.count === 0) {
       throw new PoliciesRefused(
         'there is no policy worker: start with --policy-workers 1 or more, or leave it out',
       );
@@ -95,8 +100,8 @@ export class Policies {
     const { PolicyPool } = await import('../workers/pool.js');
     return new PolicyPool({
       engine,
-      workers: this.#workers,
-      maxHeapMib,
+      workers: this.#workers.count,
+      maxHeapMib: Math.floor(this.#workers.memory / 2 ** 20),
       tally: this.tally,
       log: this.#log,
     });

@@ -44,10 +44,15 @@ describe('flags over the file', () => {
     expect(needsRestart(config, config)).toEqual([]);
     const next = applyOverrides(config, {
       ioThreads: 3,
+      policyWorkerMemory: 2 ** 30,
       admin: false,
       drainTimeout: 1,
       watch: true,
     });
-    expect(needsRestart(config, next)).toEqual(['process.ioThreads', 'admin']);
+    expect(needsRestart(config, next)).toEqual([
+      'process.ioThreads',
+      'process.policyWorkerMemory',
+      'admin',
+    ]);
   });
 });

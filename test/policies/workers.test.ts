@@ -42,6 +42,8 @@ export default definePolicy({
   decide({ inputs: { how } }) {
     if (how === 'exit') process.exit(1);
     const kept = [];
+    // Some 100 MB.
+    while (how === 'need' && kept.length < 12) kept.push(new Array(1_000_000).fill(kept.length));
     while (how === 'grow') kept.push(new Array(1_000_000).fill(kept.length));
     return allow();
   },
@@ -141,6 +143,23 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('a worker', () => {
     );
     expect((await get(gateway.address(), '/fragile')).text).toBe('ok');
     await gateway.metricIs('tidegate_policy_worker_restarts_total', before + 1);
+  });
+
+  it('has as much memory as it is given', async () => {
+    expect((await get(gateway.address(), '/fragile', 'x-how: need')).text).toBe('ok');
+    const small = await startGateway(
+      `
+listeners: [{ name: public, bind: "127.0.0.1:0" }]
+process: { policyWorkerMemory: 1GiB }
+policies: [{ name: fragile, use: ${fragile}, timeout: 30s }]
+routes: [{ name: fragile, match: { path: /fragile }, policies: [fragile], respond: { body: ok } }]
+`,
+      { flags: ['--policy-workers', '1', '--policy-worker-memory', '32MiB'] },
+    );
+    expect((await get(small.address(), '/fragile')).text).toBe('ok');
+    const lost = await get(small.address(), '/fragile', 'x-how: need');
+    expect(lost.problem).toMatchObject({ status: 500, reason: 'policy_worker_lost' });
+    expect((await get(small.address(), '/fragile')).text).toBe('ok');
   });
 
   it('that is not there costs a 503, or nothing where the policy may fail', async () => {

@@ -4,6 +4,9 @@ import { formatAddress, parseBind, parseCpuList } from '../address.js';
 import { accept } from '../parsed.js';
 import { choice, duration, expected, flag, oneOf, size, text, wholeNumber } from './scalars.js';
 
+/** Bytes. */
+export const workerMemory = { least: 32 * 2 ** 20, most: 16 * 2 ** 30 } as const;
+
 export const processSchema = z
   .strictObject({
     ioThreads: z
@@ -23,6 +26,11 @@ export const processSchema = z
       .default('auto')
       .describe(
         'Threads that run policies. `auto` is one for four I/O threads, once a route has policies.',
+      ),
+    policyWorkerMemory: size(workerMemory.least, workerMemory.most)
+      .prefault('256MiB')
+      .describe(
+        'JavaScript heap of each policy worker, 32MiB to 16GiB. One that needs more is replaced, and what it had in hand fails.',
       ),
     limitCounters: wholeNumber(1024, 16_777_216)
       .default(262_144)
