@@ -342,6 +342,7 @@ describe.skipIf(process.env['TIDEGATE_HOST'])('policies that read the body', () 
     it.each([
       ['an object', json, '{"a":1.00, "api_key":"key-of-ada"}', '{"a":1.00}'],
       ['a form', form, 'a=%41&key=key%2Dof-ada&b', 'a=%41&b'],
+      ['a form that has nothing else', form, 'api_key=key-of-ada', ''],
     ])('take it out of %s, also when the verdict is replayed', async (_, type, body, rest) => {
       const from = gateway.output.all.length;
       for (const request of [

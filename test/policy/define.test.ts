@@ -147,6 +147,10 @@ describe('declarations are plain data', () => {
       'expected a size such as 64KiB for the limit of a body but received "64 kilo"',
     ],
     [
+      () => body({ limit: '1KiB', as: 'text', longer: 'cut' as never }),
+      'expected fail or pass for longer bodies but received "cut"',
+    ],
+    [
       () => response.body({ limit: '1KiB', as: 'text', types: ['text'] }),
       'expected a media type such as application/json or text/* but received "text"',
     ],
