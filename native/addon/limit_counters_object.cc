@@ -2,19 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <string_view>
 #include <utility>
 
 #include "addon/live_engines.h"
 #include "addon/values.h"
+#include "base/clock.h"
 
 namespace tidegate {
 namespace {
 
 constexpr std::uint64_t kNanosPerMicro = 1000;
 constexpr std::uint64_t kNanosPerMilli = 1'000'000;
-constexpr std::uint64_t kMillisPerSecond = 1000;
 // Never in UTF-8, so that no key looks like one with an owner.
 constexpr char kOwnerMark = '\xff';
 constexpr int kPlaceBits = 21;
@@ -33,17 +32,7 @@ std::optional<std::uint64_t> wholeOf(double number) {
 }
 
 // The clocks of the I/O threads' loops.
-CounterTime now() {
-  timespec monotonic{};
-  timespec wall{};
-  clock_gettime(CLOCK_MONOTONIC, &monotonic);
-  clock_gettime(CLOCK_REALTIME, &wall);
-  constexpr std::uint64_t kNanosPerSecond = kNanosPerMilli * kMillisPerSecond;
-  return {static_cast<std::uint64_t>(monotonic.tv_sec) * kNanosPerSecond +
-              static_cast<std::uint64_t>(monotonic.tv_nsec),
-          static_cast<std::uint64_t>(wall.tv_sec) * kMillisPerSecond +
-              static_cast<std::uint64_t>(wall.tv_nsec) / kNanosPerMilli};
-}
+CounterTime now() { return {monotonicNanos(), realtimeMillis()}; }
 
 std::optional<std::span<double>> readNumbers(const Napi::Value& value) {
   if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array) {

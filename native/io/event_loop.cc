@@ -5,11 +5,12 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+
+#include "base/clock.h"
 
 namespace tidegate {
 
@@ -20,20 +21,6 @@ constexpr std::size_t kTimersPerTurn = 32;
 
 // What those that go on may take of a turn, unless its events have taken more.
 constexpr std::uint64_t kGoOnMicros = 250;
-
-std::uint64_t monotonicMicros() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1'000;
-}
-
-std::uint64_t realtimeMillis() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
-}
 
 // EPOLLOUT from the start: edge-triggered, it costs nothing until a full socket has room again, and
 // saves the system calls that would switch it on and off.

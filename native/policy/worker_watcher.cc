@@ -3,10 +3,11 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
+
+#include "base/clock.h"
 
 namespace tidegate {
 
@@ -34,13 +35,6 @@ constexpr std::uint64_t kFresh = 10'000;
 // it may have waited for the processor.
 constexpr std::uint64_t kSomeOfIt = 16;
 constexpr int kWaits = 4;
-
-std::uint64_t monotonicMicros() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1'000;
-}
 
 // The calling thread, which never runs for long, is to run as soon as it wakes. Without the right
 // to be a real-time thread (CAP_SYS_NICE, or RLIMIT_RTPRIO) it takes the shortest slice that there

@@ -2,7 +2,6 @@
 // is done before anything is published.
 #include "proxy/engine.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "balance/balancer.h"
+#include "base/clock.h"
 #include "io/file_limit.h"
 #include "io/socket.h"
 #include "observe/access_log.h"
@@ -24,13 +24,6 @@
 namespace tidegate {
 
 namespace {
-
-std::uint64_t monotonicMillis() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
-}
 
 void removeFile(const std::string& path) {
   if (!path.empty()) unlink(path.c_str());

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/ascii.h"
+#include "base/clock.h"
 #include "tls/ja4.h"
 #include "tls/layer.h"
 #include "tls/server_context.h"
@@ -76,7 +77,8 @@ int onProtocols(SSL* ssl, const unsigned char** chosen, unsigned char* chosenLen
 int onTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                 EVP_MAC_CTX* mac, int seal) {
   TicketKeys* const keys = Layer::of(ssl).context()->ticketKeys();
-  const int result = keys == nullptr ? 0 : keys->prepare(seal == 1, name, iv, cipher, mac);
+  const int result =
+      keys == nullptr ? 0 : keys->prepare(seal == 1, name, iv, cipher, mac, monotonicMillis());
   // Of TLS 1.3 a ticket is to be used once (RFC 8446 C.4): each that opens is followed by another.
   constexpr int kOpened = 1;
   constexpr int kOpenedAndRenew = 2;

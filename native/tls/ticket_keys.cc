@@ -5,7 +5,6 @@
 #include <openssl/crypto.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,13 +16,6 @@ namespace {
 constexpr std::size_t kNameBytes = 16;
 constexpr std::size_t kMacKeyBytes = 32;
 constexpr std::size_t kIvBytes = 16;
-
-std::uint64_t monotonicMillis() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
-         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
-}
 
 // Looking a cipher up by its name takes as long as encrypting a ticket does. Kept until the end of
 // the process.
@@ -59,13 +51,13 @@ void TicketKeys::configure(const std::vector<TicketKey>& fixed, std::uint64_t ro
 }
 
 int TicketKeys::prepare(bool seal, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
-                        EVP_MAC_CTX* mac) {
+                        EVP_MAC_CTX* mac, std::uint64_t nowMillis) {
   TicketKey key;
   bool current = true;
   if (seal) {
-    if (!sealingKey(key) || RAND_bytes(iv, kIvBytes) != 1) return -1;
+    if (!sealingKey(key, nowMillis) || RAND_bytes(iv, kIvBytes) != 1) return -1;
     std::memcpy(name, key.data(), kNameBytes);
-  } else if (!openingKey(name, key, current)) {
+  } else if (!openingKey(name, nowMillis, key, current)) {
     return 0;
   }
   const bool done = setUp(key, seal, iv, cipher, mac);
@@ -74,17 +66,18 @@ int TicketKeys::prepare(bool seal, unsigned char* name, unsigned char* iv, EVP_C
   return current ? 1 : 2;
 }
 
-bool TicketKeys::sealingKey(TicketKey& key) {
+bool TicketKeys::sealingKey(TicketKey& key, std::uint64_t nowMillis) {
   const std::lock_guard lock(mutex_);
-  rotate(monotonicMillis());
+  rotate(nowMillis);
   if (keys_.empty()) return false;
   key = keys_.front();
   return true;
 }
 
-bool TicketKeys::openingKey(const unsigned char* name, TicketKey& key, bool& current) {
+bool TicketKeys::openingKey(const unsigned char* name, std::uint64_t nowMillis, TicketKey& key,
+                            bool& current) {
   const std::lock_guard lock(mutex_);
-  rotate(monotonicMillis());
+  rotate(nowMillis);
   const auto found = std::ranges::find_if(keys_, [name](const TicketKey& candidate) {
     return CRYPTO_memcmp(candidate.data(), name, kNameBytes) == 0;
   });

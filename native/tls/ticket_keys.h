@@ -22,14 +22,16 @@ class TicketKeys {
 
   // As OpenSSL asks through SSL_CTX_set_tlsext_ticket_key_evp_cb(): sets up cipher and MAC for
   // sealing (`seal`: name and iv are written) or opening a ticket. 1: done; 2: done, and the client
-  // should get a new ticket; 0: the key is not known; -1: failed.
+  // should get a new ticket; 0: the key is not known; -1: failed. `nowMillis`: of a clock that is
+  // never set back.
   int prepare(bool seal, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
-              EVP_MAC_CTX* mac);
+              EVP_MAC_CTX* mac, std::uint64_t nowMillis);
 
  private:
-  bool sealingKey(TicketKey& key);
+  bool sealingKey(TicketKey& key, std::uint64_t nowMillis);
   // `current`: whether it is the one that seals.
-  bool openingKey(const unsigned char* name, TicketKey& key, bool& current);
+  bool openingKey(const unsigned char* name, std::uint64_t nowMillis, TicketKey& key,
+                  bool& current);
   void rotate(std::uint64_t nowMillis);
 
   std::mutex mutex_;  // guards all below

@@ -4,7 +4,6 @@
 #include <openssl/core_names.h>
 
 #include <array>
-#include <chrono>
 #include <string>
 
 #include "check.h"
@@ -44,13 +43,14 @@ struct Asked {
   KeyName name{};
 };
 
-Asked ask(TicketKeys& keys, bool seal, const KeyName& name = {}) {
+Asked ask(TicketKeys& keys, bool seal, const KeyName& name = {}, std::uint64_t nowMillis = 0) {
   const MacPointer mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
   const MacContextPointer macContext(EVP_MAC_CTX_new(mac.get()));
   const CipherContextPointer cipher(EVP_CIPHER_CTX_new());
   std::array<unsigned char, EVP_MAX_IV_LENGTH> iv{};
   Asked asked{.name = name};
-  asked.result = keys.prepare(seal, asked.name.data(), iv.data(), cipher.get(), macContext.get());
+  asked.result =
+      keys.prepare(seal, asked.name.data(), iv.data(), cipher.get(), macContext.get(), nowMillis);
   return asked;
 }
 
@@ -93,34 +93,29 @@ TEST("from given keys to made ones and back, those of the other kind open nothin
 }
 
 TEST("a key that has been rotated out still opens, for as long as it sealed") {
-  using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::milliseconds kRotation{40};
+  constexpr std::uint64_t kRotation = 1000;
+  constexpr std::uint64_t kStart = 7'000'000;
   TicketKeys keys;
-  keys.configure({}, kRotation.count());
-  for (;;) {
-    const auto begun = Clock::now();
-    const Asked first = ask(keys, true);
-    Asked next = first;
-    auto sealing = begun;
-    while (next.name == first.name) {
-      sealing = Clock::now();
-      next = ask(keys, true);
-    }
-    const int opened = ask(keys, false, first.name).result;
-    // A thread that was held up for too long has seen nothing.
-    if (Clock::now() - sealing >= kRotation) continue;
-    CHECK_EQ(opened, 2);
-    break;
-  }
-  // Two rotations on, it opens nothing.
-  const Asked old = ask(keys, true);
-  Asked last = old;
-  for (int rotations = 0; rotations < 2;) {
-    const Asked next = ask(keys, true);
-    if (next.name != last.name) ++rotations;
-    last = next;
-  }
-  CHECK_EQ(ask(keys, false, old.name).result, 0);
+  keys.configure({}, kRotation);
+  const Asked first = ask(keys, true, {}, kStart);
+  CHECK(ask(keys, true, {}, kStart + kRotation - 1).name == first.name);
+  CHECK_EQ(ask(keys, false, first.name, kStart + kRotation - 1).result, 1);
+  const Asked second = ask(keys, true, {}, kStart + kRotation);
+  CHECK(second.name != first.name);
+  CHECK_EQ(ask(keys, false, first.name, kStart + 2 * kRotation - 1).result, 2);
+  CHECK_EQ(ask(keys, false, first.name, kStart + 2 * kRotation).result, 0);
+  CHECK_EQ(ask(keys, false, second.name, kStart + 2 * kRotation).result, 2);
+}
+
+TEST("a key opens no longer than that where nobody comes in between") {
+  constexpr std::uint64_t kRotation = 1000;
+  TicketKeys keys;
+  keys.configure({}, kRotation);
+  const Asked first = ask(keys, true, {}, 0);
+  CHECK_EQ(ask(keys, false, first.name, 2 * kRotation).result, 0);
+  const Asked second = ask(keys, true, {}, 2 * kRotation);
+  // It sealed until a rotation before.
+  CHECK_EQ(ask(keys, false, second.name, 4 * kRotation - 1).result, 2);
 }
 
 // A session of a whole handshake with this server.
