@@ -115,20 +115,21 @@ export async function measureLoad(
   };
 }
 
-/**
- * The memory once it has stood still for three seconds (a garbage collector gives back late), or
- * after twenty.
- */
+/** V8 gives back what a process that rests does not need after eight seconds, and often in several steps. */
+const standsStillMillis = 12_000;
+const standsStillWithinMillis = 60_000;
+
+/** The memory once it has stood still for long enough that no garbage collector is to come, or after a minute. */
 export async function settledMemory(peer: RunningPeer): Promise<Memory> {
   let memory = memoryOf(peer.pids());
   let since = performance.now();
-  for (const end = since + 20_000; performance.now() < end; ) {
+  for (const end = since + standsStillWithinMillis; performance.now() < end; ) {
     await sleep(100);
     const next = memoryOf(peer.pids());
     if (Math.abs(next.anonymousBytes - memory.anonymousBytes) > memoryJitter) {
       memory = next;
       since = performance.now();
-    } else if (performance.now() - since > 3000) {
+    } else if (performance.now() - since > standsStillMillis) {
       return next;
     }
   }

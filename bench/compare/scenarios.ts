@@ -301,7 +301,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-idle-tls',
     title: '5,000 idle connections over TLS 1.3',
-    note: 'Load: bench/wires. Growth of the resident memory (PSS) from a proxy that has served 64 such connections, by 5,000 more that sent one request each; before both readings it had to stand still for 3 s. memory/connection is the anonymous part of it.',
+    note: 'Load: bench/wires. Growth of the resident memory (PSS) from a proxy that has served 64 such connections, by 5,000 more that sent one request each; before both readings it had to stand still for 12 s. memory/connection is the anonymous part of it.',
     kind: 'idle',
     headline: 'residentPerConnection',
     columns: [
@@ -384,7 +384,7 @@ const protocolScenarios: readonly Scenario[] = [
     ...load,
     name: 'protocols-floods',
     title: '64 clients of HTTP/2 at 2,000 requests/s beside each kind of flood',
-    note: "Load: bench/wires, a request at a time on each connection, counted from when it was due. The flood: bench/floods, 16 connections that come again as soon as they are thrown out and send 32 Mbit/s together, or (zero-window, half-open-stream) open 1,000 streams a second and hold 100 each; it begins 2 s before the measurement and runs on the core of load and origin when these leave it idle, as it would come from another machine. Timeouts are Tidegate's defaults. One process for each flood; before both readings the memory had to stand still for 3 s.",
+    note: "Load: bench/wires, a request at a time on each connection, counted from when it was due. The flood: bench/floods, 16 connections that come again as soon as they are thrown out and send 32 Mbit/s together, or (zero-window, half-open-stream) open 1,000 streams a second and hold 100 each; it begins 2 s before the measurement and runs on the core of load and origin when these leave it idle, as it would come from another machine. Timeouts are Tidegate's defaults. One process for each flood; before both readings the memory had to stand still for 12 s.",
     kind: 'floods',
     headline: 'slowdown',
     columns: [
@@ -499,7 +499,7 @@ export const scenarios: readonly Scenario[] = [
     ...load,
     name: 'idle-10k',
     title: '10,000 idle connections',
-    note: 'Growth of the resident anonymous memory from a proxy that has served 64 connections, by 10,000 more that sent one request each; before both readings it had to stand still for 3 s. What a proxy reserves and touches at its start is not in it (nginx: worker_connections), and neither is the memory of the kernel.',
+    note: 'Growth of the resident anonymous memory from a proxy that has served 64 connections, by 10,000 more that sent one request each; before both readings it had to stand still for 12 s. What a proxy reserves and touches at its start is not in it (nginx: worker_connections), and neither is the memory of the kernel.',
     kind: 'idle',
     headline: 'bytesPerConnection',
     columns: ['connections', 'bytesPerConnection', 'anonymousMib', 'rssMib', 'pssMib'],
